@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Functions that invite mistakes; base/base.h includes this last. */
+#pragma once
+
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll gets gmtime localtime system

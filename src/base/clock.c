@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See clock.h. */
+#include "base/base.h"
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t system_wall(struct clock *c UNUSED)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+static int64_t system_mono(struct clock *c UNUSED)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+struct clock *clock_system(void)
+{
+    static struct clock c = {.wall_us = system_wall, .mono_us = system_mono};
+    return &c;
+}
+
+int64_t now_us(struct ctx *cx)
+{
+    return cx->clock->wall_us(cx->clock);
+}
+
+int64_t mono_us(struct ctx *cx)
+{
+    return cx->clock->mono_us(cx->clock);
+}
+
+bool deadline_passed(struct ctx *cx)
+{
+    return cx->deadline_us && mono_us(cx) >= cx->deadline_us;
+}
+
+const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
+{
+    time_t secs = (time_t)(us / 1000000);
+    int64_t micros = us % 1000000;
+    if (micros < 0) {
+        micros += 1000000;
+        secs--;
+    }
+    struct tm tm;
+    gmtime_r(&secs, &tm);
+    char date[32];
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    if (style == TIME_Z)
+        return arena_printf(cx->arena, "%sZ", date);
+    return arena_printf(cx->arena, "%s.%06" PRId64 "%s", date, micros, style == TIME_MICROS_Z ? "Z" : "");
+}
+
+static bool two_digits(const char **s, int max, int *ret)
+{
+    const char *p = *s;
+    if (p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9')
+        return false;
+    *ret = (p[0] - '0') * 10 + (p[1] - '0');
+    *s = p + 2;
+    return *ret <= max;
+}
+
+static bool parse_zone(const char *s, int64_t *ret_offset_us)
+{
+    *ret_offset_us = 0;
+    if (!*s || str_eq(s, "Z") || str_eq(s, "z"))
+        return true;
+    if (*s != '+' && *s != '-')
+        return false;
+    int sign = *s++ == '-' ? -1 : 1, hours, minutes = 0;
+    if (!two_digits(&s, 23, &hours))
+        return false;
+    if (*s == ':')
+        s++;
+    if (*s && !two_digits(&s, 59, &minutes))
+        return false;
+    *ret_offset_us = sign * (hours * 3600LL + minutes * 60LL) * 1000000;
+    return !*s;
+}
+
+bool time_parse(const char *s, int64_t *ret_us)
+{
+    struct tm tm = {0};
+    int century, year;
+    if (!s || !two_digits(&s, 99, &century) || !two_digits(&s, 99, &year) || *s++ != '-' ||
+        !two_digits(&s, 12, &tm.tm_mon) || tm.tm_mon < 1 || *s++ != '-' ||
+        !two_digits(&s, 31, &tm.tm_mday) || tm.tm_mday < 1)
+        return false;
+    int64_t micros = 0, offset = 0;
+    if (*s == 'T' || *s == ' ') {
+        s++;
+        if (!two_digits(&s, 23, &tm.tm_hour) || *s++ != ':' || !two_digits(&s, 59, &tm.tm_min))
+            return false;
+        if (*s == ':') {
+            s++;
+            if (!two_digits(&s, 60, &tm.tm_sec))
+                return false;
+        }
+        if (*s == '.') {
+            int64_t unit = 100000;
+            for (s++; *s >= '0' && *s <= '9'; s++, unit /= 10)
+                micros += unit * (*s - '0');
+        }
+    }
+    if (!parse_zone(s, &offset))
+        return false;
+    tm.tm_year = century * 100 + year - 1900;
+    tm.tm_mon--;
+    int day = tm.tm_mday;
+    time_t t = timegm(&tm);
+    if (tm.tm_mday != day) /* 31 February */
+        return false;
+    *ret_us = (int64_t)t * 1000000 + micros - offset;
+    return true;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See json.h. */
+#include "base/base.h"
+#include <math.h>
+
+static void release(void *j)
+{
+    json_decref(j);
+}
+
+struct err *json_read(struct ctx *cx, const char *text, size_t len, json_t **ret)
+{
+    json_error_t e;
+    json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (!j)
+        return fail(cx, ERR_INVALID, "The request body is not valid JSON: line %d, column %d: %s", e.line,
+                    e.column, e.text);
+    *ret = json_own(cx, j);
+    return NULL;
+}
+
+json_t *json_own(struct ctx *cx, json_t *j)
+{
+    must(j);
+    arena_defer(cx->arena, release, j);
+    return j;
+}
+
+json_t *json_get(const json_t *obj, const char *key)
+{
+    return json_object_get(obj, key);
+}
+
+const char *json_get_str(const json_t *obj, const char *key)
+{
+    return json_string_value(json_object_get(obj, key));
+}
+
+int64_t json_get_int(const json_t *obj, const char *key, int64_t otherwise)
+{
+    const json_t *j = json_object_get(obj, key);
+    return json_is_integer(j) ? json_integer_value(j) : otherwise;
+}
+
+bool json_get_bool(const json_t *obj, const char *key, bool otherwise)
+{
+    const json_t *j = json_object_get(obj, key);
+    return json_is_boolean(j) ? json_is_true(j) : otherwise;
+}
+
+static int add_to_buf(const char *data, size_t size, void *arg)
+{
+    buf_add(arg, data, size);
+    return 0;
+}
+
+const char *json_text(struct ctx *cx, const json_t *j)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    must(json_dump_callback(j, add_to_buf, &b, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) == 0);
+    return buf_cstr(&b);
+}
+
+void jw_init(struct jw *w, struct buf *out)
+{
+    *w = (struct jw){.out = out};
+}
+
+static void separate(struct jw *w)
+{
+    if (w->comma[w->depth])
+        buf_char(w->out, ',');
+    w->comma[w->depth] = true;
+}
+
+static void open_level(struct jw *w, char c)
+{
+    separate(w);
+    buf_char(w->out, c);
+    must(w->depth + 1 < JSON_WRITE_DEPTH);
+    w->comma[++w->depth] = false;
+}
+
+static void close_level(struct jw *w, char c)
+{
+    must(w->depth > 0);
+    w->depth--;
+    buf_char(w->out, c);
+}
+
+void jw_obj(struct jw *w)
+{
+    open_level(w, '{');
+}
+
+void jw_obj_end(struct jw *w)
+{
+    close_level(w, '}');
+}
+
+void jw_arr(struct jw *w)
+{
+    open_level(w, '[');
+}
+
+void jw_arr_end(struct jw *w)
+{
+    close_level(w, ']');
+}
+
+static void quoted(struct buf *b, const char *s)
+{
+    buf_char(b, '"');
+    const char *from = s;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_add(b, from, (size_t)(s - from));
+        from = s + 1;
+        if (c == '"' || c == '\\') {
+            buf_char(b, '\\');
+            buf_char(b, (char)c);
+        } else if (c == '\n') {
+            buf_str(b, "\\n");
+        } else {
+            buf_printf(b, "\\u%04x", c);
+        }
+    }
+    buf_add(b, from, (size_t)(s - from));
+    buf_char(b, '"');
+}
+
+void jw_key(struct jw *w, const char *key)
+{
+    separate(w);
+    quoted(w->out, key);
+    buf_char(w->out, ':');
+    w->comma[w->depth] = false;
+}
+
+void jw_str(struct jw *w, const char *s)
+{
+    separate(w);
+    if (s)
+        quoted(w->out, s);
+    else
+        buf_str(w->out, "null");
+}
+
+void jw_int(struct jw *w, int64_t v)
+{
+    char text[24];
+    separate(w);
+    buf_add(w->out, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, v));
+}
+
+void jw_num(struct jw *w, double v)
+{
+    separate(w);
+    must(isfinite(v));
+    char text[40];
+    size_t n = (size_t)snprintf(text, sizeof(text), "%.15g", v);
+    buf_add(w->out, text, n);
+    if (!strpbrk(text, ".e"))
+        buf_str(w->out, ".0");
+}
+
+void jw_bool(struct jw *w, bool v)
+{
+    separate(w);
+    buf_str(w->out, v ? "true" : "false");
+}
+
+void jw_null(struct jw *w)
+{
+    jw_raw(w, NULL);
+}
+
+void jw_raw(struct jw *w, const char *json)
+{
+    separate(w);
+    buf_str(w->out, json ? json : "null");
+}
+
+void jw_json(struct jw *w, const json_t *j)
+{
+    separate(w);
+    if (!j)
+        buf_str(w->out, "null");
+    else
+        must(json_dump_callback(j, add_to_buf, w->out, JSON_COMPACT | JSON_ENCODE_ANY) == 0);
+}
+
+void jw_kstr(struct jw *w, const char *key, const char *s)
+{
+    jw_key(w, key);
+    jw_str(w, s);
+}
+
+void jw_kint(struct jw *w, const char *key, int64_t v)
+{
+    jw_key(w, key);
+    jw_int(w, v);
+}
+
+void jw_kbool(struct jw *w, const char *key, bool v)
+{
+    jw_key(w, key);
+    jw_bool(w, v);
+}
+
+void jw_knull(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    jw_null(w);
+}
+
+void jw_kraw(struct jw *w, const char *key, const char *json)
+{
+    jw_key(w, key);
+    jw_raw(w, json);
+}
+
+void jw_kjson(struct jw *w, const char *key, const json_t *j)
+{
+    jw_key(w, key);
+    jw_json(w, j);
+}
+
+void jw_kobj(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    jw_obj(w);
+}
+
+void jw_karr(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    jw_arr(w);
+}
