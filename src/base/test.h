@@ -14,15 +14,18 @@
 #define assert_ok(cx, call)                                                                        \
     do {                                                                                           \
         struct err *e_ = (call);                                                                   \
-        if (e_)                                                                                    \
-            fail_msg("%s: %s: %s", #call, err_kind_name(e_->kind), err_chain(cx, e_));             \
+        if (e_) {                                                                                  \
+            print_error("%s: %s: %s\n", #call, err_kind_name(e_->kind), err_chain(cx, e_));        \
+            _fail(__FILE__, __LINE__);                                                             \
+        }                                                                                          \
     } while (0)
 /* The call fails with this kind. */
 #define assert_err(cx, want, call)                                                                 \
     do {                                                                                           \
         struct err *e_ = (call);                                                                   \
-        if (!e_)                                                                                   \
-            fail_msg("%s: succeeded, expected %s", #call, err_kind_name(want));                    \
-        else if (e_->kind != (want))                                                               \
-            fail_msg("%s: %s, expected %s", #call, err_chain(cx, e_), err_kind_name(want));        \
+        if (!e_ || e_->kind != (want)) {                                                           \
+            print_error("%s: %s, expected %s\n", #call, e_ ? err_chain(cx, e_) : "succeeded",      \
+                        err_kind_name(want));                                                      \
+            _fail(__FILE__, __LINE__);                                                             \
+        }                                                                                          \
     } while (0)
