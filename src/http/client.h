@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* HTTP client on libcurl: one handle with its connection cache a thread. */
+#pragma once
+
+#include "http/http.h"
+
+struct http_client;
+
+struct http_call {
+    const char *method, *url;
+    const struct http_pair *headers;
+    size_t n_headers;
+    const char *body; /* NULL: none */
+    size_t body_size;
+    int64_t timeout_ms; /* 0: 30 s; the context's deadline shortens it */
+    size_t reply_max_bytes; /* 0: 16 MiB */
+    /* Body as it comes instead of into the answer; a non-NULL result ends the call with that error. */
+    struct err *(*on_data)(struct ctx *cx, void *arg, const char *data, size_t size);
+    void *arg;
+};
+
+struct http_answer {
+    int status;
+    struct buf body;
+    struct http_pair *headers; /* names in lower case */
+    size_t n_headers;
+};
+
+struct http_client *http_client_new(void);
+void http_client_free(struct http_client *c);
+/* Ends a call under way in another thread (shutdown): it fails with ERR_UNAVAILABLE. */
+void http_client_cancel(struct http_client *c);
+/* No answer: ERR_UNAVAILABLE, or ERR_TIMEOUT. Any HTTP status is an answer. */
+MUST_USE struct err *http_client_call(struct ctx *cx, struct http_client *c, const struct http_call *call,
+                                      struct http_answer *ret);
