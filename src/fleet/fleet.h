@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * Hosts and what they are told: the change feed that agents watch. Services say that an item changed on a host
+ * (fleet_touch); the item's desired state is read from the services' own tables when the agent asks, never copied.
+ */
+#pragma once
+
+#include "resource/api.h"
+
+/* A kind of item, owned by one service. */
+struct fleet_kind {
+    const char *name; /* "server", "network", "router" */
+    /* Writes the spec object; *ret_present false (and nothing written) when it is no longer wanted on this host. */
+    struct err *(*view)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, struct jw *w,
+                        bool *ret_present);
+    /* Ids of every item wanted on this host. */
+    struct err *(*list)(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids);
+    /* What the agent saw. Repeats and late ones must do no harm. */
+    struct err *(*report)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, const json_t *observed);
+};
+void fleet_add_kind(const struct fleet_kind *kind); /* at start-up, static memory */
+
+/* The item changed on this host; wakes its agent when the transaction commits. */
+MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id, const char *kind, const char *item_id);
+/* On every host (networks and routers of the kernel driver, which one host carries). */
+MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind, const char *item_id);
+
+/* What placement needs to know of hosts, without what runs on them (compute knows that). */
+struct fleet_host {
+    const char *id, *name, *zone, *hypervisor_type, *agent_url, *cpu_info, *disabled_reason;
+    int64_t vcpus, memory_mib, disk_gib, hypervisor_version, last_seen_us, created_us, updated_us;
+    bool enabled, alive;
+};
+MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n);
+MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id, struct fleet_host *ret);
+MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id, bool enabled,
+                                            const char *reason);
+/* GET path on the host's agent (console output): ERR_UNAVAILABLE when it can't be reached. Outside any transaction. */
+MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path, struct buf *ret_body,
+                                int *ret_status);
+/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert admin host add`. */
+MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret, const char **ret_id);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* What the control plane wants of this host, as decoded from the watch. Plain data in an arena. README.md has the wire form. */
+#pragma once
+
+#include "base/base.h"
+
+struct spec_image {
+    const char *id, *sha512, *disk_format; /* "raw" or "qcow2" */
+    int64_t size_bytes, virtual_size_bytes;
+};
+
+struct spec_nic {
+    const char *port_id, *network_id, *mac, *tap;
+    int64_t mtu;
+};
+
+struct spec_server {
+    const char *id, *name, *hostname, *project_id, *user_id;
+    int64_t revision;
+    bool power_on;
+    int64_t boot_seq, reset_seq, build_seq;
+    int64_t vcpus, memory_mib, root_gib;
+    struct spec_image image;
+    bool config_drive;
+    struct spec_nic *nics;
+    size_t n_nics;
+    const json_t *meta_data, *network_data, *vendor_data; /* objects */
+    const char *user_data; /* decoded bytes, may be NULL */
+    size_t user_data_size;
+};
+
+struct spec_route {
+    const char *destination, *nexthop;
+};
+
+struct spec_subnet {
+    const char *id, *cidr, *gateway_ip, *dhcp_ip; /* the last two may be NULL */
+    int ip_version;
+    bool enable_dhcp;
+    const char **dns_nameservers;
+    size_t n_dns;
+    struct spec_route *host_routes;
+    size_t n_host_routes;
+    const char *ipv6_ra_mode, *ipv6_address_mode; /* NULL: none */
+};
+
+struct spec_rule {
+    bool ingress;
+    int ip_version;        /* 4 or 6 */
+    const char *protocol;  /* NULL: any; a name nft knows, or a number */
+    int64_t port_min, port_max; /* -1: any; ICMP: type and code */
+    const char **remotes;  /* addresses or prefixes */
+    size_t n_remotes;
+    bool any_remote;       /* false with n_remotes 0: matches nothing */
+};
+
+struct spec_address {
+    const char *ip, *subnet_id, *mac; /* subnet_id: fixed addresses; mac: address pairs */
+};
+
+struct spec_port {
+    const char *id, *mac, *tap, *device_id, *hostname;
+    bool admin_state_up, port_security;
+    struct spec_address *fixed_ips, *pairs;
+    size_t n_fixed_ips, n_pairs;
+    struct spec_rule *rules;
+    size_t n_rules;
+};
+
+struct spec_network {
+    const char *id;
+    int64_t revision, mtu;
+    bool external;
+    struct spec_subnet *subnets;
+    size_t n_subnets;
+    struct spec_port *ports;
+    size_t n_ports;
+};
+
+struct spec_ip {
+    const char *ip;
+    int64_t prefix;
+};
+
+struct spec_interface {
+    const char *port_id, *network_id, *mac;
+    struct spec_ip *ips;
+    size_t n_ips;
+};
+
+struct spec_floating {
+    const char *id, *floating_ip, *fixed_ip;
+};
+
+struct spec_router {
+    const char *id;
+    int64_t revision;
+    bool admin_state_up, enable_snat;
+    bool has_external;
+    struct {
+        const char *network_id, *port_id, *ip, *gateway, *mac;
+        int64_t prefix;
+    } external;
+    struct spec_interface *interfaces;
+    size_t n_interfaces;
+    struct spec_floating *floating;
+    size_t n_floating;
+    struct spec_route *routes;
+    size_t n_routes;
+};
+
+/* Strict: a member that is missing, unknown in type, or not what it must be (names, addresses) is ERR_INVALID. */
+MUST_USE struct err *spec_server_read(struct ctx *cx, const json_t *j, struct spec_server *ret);
+MUST_USE struct err *spec_network_read(struct ctx *cx, const json_t *j, struct spec_network *ret);
+MUST_USE struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router *ret);
