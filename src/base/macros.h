@@ -54,8 +54,10 @@ static inline pthread_mutex_t *lock_and_return(pthread_mutex_t *lock)
 #define AUTO_FREE __attribute__((cleanup(free_p)))
 #define AUTO_CTX __attribute__((cleanup(ctx_release)))
 /* Holds the mutex until the end of the enclosing block. */
+#define AUTO_LOCK_NAME__(line) auto_lock_##line
+#define AUTO_LOCK_NAME_(line) AUTO_LOCK_NAME__(line)
 #define AUTO_LOCK(mutex)                                                                           \
-    __attribute__((cleanup(unlock_p))) UNUSED pthread_mutex_t *lock_##__LINE__ =                   \
+    __attribute__((cleanup(unlock_p))) UNUSED pthread_mutex_t *AUTO_LOCK_NAME_(__LINE__) =         \
         lock_and_return(mutex)
 
 static inline int64_t min_i64(int64_t a, int64_t b)
