@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Tables, inserts, updates and selections from the descriptors. Identifiers come from the tables only, values are parameters. */
+#include "resource/resource.h"
+
+static bool is_column(const struct field *f)
+{
+    return !(f->flags & F_VIRTUAL);
+}
+
+static const char *key_column(const struct resource *res)
+{
+    return res->key ? res->key : "id";
+}
+
+static const struct field *key_field(const struct resource *res)
+{
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (is_column(&res->fields[i]) && str_eq(res->fields[i].member, key_column(res)))
+            return &res->fields[i];
+    bug_at(WHERE, res->name);
+}
+
+/* ---------------------------------------------------------------- texts */
+
+static const char *columns_text(struct ctx *cx, const struct resource *res, const char *fmt, bool numbered)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    int n = 0;
+    for (size_t i = 0; i < res->n_fields; i++) {
+        if (!is_column(&res->fields[i]))
+            continue;
+        buf_str(&b, n++ ? ", " : "");
+        if (numbered)
+            buf_printf(&b, fmt, res->fields[i].member, n);
+        else
+            buf_str(&b, res->fields[i].member);
+    }
+    return buf_cstr(&b);
+}
+
+static int count_columns(const struct resource *res)
+{
+    int n = 0;
+    for (size_t i = 0; i < res->n_fields; i++)
+        n += is_column(&res->fields[i]);
+    return n;
+}
+
+static const char *build_insert(struct ctx *cx, const struct resource *res)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    buf_printf(&b, "INSERT INTO %s (%s, generation) VALUES (", res->table, columns_text(cx, res, NULL, false));
+    for (int i = 1; i <= count_columns(res); i++)
+        buf_printf(&b, "$%d, ", i);
+    buf_str(&b, "1)");
+    return buf_cstr(&b);
+}
+
+static const char *keep(struct ctx *cx, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        bug_at(WHERE, "out of memory");
+    (void)cx;
+    return copy;
+}
+
+static void check_fields(const struct resource *res)
+{
+    must(res->n_fields <= 128);
+    for (size_t i = 0; i < res->n_fields; i++) {
+        const struct field *f = &res->fields[i];
+        must(f->wire && f->member);
+        for (size_t k = 0; k < i; k++)
+            must(!str_eq(f->wire, res->fields[k].wire));
+        if (f->flags & F_VIRTUAL)
+            must(f->encode || (f->flags & (F_HIDDEN | F_NOT_SHOWN)));
+    }
+}
+
+void resource_init(const struct resource *res)
+{
+    struct resource_state *st = res->state;
+    if (!st || st->ready)
+        return;
+    check_fields(res);
+    if (res->table) {
+        AUTO_CTX struct ctx cx;
+        ctx_init(&cx);
+        int n = count_columns(res);
+        const char *cols = columns_text(&cx, res, NULL, false), *key = key_field(res)->member;
+        st->columns = keep(&cx, arena_printf(cx.arena, "%s, generation", cols));
+        st->insert = keep(&cx, build_insert(&cx, res));
+        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", st->columns, res->table, key));
+        st->update = keep(&cx, arena_printf(cx.arena,
+                                            "UPDATE %s SET %s, generation = generation + 1 WHERE %s = $%d AND generation = $%d",
+                                            res->table, columns_text(&cx, res, "%s = $%d", true), key, n + 1, n + 2));
+        st->del = keep(&cx, arena_printf(cx.arena, "DELETE FROM %s WHERE %s = $1 AND generation = $2", res->table, key));
+    }
+    st->ready = true;
+}
+
+static void ddl_column(struct buf *b, const struct resource *res, const struct field *f)
+{
+    bool number = f->kind == KIND_INT || f->kind == KIND_BOOL || f->kind == KIND_TIME;
+    buf_printf(b, "    %s %s", f->member, number ? "BIGINT" : "TEXT");
+    if (f == key_field(res))
+        buf_str(b, " PRIMARY KEY");
+    if (!(f->flags & F_NULL))
+        buf_str(b, " NOT NULL");
+    if (f->kind == KIND_BOOL)
+        buf_printf(b, " CHECK (%s IN (0, 1))", f->member);
+    if (f->values && f->kind == KIND_STR) {
+        buf_printf(b, " CHECK (%s IN (", f->member);
+        for (const char *const *p = f->values; *p; p++)
+            buf_printf(b, "%s'%s'", p == f->values ? "" : ", ", *p);
+        buf_str(b, "))");
+    }
+    if (f->fk)
+        buf_printf(b, " REFERENCES %s", f->fk);
+    buf_str(b, ",\n");
+}
+
+const char *resource_ddl(struct ctx *cx, const struct resource *res)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    if (!res->table)
+        return "";
+    buf_printf(&b, "CREATE TABLE %s (\n", res->table);
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (is_column(&res->fields[i]))
+            ddl_column(&b, res, &res->fields[i]);
+    buf_str(&b, "    generation BIGINT NOT NULL\n);\n");
+    for (size_t i = 0; i < res->n_indexes; i++) {
+        const struct res_index *ix = &res->indexes[i];
+        buf_printf(&b, "CREATE %sINDEX %s ON %s (%s)%s%s;\n", ix->unique ? "UNIQUE " : "", ix->name, res->table,
+                   ix->columns, ix->where ? " WHERE " : "", ix->where ? ix->where : "");
+    }
+    return buf_cstr(&b);
+}
+
+const char *res_columns(const struct resource *res)
+{
+    must(res->state && res->state->ready);
+    return res->state->columns;
+}
+
+/* ---------------------------------------------------------------- values */
+
+struct db_value res_value(const struct resource *res, const struct field *f, const void *row)
+{
+    const void *p = (const char *)row + f->offset;
+    bool nullable = (f->flags & F_NULL) != 0;
+    switch (f->kind) {
+    case KIND_INT:
+        if (*(const int64_t *)p == INT_NULL) {
+            must(nullable);
+            return V_NULL();
+        }
+        return V_INT(*(const int64_t *)p);
+    case KIND_TIME:
+        return nullable && !*(const int64_t *)p ? V_NULL() : V_INT(*(const int64_t *)p);
+    case KIND_BOOL:
+        return V_INT(*(const bool *)p);
+    default:
+        if (!*(const char *const *)p && !nullable)
+            bug_at(f->member, res->name); /* a handler left a NOT NULL column empty */
+        return V_TEXT(*(const char *const *)p);
+    }
+}
+
+static size_t row_values(const struct resource *res, const void *row, struct db_value *values)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (is_column(&res->fields[i]))
+            values[n++] = res_value(res, &res->fields[i], row);
+    must(n + 2 <= MAX_PARAMS);
+    return n;
+}
+
+void *res_new(struct ctx *cx, const struct resource *res)
+{
+    must(res->row_size >= sizeof(struct row));
+    char *row = arena_alloc(cx->arena, res->row_size);
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (res->fields[i].kind == KIND_INT && (res->fields[i].flags & F_NULL))
+            *(int64_t *)(void *)(row + res->fields[i].offset) = INT_NULL;
+    return row;
+}
+
+static void take_cell(struct ctx *cx, const struct field *f, const struct db_value *v, char *row)
+{
+    void *p = row + f->offset;
+    switch (f->kind) {
+    case KIND_INT:
+        *(int64_t *)p = v->type == DB_NULL ? INT_NULL : v->i;
+        break;
+    case KIND_TIME:
+        *(int64_t *)p = v->type == DB_NULL ? 0 : v->i;
+        break;
+    case KIND_BOOL:
+        *(bool *)p = v->i != 0;
+        break;
+    default:
+        *(const char **)p = v->type == DB_NULL ? NULL : arena_strndup(cx->arena, v->s, v->size);
+    }
+}
+
+void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells, size_t n)
+{
+    char *row = res_new(cx, res);
+    size_t c = 0;
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (is_column(&res->fields[i]))
+            take_cell(cx, &res->fields[i], &cells[c++], row);
+    must(c + 1 == n);
+    row_of(row)->generation = cells[c].i;
+    return row;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+struct collected {
+    const struct resource *res;
+    void **rows;
+    size_t n, cap;
+};
+
+static struct err *collect(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg)
+{
+    struct collected *c = arg;
+    if (c->n == c->cap) {
+        size_t cap = c->cap ? c->cap * 2 : 16;
+        void **rows = arena_new_array(cx->arena, void *, cap);
+        if (c->n)
+            memcpy(rows, c->rows, c->n * sizeof(*rows));
+        c->rows = rows;
+        c->cap = cap;
+    }
+    c->rows[c->n++] = res_row_from(cx, c->res, cells, n_cells);
+    return NULL;
+}
+
+const char *res_where_sql(struct ctx *cx, const struct res_where *q)
+{
+    return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", res_columns(q->res), q->res->table, q->where,
+                        q->order ? " ORDER BY " : "", q->order ? q->order : "");
+}
+
+struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
+                       size_t n_params, void ***ret_rows, size_t *ret_n)
+{
+    struct stmt st = {.name = q->res->plural, .sql = res_where_sql(cx, q)};
+    struct collected c = {.res = q->res};
+    TRY(db_each(cx, tx, &st, params, n_params, collect, &c));
+    *ret_rows = c.rows;
+    *ret_n = c.n;
+    return NULL;
+}
+
+struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
+                      size_t n_params, void **ret)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select(cx, tx, q, params, n_params, &rows, &n));
+    *ret = n ? rows[0] : NULL;
+    return NULL;
+}
+
+struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret)
+{
+    must(res->state && res->state->ready);
+    struct stmt st = {.name = res->name, .sql = res->state->get};
+    struct collected c = {.res = res};
+    struct db_value param = V_TEXT(id);
+    TRY(db_each(cx, tx, &st, &param, 1, collect, &c));
+    *ret = c.n ? c.rows[0] : NULL;
+    return NULL;
+}
+
+struct err *res_not_found(struct ctx *cx, const struct resource *res, const char *id)
+{
+    const char *message = res->not_found ? arena_printf(cx->arena, res->not_found, id)
+                                         : arena_printf(cx->arena, "No %s with the id %s", res->name, id);
+    return fail_type(cx, ERR_NOT_FOUND, res->not_found_type, "%s", message);
+}
+
+struct err *res_find(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret)
+{
+    void *row = NULL;
+    TRY(res_get(cx, tx, res, id, &row));
+    if (!row)
+        return res_not_found(cx, res, id);
+    *ret = row;
+    return NULL;
+}
+
+static const struct field *field_of(const struct resource *res, const char *member)
+{
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (str_eq(res->fields[i].member, member))
+            return &res->fields[i];
+    return NULL;
+}
+
+static void set_time(struct ctx *cx, const struct resource *res, const char *member, void *row, bool only_if_empty)
+{
+    const struct field *f = field_of(res, member);
+    if (!f || f->kind != KIND_TIME)
+        return;
+    int64_t *p = (int64_t *)(void *)((char *)row + f->offset);
+    if (!*p || !only_if_empty)
+        *p = now_us(cx);
+}
+
+struct err *res_insert(struct ctx *cx, struct tx *tx, const struct resource *res, void *row)
+{
+    struct db_value values[MAX_PARAMS];
+    must(res->state && res->state->ready);
+    set_time(cx, res, "created_at", row, true);
+    set_time(cx, res, "updated_at", row, true);
+    size_t n = row_values(res, row, values);
+    struct stmt st = {.name = res->name, .sql = res->state->insert};
+    TRY(db_exec(cx, tx, &st, values, n, NULL));
+    row_of(row)->generation = 1;
+    return NULL;
+}
+
+struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res, void *row)
+{
+    struct db_value values[MAX_PARAMS];
+    int64_t changes = 0;
+    set_time(cx, res, "updated_at", row, false);
+    size_t n = row_values(res, row, values);
+    values[n] = res_value(res, key_field(res), row);
+    values[n + 1] = V_INT(row_of(row)->generation);
+    struct stmt st = {.name = res->name, .sql = res->state->update};
+    TRY(db_exec(cx, tx, &st, values, n + 2, &changes));
+    if (changes != 1)
+        return fail(cx, ERR_STALE, "The %s was changed by another request: read it again, then retry", res->name);
+    row_of(row)->generation++;
+    return NULL;
+}
+
+struct err *res_delete(struct ctx *cx, struct tx *tx, const struct resource *res, void *row)
+{
+    int64_t changes = 0;
+    struct db_value values[2] = {res_value(res, key_field(res), row), V_INT(row_of(row)->generation)};
+    struct stmt st = {.name = res->name, .sql = res->state->del};
+    TRY(db_exec(cx, tx, &st, values, 2, &changes));
+    if (changes != 1)
+        return fail(cx, ERR_STALE, "The %s was changed by another request: read it again, then retry", res->name);
+    return NULL;
+}
