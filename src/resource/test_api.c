@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See test_api.h. */
+#include "resource/test_api.h"
+
+static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const char *token, struct actor *ret)
+{
+    static const char *const admin_roles[] = {"admin", "member", "reader", NULL};
+    static const char *const member_roles[] = {"member", "reader", NULL};
+    static const char *const reader_roles[] = {"reader", NULL};
+    if (str_eq(token, "bad"))
+        return fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
+    bool admin = str_eq(token, "admin"), reader = str_ends(token, ":reader");
+    const char *project = admin    ? "admin-project"
+                          : reader ? arena_strndup(cx->arena, token, strlen(token) - strlen(":reader"))
+                                   : token;
+    *ret = (struct actor){.user_id = arena_printf(cx->arena, "user-%s", project),
+                          .user_name = project,
+                          .user_domain_id = "default",
+                          .user_domain_name = "Default",
+                          .project_id = project,
+                          .project_name = project,
+                          .project_domain_id = "default",
+                          .project_domain_name = "Default",
+                          .roles = admin ? admin_roles : reader ? reader_roles : member_roles,
+                          .token = token,
+                          .admin = admin,
+                          .member = !reader};
+    return NULL;
+}
+
+static struct err *fake_node(struct ctx *cx, struct tx *tx UNUSED, const char *secret, const char *host, struct actor *ret)
+{
+    if (!str_eq(secret, "secret"))
+        return fail(cx, ERR_UNAUTHENTICATED, "Wrong secret");
+    *ret = (struct actor){.host_id = host};
+    return NULL;
+}
+
+void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
+{
+    static const struct api_hooks hooks = {.authenticate = fake_authenticate, .authenticate_node = fake_node};
+    static const struct api_config cfg = {.region = "RegionOne"};
+    const struct http_config http = {.host = "127.0.0.1", .io_threads = 2, .workers = 4, .slow_workers = 1,
+                                     .queue_max = 64, .connections_max = 64, .body_max_bytes = 1 << 20,
+                                     .idle_timeout_s = 30};
+    *t = (struct test_api){0};
+    ctx_init(&t->cx);
+    log_set_level(LOG_ERROR);
+    const char *url = getenv("COLVERT_TEST_POSTGRES");
+    assert_ok(&t->cx, store_open(&t->cx, url ? url : "sqlite::memory:", 4, &t->store));
+    t->api = api_new(t->store, services, n, &hooks, &cfg);
+    struct migration first = {1, "first", api_ddl(&t->cx, services, n)};
+    assert_ok(&t->cx, store_migrate(&t->cx, t->store, &first, 1));
+    struct http_app app = api_app(t->api);
+    assert_ok(&t->cx, http_server_start(&t->cx, &http, &app, &t->server));
+    api_set_server(t->api, t->server);
+    snprintf(t->url, sizeof(t->url), "http://127.0.0.1:%u", http_server_port(t->server));
+    t->client = http_client_new();
+}
+
+void test_api_stop(struct test_api *t)
+{
+    http_client_free(t->client);
+    http_server_stop(t->server, 1000);
+    api_free(t->api);
+    store_close(t->store);
+    ctx_release(&t->cx);
+}
+
+struct test_reply test_call(struct test_api *t, const char *token, const char *method, const char *path,
+                            const char *body_fmt, ...)
+{
+    struct http_pair headers[10] = {0};
+    size_t n = 0;
+    if (token && str_eq(token, "node"))
+        headers[n++] = (struct http_pair){"Authorization", "Bearer secret"};
+    else if (token)
+        headers[n++] = (struct http_pair){"X-Auth-Token", token};
+    headers[n++] = (struct http_pair){"Content-Type", "application/json"};
+    for (size_t i = 0; i < ARRAY_LEN(t->headers) && t->headers[i]; i++) {
+        const char *colon = strchr(t->headers[i], ':');
+        must(colon);
+        headers[n++] = (struct http_pair){arena_strndup(t->cx.arena, t->headers[i], (size_t)(colon - t->headers[i])),
+                                          colon + 2};
+    }
+    char *body = NULL;
+    if (body_fmt) {
+        va_list ap;
+        va_start(ap, body_fmt);
+        body = arena_vprintf(t->cx.arena, body_fmt, ap);
+        va_end(ap);
+        for (char *p = body; *p; p++)
+            if (*p == '\'')
+                *p = '"';
+    }
+    struct http_call call = {.method = method, .url = arena_printf(t->cx.arena, "%s%s", t->url, path),
+                             .headers = headers, .n_headers = n, .body = body,
+                             .body_size = body ? strlen(body) : 0};
+    struct test_reply r = {0};
+    assert_ok(&t->cx, http_client_call(&t->cx, t->client, &call, &r.answer));
+    r.status = r.answer.status;
+    r.text = buf_cstr(&r.answer.body);
+    if (*r.text == '{' || *r.text == '[')
+        assert_ok(&t->cx, json_read(&t->cx, r.text, r.answer.body.len, &r.json));
+    return r;
+}
+
+const json_t *test_at(const struct test_reply *r, const char *path)
+{
+    const json_t *j = r->json;
+    char key[128];
+    while (j && *path) {
+        if (*path == '[') {
+            j = json_array_get(j, (size_t)strtoul(path + 1, NULL, 10));
+            path = strchr(path, ']') + 1;
+        } else {
+            size_t n = strcspn(path, ".[");
+            must(n < sizeof(key));
+            memcpy(key, path, n);
+            key[n] = 0;
+            j = json_get(j, key);
+            path += n;
+        }
+        if (*path == '.')
+            path++;
+    }
+    return j;
+}
+
+const char *test_str(struct test_api *t, const struct test_reply *r, const char *path)
+{
+    const json_t *j = test_at(r, path);
+    if (!j)
+        return NULL;
+    return json_is_string(j) ? json_string_value(j) : json_text(&t->cx, j);
+}
