@@ -30,7 +30,10 @@ MUST_USE struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret);
 MUST_USE struct err *tx_commit(struct ctx *cx, struct tx **tx);
 void tx_rollback(struct tx **tx); /* NULL and ended transactions are fine */
 #define AUTO_TXN __attribute__((cleanup(tx_rollback)))
-/* fn(arg) runs once, after a successful commit, in the committing thread; arg must outlive the transaction. */
+/*
+ * fn(arg) runs once, after a successful commit, in the committing thread, when the connection is free again; arg must
+ * outlive the transaction. Hooks of two transactions may run in another order than their commits.
+ */
 void tx_on_commit(struct tx *tx, void (*fn)(void *arg), void *arg);
 struct store *tx_store(const struct tx *tx);
 
@@ -44,8 +47,8 @@ struct db_value {
 };
 #define V_INT(v) ((struct db_value){.type = DB_INT, .i = (v)})
 #define V_NULL() ((struct db_value){.type = DB_NULL})
-struct db_value V_TEXT(const char *s); /* NULL becomes SQL NULL */
-struct db_value V_BYTES(const void *data, size_t size);
+struct db_value V_TEXT(const char *s);                       /* NULL becomes SQL NULL */
+struct db_value V_BYTES(const void *data, size_t size);     /* NULL becomes SQL NULL */
 
 /*
  * A statement, declared once as a static const row (or built from descriptors into an arena); its text is what the
@@ -57,14 +60,18 @@ struct stmt {
 };
 #define MAX_PARAMS 128
 
-/* ret_changes (may be NULL): rows changed. A broken unique or foreign key is ERR_EXISTS / ERR_IN_USE. */
+/*
+ * ret_changes (may be NULL): rows changed. A broken unique or foreign key is ERR_EXISTS / ERR_IN_USE. After any error
+ * of a statement the transaction is failed: every further call gives an error of the same kind, commit rolls back
+ * (where a conflict is expected, ON CONFLICT DO NOTHING and the number of changes avoid that).
+ */
 MUST_USE struct err *db_exec(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
                              size_t n_params, int64_t *ret_changes);
 #define db_run(cx, tx, st, ...)                                                                     \
     db_exec(cx, tx, st, (const struct db_value[]){__VA_ARGS__},                                     \
             sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), NULL)
 
-/* All rows, copied into the context's arena. limit 0: every row. */
+/* All rows, copied into the context's arena; text and bytes are followed by a NUL. */
 struct db_rows {
     size_t n_rows, n_cols;
     struct db_value *cells; /* row after row */
@@ -78,14 +85,21 @@ static inline const struct db_value *db_cell(const struct db_rows *r, size_t row
 }
 static inline const char *db_text(const struct db_rows *r, size_t row, size_t col) /* NULL for SQL NULL */
 {
-    return db_cell(r, row, col)->s;
+    const struct db_value *v = db_cell(r, row, col);
+    must(v->type != DB_INT);
+    return v->s;
 }
 static inline int64_t db_int(const struct db_rows *r, size_t row, size_t col) /* 0 for SQL NULL */
 {
-    return db_cell(r, row, col)->i;
+    const struct db_value *v = db_cell(r, row, col);
+    must(v->type == DB_INT || v->type == DB_NULL);
+    return v->i;
 }
 
-/* Row by row, without copying: fn sees cells that live until it returns. An error of fn ends the walk. */
+/*
+ * Row by row, without copying: fn sees cells that live until it returns, and must not use the transaction. An error
+ * of fn ends the walk and is returned; the transaction stays usable.
+ */
 typedef struct err *db_row_fn(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg);
 MUST_USE struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
                              size_t n_params, db_row_fn *fn, void *arg);
@@ -94,7 +108,7 @@ MUST_USE struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *s
 struct migration {
     int number;
     const char *name;
-    const char *sql; /* statements separated by ";\n" */
+    const char *sql; /* statements separated by ";\n"; once released, never changed */
 };
 MUST_USE struct err *store_migrate(struct ctx *cx, struct store *s, const struct migration *list, size_t n);
 /* Prepares without running: the test that every declared statement fits the schema. */

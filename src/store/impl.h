@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The bodies of struct store and struct tx, for the generic part only. */
+#pragma once
+
+#include <stdatomic.h>
+#include "store/cache.h"
+#include "store/engine.h"
+#include "store/gate.h"
+
+struct hook {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+/* A connection with its statements; handed out as the transaction that runs on it. */
+struct tx {
+    struct store *store;
+    struct conn *conn;
+    struct stmt_cache cache;
+    struct tx *next; /* idle ones */
+    int64_t idle_since_us;
+    enum tx_mode mode;
+    bool walking;          /* inside db_each: the connection is busy */
+    bool failed;           /* only a rollback is left */
+    enum err_kind failure; /* of the first error */
+    struct hook *hooks;
+    size_t n_hooks, cap_hooks;
+};
+
+struct store {
+    const struct engine *engine;
+    char *where; /* the URL, or what follows its prefix */
+    bool keep;   /* the data live in the connection: never close it */
+    struct gate writers, conns;
+    pthread_mutex_t lock; /* of idle */
+    struct tx *idle;      /* last used first: few connections do most of the work, the others get old */
+    atomic_long calls, fail_at;
+};
+
+struct err *tx_start(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret);
+/* Counts an engine call; an error when it is the one to fail. */
+struct err *fault(struct ctx *cx, struct store *s, const char *what);
+/* A script inside the transaction; an error ends its use. */
+struct err *tx_script(struct ctx *cx, struct tx *tx, const char *sql);
+/* Remembers that the transaction failed; the error with the user's words in front. */
+struct err *tx_failed(struct ctx *cx, struct tx *tx, struct err *e, const char *what);
+/* The error of every call after the first that failed. */
+struct err *tx_usable(struct ctx *cx, struct tx *tx);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The store's generic part: which engine a URL means, the pool of connections, transactions and their hooks, faults on
+ * demand. query.c runs statements, migrate.c moves the schema; sqlite.c and postgres.c are the engines.
+ */
+#include "store/impl.h"
+
+/* Connections beyond the first that nobody needed for so long are closed: their caches cost memory. */
+#define IDLE_MAX_US 30000000
+
+static const struct {
+    const char *prefix;
+    const struct engine *engine;
+    bool whole_url; /* the engine wants the prefix, too */
+    bool keep;
+} schemes[] = {
+    {"sqlite::memory:", &sqlite_engine, .keep = true},
+    {"sqlite:", &sqlite_engine},
+};
+
+static void tx_free(struct tx *tx)
+{
+    for (struct prepared *p; (p = cache_pop(&tx->cache));)
+        tx->store->engine->unprepare(tx->conn, p);
+    tx->store->engine->disconnect(tx->conn);
+    free(tx->hooks);
+    free(tx);
+}
+
+static struct err *tx_new(struct ctx *cx, struct store *s, struct tx **ret)
+{
+    TRY(fault(cx, s, "connect"));
+    struct conn *conn;
+    TRY(s->engine->connect(cx, s->where, &conn));
+    struct tx *tx = calloc(1, sizeof(*tx));
+    must(tx);
+    tx->store = s;
+    tx->conn = conn;
+    *ret = tx;
+    return NULL;
+}
+
+struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, struct store **ret)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(schemes) && !str_starts(url, schemes[i].prefix))
+        i++;
+    if (i == ARRAY_LEN(schemes))
+        return fail(cx, ERR_INVALID, "database URL: expected sqlite:/path/to/file or sqlite::memory:");
+    struct store *s = calloc(1, sizeof(*s));
+    must(s);
+    s->engine = schemes[i].engine;
+    s->keep = schemes[i].keep;
+    s->where = strdup(schemes[i].whole_url ? url : url + strlen("sqlite:"));
+    must(s->where);
+    must(pthread_mutex_init(&s->lock, NULL) == 0);
+    gate_init(&s->writers, 1);
+    gate_init(&s->conns, s->keep || max_conns == 0 ? 1 : max_conns);
+    /* The first connection now: a wrong path or password shows when the program starts. */
+    struct err *e = tx_new(cx, s, &s->idle);
+    if (e) {
+        store_close(s);
+        return e;
+    }
+    s->idle->idle_since_us = mono_us(cx);
+    *ret = s;
+    return NULL;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    while (s->idle) {
+        struct tx *tx = s->idle;
+        s->idle = tx->next;
+        tx_free(tx);
+    }
+    gate_fini(&s->writers);
+    gate_fini(&s->conns);
+    pthread_mutex_destroy(&s->lock);
+    secret_wipe(s->where, strlen(s->where)); /* may hold a password */
+    free(s->where);
+    free(s);
+}
+
+const char *store_engine(const struct store *s)
+{
+    return s->engine->name;
+}
+
+long store_fail_nth(struct store *s, long nth)
+{
+    atomic_store(&s->fail_at, nth);
+    return atomic_exchange(&s->calls, 0);
+}
+
+struct err *fault(struct ctx *cx, struct store *s, const char *what)
+{
+    long call = atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed) + 1;
+    if (call != atomic_load_explicit(&s->fail_at, memory_order_relaxed))
+        return NULL;
+    return fail(cx, ERR_UNAVAILABLE, "database call %ld (%s) was made to fail", call, what);
+}
+
+/* Connections. */
+
+static struct tx *idle_pop(struct store *s)
+{
+    AUTO_LOCK(&s->lock);
+    struct tx *tx = s->idle;
+    if (tx)
+        s->idle = tx->next;
+    return tx;
+}
+
+/* Returns one that is idle for too long, for the caller to free. */
+static struct tx *idle_push(struct store *s, struct tx *tx)
+{
+    tx->idle_since_us = mono_us(&(struct ctx){.clock = clock_system()});
+    AUTO_LOCK(&s->lock);
+    tx->next = s->idle;
+    s->idle = tx;
+    struct tx **last = &s->idle;
+    while ((*last)->next)
+        last = &(*last)->next;
+    if (*last == tx || tx->idle_since_us - (*last)->idle_since_us < IDLE_MAX_US)
+        return NULL;
+    return TAKE_PTR(*last);
+}
+
+static void release(struct tx *tx)
+{
+    struct store *s = tx->store;
+    bool writer = tx->mode != TX_READ;
+    tx->n_hooks = 0;
+    struct tx *old = tx;
+    if (s->keep || !s->engine->broken(tx->conn))
+        old = idle_push(s, tx);
+    if (writer && s->engine->one_writer)
+        gate_leave(&s->writers);
+    if (old)
+        tx_free(old);
+    gate_leave(&s->conns);
+}
+
+/* Transactions. */
+
+static int64_t wait_us(struct ctx *cx)
+{
+    return cx->deadline_us ? cx->deadline_us - mono_us(cx) : WAIT_US;
+}
+
+/* With places in the gates. A pooled connection may have been lost while it was idle: then the next one is tried. */
+static struct err *begin(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret)
+{
+    for (;;) {
+        struct tx *tx = idle_pop(s);
+        bool pooled = tx != NULL;
+        if (!tx)
+            TRY(tx_new(cx, s, &tx));
+        struct err *e = fault(cx, s, "begin");
+        bool injected = e != NULL;
+        if (!e)
+            e = s->engine->begin(cx, tx->conn, mode);
+        if (!e) {
+            tx->mode = mode;
+            tx->failed = false;
+            *ret = tx;
+            return NULL;
+        }
+        s->engine->rollback(tx->conn);
+        bool broken = !s->keep && s->engine->broken(tx->conn);
+        if (!broken)
+            tx = idle_push(s, tx);
+        if (tx)
+            tx_free(tx);
+        if (injected || !pooled || !broken)
+            return e;
+    }
+}
+
+struct err *tx_start(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret)
+{
+    /* The turn to write comes first: writers that wait hold no connection, so readers find one. */
+    bool queue = s->engine->one_writer && mode != TX_READ;
+    if (queue && !gate_enter(&s->writers, wait_us(cx)))
+        return fail(cx, ERR_UNAVAILABLE, "the database is busy with other changes, try again later");
+    struct err *e;
+    if (!gate_enter(&s->conns, wait_us(cx))) {
+        e = fail(cx, ERR_UNAVAILABLE, "all database connections are in use, try again later");
+    } else {
+        e = begin(cx, s, mode, ret);
+        if (e)
+            gate_leave(&s->conns);
+    }
+    if (e && queue)
+        gate_leave(&s->writers);
+    return e;
+}
+
+struct err *tx_read(struct ctx *cx, struct store *s, struct tx **ret)
+{
+    return tx_start(cx, s, TX_READ, ret);
+}
+
+struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret)
+{
+    return tx_start(cx, s, TX_WRITE, ret);
+}
+
+struct store *tx_store(const struct tx *tx)
+{
+    return tx->store;
+}
+
+void tx_on_commit(struct tx *tx, void (*fn)(void *arg), void *arg)
+{
+    if (tx->n_hooks == tx->cap_hooks) {
+        tx->cap_hooks = tx->cap_hooks ? tx->cap_hooks * 2 : 4;
+        tx->hooks = reallocarray(tx->hooks, tx->cap_hooks, sizeof(*tx->hooks));
+        must(tx->hooks);
+    }
+    tx->hooks[tx->n_hooks++] = (struct hook){fn, arg};
+}
+
+struct err *tx_usable(struct ctx *cx, struct tx *tx)
+{
+    must(!tx->walking);
+    if (tx->failed)
+        return fail(cx, tx->failure, "the transaction failed before: only a rollback is left");
+    return NULL;
+}
+
+static struct err *commit(struct ctx *cx, struct tx *tx)
+{
+    TRY(tx_usable(cx, tx));
+    TRY(fault(cx, tx->store, "commit"));
+    return tx->store->engine->commit(cx, tx->conn);
+}
+
+struct err *tx_commit(struct ctx *cx, struct tx **ptx)
+{
+    struct tx *tx = TAKE_PTR(*ptx);
+    struct err *e = commit(cx, tx);
+    if (e) {
+        tx_rollback(&tx);
+        return e;
+    }
+    /* The connection goes back first: a hook may begin a transaction of its own. */
+    AUTO_FREE struct hook *hooks = TAKE_PTR(tx->hooks);
+    size_t n_hooks = tx->n_hooks;
+    tx->cap_hooks = 0;
+    release(tx);
+    for (size_t i = 0; i < n_hooks; i++)
+        hooks[i].fn(hooks[i].arg);
+    return NULL;
+}
+
+void tx_rollback(struct tx **ptx)
+{
+    struct tx *tx = TAKE_PTR(*ptx);
+    if (!tx)
+        return;
+    must(!tx->walking);
+    tx->store->engine->rollback(tx->conn);
+    release(tx);
+}
