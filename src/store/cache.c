@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See cache.h. A hash table with chains, and a list from newest to oldest use through the same entries. */
+/* See cache.h. A hash table with chains; a list by use goes through the same entries. */
 #include "store/cache.h"
 
 struct cached {

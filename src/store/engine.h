@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What a SQL engine must do. The generic part (store.c, query.c) keeps the pool, the order of calls, the statement
- * cache and the fate of failed transactions; an engine only talks to its library.
+ * What a SQL engine must do. The generic part (store.c, query.c) keeps the pool, the order of
+ * calls, the statement cache and the fate of failed transactions; an engine only talks to its
+ * library.
  */
 #pragma once
 
@@ -21,7 +22,10 @@ enum tx_mode {
 /* How long to wait for a connection, or a turn to write, without a deadline. */
 #define WAIT_US 5000000
 
-/* Errors have the kinds store.h promises and the library's own words; the generic part puts the user's in front. */
+/*
+ * Errors have the kinds store.h promises and the library's own words; the generic part puts the
+ * user's in front.
+ */
 struct engine {
     const char *name;
     bool one_writer; /* the generic part queues writers */
@@ -39,7 +43,7 @@ struct engine {
     struct err *(*prepare)(struct ctx *cx, struct conn *c, const char *sql, struct prepared **ret);
     void (*unprepare)(struct conn *c, struct prepared *p);
     size_t (*n_params)(const struct prepared *p);
-    /* start, step until ret_cells is NULL (or enough was seen), finish: also after an error of either. */
+    /* start, step until ret_cells is NULL or enough was seen; finish, also after an error. */
     struct err *(*start)(struct ctx *cx, struct conn *c, struct prepared *p,
                          const struct db_value *params, size_t n_params, bool walk);
     struct err *(*step)(struct ctx *cx, struct conn *c, struct prepared *p,

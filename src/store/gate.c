@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See gate.h. Each waiter sleeps on a condition of its own, on its stack: leaving wakes exactly one thread. */
+/* See gate.h. Each waiter sleeps on a condition on its own stack: leaving wakes exactly one. */
 #include "store/gate.h"
 
 struct gate_waiter {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A gate lets a bounded number of threads in, first come, first served. Whoever leaves hands the place straight to
- * the thread that waits longest, so nobody starves and nobody spins.
+ * A gate lets a bounded number of threads in, first come, first served. Whoever leaves hands the
+ * place straight to the thread that waits longest, so nobody starves and nobody spins.
  */
 #pragma once
 

@@ -33,7 +33,7 @@ struct store {
     bool keep;   /* the data live in the connection: never close it */
     struct gate writers, conns;
     pthread_mutex_t lock; /* of idle */
-    struct tx *idle;      /* last used first: few connections do most of the work, the others get old */
+    struct tx *idle; /* last used first: few connections do most of the work, the others get old */
     atomic_long calls, fail_at;
 };
 

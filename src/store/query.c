@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Statements: checked parameters, the cache of prepared statements, rows into the arena or to a function. */
+/* Statements: checked parameters, the cache, rows copied into the arena or handed to a function. */
 #include "store/impl.h"
 
 struct db_value V_TEXT(const char *s)
@@ -33,7 +33,8 @@ struct err *tx_failed(struct ctx *cx, struct tx *tx, struct err *e, const char *
         tx->failure = e->kind;
     }
     e = wrap(cx, e, e->kind, "statement '%s'", what);
-    return wrap(cx, e, e->kind, "%s", user_words[e->kind] ? user_words[e->kind] : "the database refused a statement");
+    return wrap(cx, e, e->kind, "%s",
+                user_words[e->kind] ? user_words[e->kind] : "the database refused a statement");
 }
 
 static struct err *check_text(struct ctx *cx, const struct db_value *v, size_t number)
@@ -45,8 +46,9 @@ static struct err *check_text(struct ctx *cx, const struct db_value *v, size_t n
     return NULL;
 }
 
-/* Both engines refuse the same: SQLite by itself would take any bytes as text, and any number of parameters. */
-static struct err *check_params(struct ctx *cx, const struct db_value *params, size_t n, size_t wanted)
+/* Both engines refuse the same: SQLite alone would take any bytes as text, any number of values. */
+static struct err *check_params(struct ctx *cx, const struct db_value *params, size_t n,
+                                size_t wanted)
 {
     if (n != wanted)
         return fail(cx, ERR_INTERNAL, "takes %zu parameters, was given %zu", wanted, n);
@@ -60,7 +62,8 @@ static struct err *check_params(struct ctx *cx, const struct db_value *params, s
     return NULL;
 }
 
-static struct err *prepare(struct ctx *cx, struct tx *tx, const struct stmt *st, struct prepared **ret)
+static struct err *prepare(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                           struct prepared **ret)
 {
     const struct engine *engine = tx->store->engine;
     struct prepared *p = cache_get(&tx->cache, st->sql);
@@ -76,8 +79,8 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, const struct stmt *st,
 }
 
 /* Steps until the end, or until fn has enough: *ret_own is fn's error. */
-static struct err *walk_rows(struct ctx *cx, struct tx *tx, struct prepared *p, db_row_fn *fn, void *arg,
-                             struct err **ret_own)
+static struct err *walk_rows(struct ctx *cx, struct tx *tx, struct prepared *p, db_row_fn *fn,
+                             void *arg, struct err **ret_own)
 {
     for (;;) {
         const struct db_value *cells = NULL;
@@ -127,14 +130,14 @@ static struct err *run(struct ctx *cx, struct tx *tx, const struct run *r)
     return e ? tx_failed(cx, tx, e, r->st->name) : own;
 }
 
-struct err *db_exec(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                    size_t n_params, int64_t *ret_changes)
+struct err *db_exec(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                    const struct db_value *params, size_t n_params, int64_t *ret_changes)
 {
     return run(cx, tx, &(struct run){st, params, n_params, .ret_changes = ret_changes});
 }
 
-struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                    size_t n_params, db_row_fn *fn, void *arg)
+struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                    const struct db_value *params, size_t n_params, db_row_fn *fn, void *arg)
 {
     return run(cx, tx, &(struct run){st, params, n_params, .walk = true, .fn = fn, .arg = arg});
 }
@@ -144,7 +147,8 @@ struct collect {
     size_t n, cap, n_cols;
 };
 
-static struct err *collect_row(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg)
+static struct err *collect_row(struct ctx *cx, const struct db_value *cells, size_t n_cells,
+                               void *arg)
 {
     struct collect *c = arg;
     c->n_cols = n_cells;
@@ -162,13 +166,14 @@ static struct err *collect_row(struct ctx *cx, const struct db_value *cells, siz
     return NULL;
 }
 
-struct err *db_query(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                     size_t n_params, struct db_rows *ret)
+struct err *db_query(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                     const struct db_value *params, size_t n_params, struct db_rows *ret)
 {
     struct collect c = {0};
     struct err *e = run(cx, tx, &(struct run){st, params, n_params, .fn = collect_row, .arg = &c});
     if (!e)
-        *ret = (struct db_rows){.n_rows = c.n_cols ? c.n / c.n_cols : 0, .n_cols = c.n_cols,
+        *ret = (struct db_rows){.n_rows = c.n_cols ? c.n / c.n_cols : 0,
+                                .n_cols = c.n_cols,
                                 .cells = arena_memdup(cx->arena, c.cells, c.n * sizeof(*c.cells))};
     free(c.cells);
     return e;

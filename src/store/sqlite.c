@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The SQLite engine. WAL lets readers go on beside the one writer; synchronous=FULL puts a commit on disk before it
- * returns. Page caches are small: the operating system's is the one that counts.
+ * The SQLite engine. WAL lets readers go on beside the one writer; synchronous=FULL puts a commit
+ * on disk before it returns. Page caches are small: the operating system's is the one that counts.
  */
 #include <sqlite3.h>
 #include "store/engine.h"
@@ -106,7 +106,7 @@ static void start_limit(struct conn *c)
 
 static void init_library(void)
 {
-    /* No statistics: they cost a lock around each allocation. Fails when somebody used SQLite before: no harm. */
+    /* No statistics: they cost a lock around each allocation. Too late if SQLite was used before. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
@@ -139,7 +139,8 @@ static struct err *turn_on_wal(struct ctx *cx, struct conn *c, const char *path)
     if (rc != SQLITE_OK)
         return sqlite_fail(cx, c, sqlite3_extended_errcode(c->db));
     if (!wal)
-        return fail(cx, ERR_UNAVAILABLE, "the file system of '%s' cannot hold a SQLite database in WAL mode", path);
+        return fail(cx, ERR_UNAVAILABLE,
+                    "the file system of '%s' cannot hold a SQLite database in WAL mode", path);
     return NULL;
 }
 
@@ -177,7 +178,8 @@ static struct err *sqlite_connect(struct ctx *cx, const char *path, struct conn 
     struct conn *c = calloc(1, sizeof(*c));
     must(c);
     int rc = sqlite3_open_v2(path, &c->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                                 SQLITE_OPEN_EXRESCODE,
                              NULL);
     must(c->db);
     struct err *e = rc == SQLITE_OK ? configure(cx, c, path) : sqlite_fail(cx, c, rc);
@@ -256,7 +258,8 @@ static struct err *number_params(struct ctx *cx, struct prepared *p)
         const char *name = sqlite3_bind_parameter_name(p->stmt, (int)i + 1);
         int64_t n;
         if (!name || name[0] != '$' || !str_to_i64(name + 1, 1, MAX_PARAMS, &n))
-            return fail(cx, ERR_INTERNAL, "parameter '%s': expected $1 to $%d", name ? name : "?", MAX_PARAMS);
+            return fail(cx, ERR_INTERNAL, "parameter '%s': expected $1 to $%d", name ? name : "?",
+                        MAX_PARAMS);
         p->slots[i] = (uint8_t)n;
         seen[n] = true;
         if ((size_t)n > p->n_params)
@@ -274,7 +277,8 @@ static void sqlite_unprepare(struct conn *c UNUSED, struct prepared *p)
     free(p);
 }
 
-static struct err *sqlite_prepare(struct ctx *cx, struct conn *c, const char *sql, struct prepared **ret)
+static struct err *sqlite_prepare(struct ctx *cx, struct conn *c, const char *sql,
+                                  struct prepared **ret)
 {
     sqlite3_stmt *stmt = NULL;
     const char *tail = "";
@@ -320,8 +324,9 @@ static int bind(sqlite3_stmt *stmt, int slot, const struct db_value *v)
     bug_at(WHERE, "a value without a type");
 }
 
-static struct err *sqlite_start(struct ctx *cx, struct conn *c, struct prepared *p, const struct db_value *params,
-                                size_t n_params UNUSED, bool walk UNUSED)
+static struct err *sqlite_start(struct ctx *cx, struct conn *c, struct prepared *p,
+                                const struct db_value *params, size_t n_params UNUSED,
+                                bool walk UNUSED)
 {
     if (c->mode == TX_READ && !sqlite3_stmt_readonly(p->stmt))
         return fail(cx, ERR_INTERNAL, "a change in a transaction that only reads");
@@ -386,7 +391,7 @@ static struct err *sqlite_step(struct ctx *cx, struct conn *c, struct prepared *
 
 static int64_t sqlite_changes(const struct conn *c)
 {
-    /* sqlite3_changes() alone would speak of an earlier statement after one that changes no rows. */
+    /* After a statement that can't change rows, sqlite3_changes() speaks of an earlier one. */
     return sqlite3_total_changes64(c->db) == c->total_before ? 0 : sqlite3_changes64(c->db);
 }
 

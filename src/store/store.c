@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The store's generic part: which engine a URL means, the pool of connections, transactions and their hooks, faults on
- * demand. query.c runs statements, migrate.c moves the schema; sqlite.c and postgres.c are the engines.
+ * The store's generic part: which engine a URL means, the pool of connections, transactions and
+ * their hooks, faults on demand. query.c runs statements, migrate.c moves the schema; sqlite.c and
+ * postgres.c are the engines.
  */
 #include "store/impl.h"
 
-/* Connections beyond the first that nobody needed for so long are closed: their caches cost memory. */
+/* A connection beyond the first that nobody needs for so long is closed: its caches cost memory. */
 #define IDLE_MAX_US 30000000
 
 static const struct {
@@ -16,6 +17,8 @@ static const struct {
 } schemes[] = {
     {"sqlite::memory:", &sqlite_engine, .keep = true},
     {"sqlite:", &sqlite_engine},
+    {"postgresql://", &postgres_engine, .whole_url = true},
+    {"postgres://", &postgres_engine, .whole_url = true},
 };
 
 static void tx_free(struct tx *tx)
@@ -46,7 +49,9 @@ struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, stru
     while (i < ARRAY_LEN(schemes) && !str_starts(url, schemes[i].prefix))
         i++;
     if (i == ARRAY_LEN(schemes))
-        return fail(cx, ERR_INVALID, "database URL: expected sqlite:/path/to/file or sqlite::memory:");
+        return fail(cx, ERR_INVALID,
+                    "database URL: expected sqlite:/path/to/file, sqlite::memory: "
+                    "or postgresql://host/name");
     struct store *s = calloc(1, sizeof(*s));
     must(s);
     s->engine = schemes[i].engine;
@@ -151,7 +156,7 @@ static int64_t wait_us(struct ctx *cx)
     return cx->deadline_us ? cx->deadline_us - mono_us(cx) : WAIT_US;
 }
 
-/* With places in the gates. A pooled connection may have been lost while it was idle: then the next one is tried. */
+/* Places in the gates are held. A pooled connection may have been lost while idle: tries the next. */
 static struct err *begin(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret)
 {
     for (;;) {
@@ -185,7 +190,8 @@ struct err *tx_start(struct ctx *cx, struct store *s, enum tx_mode mode, struct 
     /* The turn to write comes first: writers that wait hold no connection, so readers find one. */
     bool queue = s->engine->one_writer && mode != TX_READ;
     if (queue && !gate_enter(&s->writers, wait_us(cx)))
-        return fail(cx, ERR_UNAVAILABLE, "the database is busy with other changes, try again later");
+        return fail(cx, ERR_UNAVAILABLE,
+                    "the database is busy with other changes, try again later");
     struct err *e;
     if (!gate_enter(&s->conns, wait_us(cx))) {
         e = fail(cx, ERR_UNAVAILABLE, "all database connections are in use, try again later");

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The store: one set of statements and migrations for SQLite and PostgreSQL. Knows SQL engines, nothing of what
- * rows mean.
+ * The store: one set of statements and migrations for SQLite and PostgreSQL. Knows SQL engines,
+ * nothing of what rows mean.
  *
- * SQL is the common subset: $1, $2 … parameters; TEXT, BIGINT and (for bytes) BYTEA columns; booleans as BIGINT 0/1;
- * times as BIGINT microseconds; ON CONFLICT; RETURNING; explicit NULLS FIRST/LAST where NULLs are sorted.
+ * SQL is the common subset: $1, $2 … parameters; TEXT, BIGINT and (for bytes) BYTEA columns;
+ * booleans as BIGINT 0/1; times as BIGINT microseconds; ON CONFLICT; RETURNING; explicit NULLS
+ * FIRST/LAST where NULLs are sorted.
  */
 #pragma once
 
@@ -14,25 +15,30 @@ struct store;
 struct tx; /* a pooled connection inside a transaction; used by one thread */
 
 /*
- * url: "sqlite:/path/to/file", "sqlite::memory:" (one shared connection) or "postgresql://…". max_conns bounds the
- * pool; a caller waits up to its deadline (default 5 s) for a free connection, then ERR_UNAVAILABLE.
- * SQLite: WAL, synchronous=FULL, foreign keys on, busy timeout. PostgreSQL: statement_timeout, prepared statements,
- * broken connections are replaced.
+ * url: "sqlite:/path/to/file", "sqlite::memory:" (one shared connection) or "postgresql://…".
+ * max_conns bounds the pool; a caller waits up to its deadline (default 5 s) for a free connection,
+ * then ERR_UNAVAILABLE. SQLite: WAL, synchronous=FULL, foreign keys on, busy timeout. PostgreSQL:
+ * statement_timeout, prepared statements, broken connections are replaced.
  */
-MUST_USE struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, struct store **ret);
+MUST_USE struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns,
+                                struct store **ret);
 void store_close(struct store *s);
 const char *store_engine(const struct store *s); /* "sqlite" or "postgresql" */
 
-/* Both see one consistent snapshot; writers are serializable: ERR_STALE means "lost a race, run it again". */
+/* Both see one snapshot. Writers are serializable: ERR_STALE is "lost a race, run it again". */
 MUST_USE struct err *tx_read(struct ctx *cx, struct store *s, struct tx **ret);
 MUST_USE struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret);
-/* On success the data is on disk, and the hooks of tx_on_commit have run. The tx is over either way (*tx = NULL). */
+/*
+ * On success the data is on disk, and the hooks of tx_on_commit have run. The tx is over either way
+ * (*tx = NULL).
+ */
 MUST_USE struct err *tx_commit(struct ctx *cx, struct tx **tx);
 void tx_rollback(struct tx **tx); /* NULL and ended transactions are fine */
 #define AUTO_TXN __attribute__((cleanup(tx_rollback)))
 /*
- * fn(arg) runs once, after a successful commit, in the committing thread, when the connection is free again; arg must
- * outlive the transaction. Hooks of two transactions may run in another order than their commits.
+ * fn(arg) runs once, after a successful commit, in the committing thread, when the connection is
+ * free again; arg must outlive the transaction. Hooks of two transactions may run in another order
+ * than their commits.
  */
 void tx_on_commit(struct tx *tx, void (*fn)(void *arg), void *arg);
 struct store *tx_store(const struct tx *tx);
@@ -47,12 +53,12 @@ struct db_value {
 };
 #define V_INT(v) ((struct db_value){.type = DB_INT, .i = (v)})
 #define V_NULL() ((struct db_value){.type = DB_NULL})
-struct db_value V_TEXT(const char *s);                       /* NULL becomes SQL NULL */
-struct db_value V_BYTES(const void *data, size_t size);     /* NULL becomes SQL NULL */
+struct db_value V_TEXT(const char *s);                  /* NULL becomes SQL NULL */
+struct db_value V_BYTES(const void *data, size_t size); /* NULL becomes SQL NULL */
 
 /*
- * A statement, declared once as a static const row (or built from descriptors into an arena); its text is what the
- * per-connection cache of prepared statements is keyed by.
+ * A statement, declared once as a static const row (or built from descriptors into an arena); its
+ * text is what the per-connection cache of prepared statements is keyed by.
  */
 struct stmt {
     const char *name;
@@ -61,14 +67,15 @@ struct stmt {
 #define MAX_PARAMS 128
 
 /*
- * ret_changes (may be NULL): rows changed. A broken unique or foreign key is ERR_EXISTS / ERR_IN_USE. After any error
- * of a statement the transaction is failed: every further call gives an error of the same kind, commit rolls back
- * (where a conflict is expected, ON CONFLICT DO NOTHING and the number of changes avoid that).
+ * ret_changes (may be NULL): rows changed. A broken unique or foreign key is ERR_EXISTS /
+ * ERR_IN_USE. After any error of a statement the transaction is failed: every further call gives an
+ * error of the same kind, commit rolls back (where a conflict is expected, ON CONFLICT DO NOTHING
+ * and the number of changes avoid that).
  */
-MUST_USE struct err *db_exec(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                             size_t n_params, int64_t *ret_changes);
-#define db_run(cx, tx, st, ...)                                                                     \
-    db_exec(cx, tx, st, (const struct db_value[]){__VA_ARGS__},                                     \
+MUST_USE struct err *db_exec(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                             const struct db_value *params, size_t n_params, int64_t *ret_changes);
+#define db_run(cx, tx, st, ...)                                                                    \
+    db_exec(cx, tx, st, (const struct db_value[]){__VA_ARGS__},                                    \
             sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), NULL)
 
 /* All rows, copied into the context's arena; text and bytes are followed by a NUL. */
@@ -76,20 +83,22 @@ struct db_rows {
     size_t n_rows, n_cols;
     struct db_value *cells; /* row after row */
 };
-MUST_USE struct err *db_query(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                              size_t n_params, struct db_rows *ret);
+MUST_USE struct err *db_query(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                              const struct db_value *params, size_t n_params, struct db_rows *ret);
 static inline const struct db_value *db_cell(const struct db_rows *r, size_t row, size_t col)
 {
     must(row < r->n_rows && col < r->n_cols);
     return &r->cells[row * r->n_cols + col];
 }
-static inline const char *db_text(const struct db_rows *r, size_t row, size_t col) /* NULL for SQL NULL */
+/* NULL for SQL NULL. */
+static inline const char *db_text(const struct db_rows *r, size_t row, size_t col)
 {
     const struct db_value *v = db_cell(r, row, col);
     must(v->type != DB_INT);
     return v->s;
 }
-static inline int64_t db_int(const struct db_rows *r, size_t row, size_t col) /* 0 for SQL NULL */
+/* 0 for SQL NULL. */
+static inline int64_t db_int(const struct db_rows *r, size_t row, size_t col)
 {
     const struct db_value *v = db_cell(r, row, col);
     must(v->type == DB_INT || v->type == DB_NULL);
@@ -97,22 +106,28 @@ static inline int64_t db_int(const struct db_rows *r, size_t row, size_t col) /*
 }
 
 /*
- * Row by row, without copying: fn sees cells that live until it returns, and must not use the transaction. An error
- * of fn ends the walk and is returned; the transaction stays usable.
+ * Row by row, without copying: fn sees cells that live until it returns, and must not use the
+ * transaction. An error of fn ends the walk and is returned; the transaction stays usable.
  */
-typedef struct err *db_row_fn(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg);
-MUST_USE struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *st, const struct db_value *params,
-                             size_t n_params, db_row_fn *fn, void *arg);
+typedef struct err *db_row_fn(struct ctx *cx, const struct db_value *cells, size_t n_cells,
+                              void *arg);
+MUST_USE struct err *db_each(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                             const struct db_value *params, size_t n_params, db_row_fn *fn,
+                             void *arg);
 
-/* Numbered from 1, without gaps; each runs in one transaction; a changed checksum of an applied one is refused. */
+/* Numbered from 1, without gaps; each runs in one transaction; one changed later is refused. */
 struct migration {
     int number;
     const char *name;
     const char *sql; /* statements separated by ";\n"; once released, never changed */
 };
-MUST_USE struct err *store_migrate(struct ctx *cx, struct store *s, const struct migration *list, size_t n);
+MUST_USE struct err *store_migrate(struct ctx *cx, struct store *s, const struct migration *list,
+                                   size_t n);
 /* Prepares without running: the test that every declared statement fits the schema. */
 MUST_USE struct err *store_check(struct ctx *cx, struct tx *tx, const struct stmt *st);
 
-/* Fault injection for tests: the Nth following engine call fails (0: off). Returns how many calls were made since. */
+/*
+ * Fault injection for tests: the Nth following engine call fails (0: off). Returns how many calls
+ * were made since it was last set.
+ */
 long store_fail_nth(struct store *s, long nth);

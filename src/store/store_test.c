@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The store's behaviour, the same on each engine: SQLite in a folder under /tmp, or the PostgreSQL server that
- * COLVERT_TEST_POSTGRES names (see tests/with-postgres), whose public schema each test makes anew.
+ * The store's behaviour, the same on each engine: SQLite in a folder under /tmp, or the PostgreSQL
+ * server that COLVERT_TEST_POSTGRES names (see tests/with-postgres), whose public schema each test
+ * makes anew.
  */
 #include "base/test.h"
 #include "store/store.h"
@@ -16,7 +17,8 @@ struct env {
 static const struct migration schema[] = {
     {1, "base",
      "CREATE TABLE parent (id BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE);\n"
-     "CREATE TABLE child (id BIGINT PRIMARY KEY, parent_id BIGINT NOT NULL REFERENCES parent (id),\n"
+     "CREATE TABLE child (id BIGINT PRIMARY KEY, parent_id BIGINT NOT NULL REFERENCES parent "
+     "(id),\n"
      "  restricted_id BIGINT REFERENCES parent (id) ON DELETE RESTRICT)"},
     {2, "values", "CREATE TABLE kv (k BIGINT PRIMARY KEY, i BIGINT, t TEXT, b BYTEA);\n"},
 };
@@ -25,7 +27,8 @@ static const struct stmt kv_put = {"kv_put", "INSERT INTO kv (i, t, b, k) VALUES
 static const struct stmt kv_get = {"kv_get", "SELECT i, t, b FROM kv WHERE k = $1"};
 static const struct stmt kv_all = {"kv_all", "SELECT k, i FROM kv ORDER BY k"};
 static const struct stmt kv_set = {"kv_set", "UPDATE kv SET i = $2 WHERE k = $1"};
-static const struct stmt parent_add = {"parent_add", "INSERT INTO parent (id, name) VALUES ($1, $2)"};
+static const struct stmt parent_add = {"parent_add",
+                                       "INSERT INTO parent (id, name) VALUES ($1, $2)"};
 
 static void reopen(struct env *e, unsigned max_conns)
 {
