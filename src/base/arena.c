@@ -67,14 +67,18 @@ void arena_free(struct arena *a)
 void arena_reset(struct arena *a)
 {
     run_deferred(a);
-    struct block *b = a->blocks;
-    while (b->next) {
-        struct block *next = b->next;
-        free(b);
-        b = next;
+    struct block *keep = NULL; /* of the usual size: a big one would stay for good */
+    for (struct block *b = a->blocks, *next; b; b = next) {
+        next = b->next;
+        if (!keep && b->size == BLOCK_BYTES - sizeof(*b))
+            keep = b;
+        else
+            free(b);
     }
-    b->used = 0;
-    a->blocks = b;
+    must(keep != NULL);
+    keep->next = NULL;
+    keep->used = 0;
+    a->blocks = keep;
     a->total = 0;
 }
 

@@ -82,6 +82,7 @@ struct http_config {
     size_t body_max_bytes; /* of requests that are not streamed */
     unsigned idle_timeout_s;
     const char *tls_cert_file, *tls_key_file; /* NULL: plain */
+    bool trust_forwarded; /* a proxy in front sets X-Forwarded-Proto */
 };
 
 struct http_server;

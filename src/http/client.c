@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * See client.h. The multi interface drives one easy handle: its poll can be woken from another thread, so that a
+ * cancelled call ends at once. No proxy is ever used: Colvert's parts talk to each other directly.
+ */
+#include "http/client.h"
+#include <curl/curl.h>
+#include <stdatomic.h>
+
+#define TIMEOUT_DEFAULT_MS ((int64_t)30000)
+#define REPLY_MAX_DEFAULT ((size_t)16 * 1024 * 1024)
+#define HEADERS_MAX 64
+
+struct http_client {
+    CURLM *multi;
+    CURL *easy;
+    _Atomic bool cancelled;
+};
+
+/* One call under way. */
+struct call {
+    struct ctx *cx;
+    const struct http_call *what;
+    CURL *easy;
+    struct http_answer *ret;
+    size_t reply_max;
+    struct err *error; /* of a callback */
+};
+
+static void global_init(void)
+{
+    must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
+struct http_client *http_client_new(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, global_init);
+    struct http_client *c = calloc(1, sizeof(*c));
+    must(c != NULL);
+    c->multi = curl_multi_init();
+    c->easy = curl_easy_init();
+    must(c->multi && c->easy);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 4L);
+    return c;
+}
+
+void http_client_free(struct http_client *c)
+{
+    if (!c)
+        return;
+    curl_easy_cleanup(c->easy);
+    curl_multi_cleanup(c->multi);
+    free(c);
+}
+
+void http_client_cancel(struct http_client *c)
+{
+    atomic_store(&c->cancelled, true);
+    curl_multi_wakeup(c->multi);
+}
+
+static size_t on_body(char *data, size_t unit, size_t n, void *arg)
+{
+    struct call *call = arg;
+    size_t size = unit * n;
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (call->what->on_data && status / 100 == 2) {
+        call->error = call->what->on_data(call->cx, call->what->arg, data, size);
+    } else if (size > call->reply_max - call->ret->body.len) {
+        call->error = fail(call->cx, ERR_BAD_GATEWAY, "%s answered with more than %zu bytes",
+                           call->what->url, call->reply_max);
+    } else {
+        buf_add(&call->ret->body, data, size);
+    }
+    return call->error ? CURL_WRITEFUNC_ERROR : size;
+}
+
+static size_t on_header(char *data, size_t unit, size_t n, void *arg)
+{
+    struct call *call = arg;
+    struct http_answer *ret = call->ret;
+    struct arena *arena = call->cx->arena;
+    size_t size = unit * n, len = size;
+    while (len && strchr(" \t\r\n", data[len - 1]))
+        len--;
+    if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
+        ret->n_headers = 0; /* after a 100 the real ones come */
+    const char *colon = memchr(data, ':', len);
+    if (!colon || colon == data || ret->n_headers == HEADERS_MAX)
+        return size;
+    const char *value = colon + 1;
+    while (value < data + len && (*value == ' ' || *value == '\t'))
+        value++;
+    const char *name = arena_strndup(arena, data, (size_t)(colon - data));
+    ret->headers[ret->n_headers++] = (struct http_pair){
+        str_lower(call->cx, name), arena_strndup(arena, value, (size_t)(data + len - value))};
+    return size;
+}
+
+static struct curl_slist *add_header(struct curl_slist *list, const char *text)
+{
+    list = curl_slist_append(list, text);
+    must(list != NULL);
+    return list;
+}
+
+static struct curl_slist *make_headers(struct ctx *cx, const struct http_call *what)
+{
+    struct curl_slist *list = add_header(NULL, "Expect:"); /* no 100-continue: bodies are small */
+    bool typed = false;
+    for (size_t i = 0; i < what->n_headers; i++) {
+        const struct http_pair *h = &what->headers[i];
+        typed = typed || strcasecmp(h->name, "Content-Type") == 0;
+        list = add_header(list, arena_printf(cx->arena, *h->value ? "%s: %s" : "%s;%s", h->name,
+                                             h->value));
+    }
+    if (what->body && !typed)
+        list = add_header(list, "Content-Type: application/json");
+    return list;
+}
+
+static int64_t time_left_ms(struct ctx *cx, const struct http_call *what)
+{
+    int64_t ms = what->timeout_ms ? what->timeout_ms : TIMEOUT_DEFAULT_MS;
+    if (cx->deadline_us)
+        ms = min_i64(ms, (cx->deadline_us - mono_us(cx) + 999) / 1000);
+    return ms;
+}
+
+static void set_options(CURL *h, struct call *call, struct curl_slist *headers, int64_t timeout_ms)
+{
+    const struct http_call *what = call->what;
+    curl_easy_reset(h); /* options only: connections stay */
+    curl_easy_setopt(h, CURLOPT_URL, what->url);
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h, CURLOPT_PROXY, "");
+    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(h, CURLOPT_USERAGENT, "colvert/" COLVERT_VERSION);
+    curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(h, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(h, CURLOPT_HEADERDATA, call);
+    if (what->body) {
+        curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)what->body_size);
+        curl_easy_setopt(h, CURLOPT_POSTFIELDS, what->body);
+    }
+    if (strcmp(what->method, "HEAD") == 0)
+        curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, what->method);
+}
+
+/* CURLE_OK or what ended the call; CURLE_ABORTED_BY_CALLBACK when cancelled. */
+static CURLcode perform(struct http_client *c)
+{
+    if (curl_multi_add_handle(c->multi, c->easy) != CURLM_OK)
+        return CURLE_FAILED_INIT;
+    CURLcode code = CURLE_ABORTED_BY_CALLBACK;
+    while (!atomic_load(&c->cancelled)) {
+        int running = 0, queued;
+        if (curl_multi_perform(c->multi, &running) != CURLM_OK) {
+            code = CURLE_FAILED_INIT;
+            break;
+        }
+        CURLMsg *msg = running ? NULL : curl_multi_info_read(c->multi, &queued);
+        if (msg && msg->msg == CURLMSG_DONE) {
+            code = msg->data.result;
+            break;
+        }
+        curl_multi_poll(c->multi, NULL, 0, 1000, NULL);
+    }
+    curl_multi_remove_handle(c->multi, c->easy);
+    return code;
+}
+
+static struct err *explain(struct call *call, CURLcode code, const char *detail)
+{
+    struct ctx *cx = call->cx;
+    const char *url = call->what->url, *why = *detail ? detail : curl_easy_strerror(code);
+    switch (code) {
+    case CURLE_OK:
+        return NULL;
+    case CURLE_OPERATION_TIMEDOUT:
+        return fail(cx, ERR_TIMEOUT, "%s did not answer in time", url);
+    case CURLE_ABORTED_BY_CALLBACK:
+        return fail(cx, ERR_UNAVAILABLE, "the call of %s was cancelled", url);
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return fail(cx, ERR_INVALID, "'%s' is not an HTTP URL: %s", url, why);
+    default:
+        return fail(cx, ERR_UNAVAILABLE, "cannot reach %s: %s", url, why);
+    }
+}
+
+struct err *http_client_call(struct ctx *cx, struct http_client *c, const struct http_call *what,
+                             struct http_answer *ret)
+{
+    struct http_answer answer = {.headers = arena_new_array(cx->arena, struct http_pair, HEADERS_MAX)};
+    buf_init(&answer.body, cx->arena);
+    struct call call = {.cx = cx, .what = what, .easy = c->easy, .ret = &answer,
+                        .reply_max = what->reply_max_bytes ? what->reply_max_bytes : REPLY_MAX_DEFAULT};
+    int64_t timeout_ms = time_left_ms(cx, what);
+    if (timeout_ms <= 0)
+        return fail(cx, ERR_TIMEOUT, "no time left to call %s", what->url);
+    struct curl_slist *headers = make_headers(cx, what);
+    char detail[CURL_ERROR_SIZE] = "";
+    set_options(c->easy, &call, headers, timeout_ms);
+    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, detail);
+    CURLcode code = perform(c);
+    long status = 0;
+    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    if (call.error)
+        return call.error;
+    TRY(explain(&call, code, detail));
+    answer.status = (int)status;
+    *ret = answer;
+    return NULL;
+}
