@@ -9,6 +9,13 @@
 /* cmocka has a macro of that name; fail_msg() does its work here. */
 #undef fail
 #define fail(cx, kind, ...) err_new(cx, kind, WHERE, NULL, __VA_ARGS__)
+#undef fail_msg
+#define fail_msg(...)                                                                              \
+    do {                                                                                           \
+        print_error("ERROR: " __VA_ARGS__);                                                        \
+        print_error("\n");                                                                         \
+        _fail(__FILE__, __LINE__);                                                                 \
+    } while (0)
 
 /* The call succeeds; prints the error's chain if not. */
 #define assert_ok(cx, call)                                                                        \

@@ -36,6 +36,7 @@ struct http_conn {
     struct buf body;
     uint64_t body_expected; /* Content-Length, or UINT64_MAX when chunked */
     uint64_t body_got;
+    bool bad_framing;         /* where the body ends can't be told */
     bool answered_raw;        /* the reply has gone out ahead of the rest of the body */
     int64_t discard_until_us; /* monotonic */
     bool begun;               /* counted in server.open */

@@ -13,6 +13,7 @@
  */
 #include "http/conn.h"
 #include <arpa/inet.h>
+#include <sys/socket.h>
 
 #define DISCARD_QUIET_BYTES ((uint64_t)256 * 1024) /* dropped in silence before answering early */
 #define DISCARD_MAX_US (30 * (int64_t)1000000)
@@ -177,8 +178,10 @@ static struct err *read_head(struct http_conn *c, const char *method)
     const char *global_id = http_header(rq, "X-Openstack-Request-Id");
     if (request_id_valid(global_id))
         rq->global_request_id = arena_strdup(cx->arena, global_id);
+    struct err *e = read_framing(c);
+    c->bad_framing = e != NULL;
+    TRY(e);
     TRY(request_target(rq, rq->raw_path));
-    TRY(read_framing(c));
     const char *host = http_header(rq, "Host");
     if (host && !authority_valid(host))
         return fail(cx, ERR_INVALID, "The Host header is malformed.");
@@ -192,12 +195,13 @@ static struct err *read_head(struct http_conn *c, const char *method)
 /* A reply ready before the body has come. */
 static enum MHD_Result answer_early(struct http_conn *c)
 {
-    if (c->body_expected == 0 && c->stage != STAGE_BODY) {
+    if (c->body_expected == 0 && !c->bad_framing) {
         c->stage = STAGE_DONE; /* the call that says so follows at once */
         return MHD_YES;
     }
-    if (c->stage != STAGE_BODY && http_header(&c->rq, "Expect"))
-        return reply_queue(c); /* the client waits for leave to send its body: it won't get it */
+    /* Where the body ends is not known, or the client waits for leave to send it: answered now, and closed. */
+    if (c->bad_framing || (c->stage != STAGE_BODY && http_header(&c->rq, "Expect")))
+        return reply_queue(c);
     c->stage = STAGE_DISCARD;
     c->discard_until_us = mono_us(&c->cx) + DISCARD_MAX_US;
     if (c->body_expected != UINT64_MAX && c->body_expected - c->body_got > DISCARD_QUIET_BYTES)
@@ -240,11 +244,27 @@ static enum MHD_Result discard(struct http_conn *c, size_t size)
     return mono_us(&c->cx) < c->discard_until_us ? MHD_YES : MHD_NO;
 }
 
+/*
+ * MHD polls edge-triggered and takes a short read for the end of what there is: a close that came together with the last
+ * data would be noticed only after the idle timeout. Suspending and resuming makes it read once more.
+ */
+static void notice_close(struct http_conn *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char byte;
+    if (info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        MHD_suspend_connection(c->mhd);
+        MHD_resume_connection(c->mhd);
+    }
+}
+
 static enum MHD_Result take_body(struct http_conn *c, const char *data, size_t *size)
 {
     struct http_server *s = c->server;
     size_t n = *size;
     *size = 0;
+    notice_close(c);
     atomic_fetch_add_explicit(&s->bytes_in, n, memory_order_relaxed);
     if (c->stage == STAGE_DISCARD)
         return discard(c, n);
