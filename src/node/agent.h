@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The agent's engine: the items this host was told of, which of them need a look, one step for one
+ * of them, and the reports that are still to be delivered. No thread, no clock and no socket of its
+ * own: the loop (loop.h) drives it with workers and HTTP, the simulator with virtual time. All
+ * functions may be called from any thread; a step runs outside the lock, at most one at a time for
+ * one item.
+ */
+#pragma once
+
+#include "node/drivers/driver.h"
+
+struct agent;
+struct item;
+
+enum item_kind { ITEM_NETWORK, ITEM_ROUTER, ITEM_SERVER, ITEM_KINDS };
+const char *item_kind_name(enum item_kind kind);
+
+/* Where images come from: the cache (image_cache.h), or the simulator's. */
+struct image_source {
+    /* Starts fetching it when it isn't here; agent_poke() follows once it is. A fetch that failed
+     * is told once. */
+    struct err *(*want)(struct ctx *cx, void *arg, const struct spec_image *image, bool *ret_here);
+    /* Kept for this server, until another is used or unuse: its path. */
+    struct err *(*use)(struct ctx *cx, void *arg, const char *server_id,
+                       const struct spec_image *image, const char **ret_path);
+    void (*unuse)(void *arg, const char *server_id);
+    void *arg;
+};
+
+struct agent_setup {
+    struct guest_backend guests;
+    struct net_backend net;
+    struct image_source images;
+    int64_t shutdown_timeout_us; /* from asking a guest to go off to forcing it; 0: 60 s */
+    /* There is something to do or to report: from any thread, must not call back. NULL: nobody
+     * cares. */
+    void (*wake)(void *arg);
+    void *wake_arg;
+};
+
+/* Lets neither guests nor networks go: the drivers stay the caller's. */
+struct agent *agent_new(const struct agent_setup *setup);
+void agent_free(struct agent *a);
+
+/* ---- what is desired ---- */
+
+/* The revision to ask the next watch with; 0: everything. */
+int64_t agent_revision(struct agent *a);
+/*
+ * An answer to items?since=. Late and doubled ones are left aside. A full answer that names
+ * something, but not an item known here, counts against that item; the second in a row lets it go.
+ * An empty full answer removes nothing: it is what a control plane with a fresh database says.
+ */
+MUST_USE struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since,
+                                const json_t *answer);
+/* Looks for guests, networks and routers on the host that no item stands for; the next full answers
+ * decide on them. */
+MUST_USE struct err *agent_sweep(struct ctx *cx, struct agent *a);
+
+/* ---- work ---- */
+
+/* An item that is due and that nobody works on, claimed; else NULL and when to ask again
+ * (monotonic; INT64_MAX: never). */
+struct item *agent_claim(struct agent *a, int64_t mono_us, int64_t *ret_next_us);
+/* One step for it. Gives the claim back. */
+void agent_step(struct ctx *cx, struct agent *a, struct item *it);
+/* Everything, or what waits for something else, or one guest, is due now. */
+void agent_poke_all(struct agent *a);
+void agent_poke(struct agent *a);
+void agent_guest_changed(void *agent, const char *server_id);
+
+/* ---- reports ---- */
+
+struct report_batch;
+/* The latest report of each item that has an undelivered one, at most max: {"reports":[…]}. NULL:
+ * nothing to say. */
+struct report_batch *agent_reports(struct ctx *cx, struct agent *a, size_t max,
+                                   struct buf *ret_body);
+/* The control plane has them. */
+void agent_reports_done(struct agent *a, const struct report_batch *batch);
+
+/* ---- for metadata, metrics and tests ---- */
+
+/* The desired server that has this address in this network (its id, or the start of it); copied
+ * into the arena. */
+bool agent_server_by_ip(struct ctx *cx, struct agent *a, const char *network_id, const char *ip,
+                        struct spec_server *ret);
+bool agent_knows_server(struct agent *a, const char *id);
+
+struct agent_stats {
+    size_t items[ITEM_KINDS], busy, due, failing, undelivered;
+    uint64_t steps, actions, failures;
+};
+void agent_get_stats(struct agent *a, int64_t mono_us, struct agent_stats *ret);
