@@ -54,6 +54,8 @@ struct route {
     unsigned flags, since, until;
     int status;                    /* success; 0: 200 */
     struct err *(*stream)(struct call *c, struct http_sink **ret_sink);
+    /* Before the transaction, with the body parsed but not decoded: slow work (hashing); leaves its result in c->state. */
+    struct err *(*before)(struct call *c);
     const char *doc;
 };
 #define ROUTE(method_, pattern_, handler_, policy_, ...)                                            \

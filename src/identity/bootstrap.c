@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The first rows of a region: domain, roles, administrator, catalogue, token key. Running it again completes what is missing. */
+#include "identity/resources.h"
+
+static struct err *ensure_domain(struct ctx *cx, struct tx *tx)
+{
+    struct domain *d = NULL;
+    TRY(res_get(cx, tx, &domain_resource, "default", (void **)&d));
+    if (d)
+        return NULL;
+    d = res_new(cx, &domain_resource);
+    *d = (struct domain){.id = "default", .name = "Default", .description = "The default domain", .enabled = true,
+                         .tags = "[]", .options = "{}"};
+    return res_insert(cx, tx, &domain_resource, d);
+}
+
+static struct err *ensure_role(struct ctx *cx, struct tx *tx, const char *name, const char **ret_id)
+{
+    struct role *r = NULL;
+    TRY(res_first_by(cx, tx, &roles_by_name, (void **)&r, V_TEXT(name)));
+    if (!r) {
+        r = res_new(cx, &role_resource);
+        r->id = uuid_new_hex(cx);
+        r->name = name;
+        r->options = "{\"immutable\":true}";
+        TRY(res_insert(cx, tx, &role_resource, r));
+    }
+    *ret_id = r->id;
+    return NULL;
+}
+
+static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *name, const char *what, const char **ret_id)
+{
+    struct project *p = NULL;
+    TRY(res_first_by(cx, tx, &projects_by_name, (void **)&p, V_TEXT("default"), V_TEXT(name)));
+    if (!p) {
+        p = res_new(cx, &project_resource);
+        *p = (struct project){.id = uuid_new_hex(cx), .name = name, .domain_id = "default", .description = what,
+                              .enabled = true, .parent_id = "default", .tags = "[]", .options = "{}"};
+        TRY(res_insert(cx, tx, &project_resource, p));
+    }
+    *ret_id = p->id;
+    return NULL;
+}
+
+/* hash NULL: the password stays. */
+static struct err *ensure_user(struct ctx *cx, struct tx *tx, const char *name, const char *project_id, const char *hash,
+                               const char **ret_id)
+{
+    struct user *u = NULL;
+    TRY(res_first_by(cx, tx, &users_by_name, (void **)&u, V_TEXT("default"), V_TEXT(name)));
+    if (!u) {
+        u = res_new(cx, &user_resource);
+        *u = (struct user){.id = uuid_new_hex(cx), .name = name, .domain_id = "default", .enabled = true,
+                           .default_project_id = project_id, .options = "{}", .extra = "{}", .password_hash = hash};
+        TRY(res_insert(cx, tx, &user_resource, u));
+    } else if (hash) {
+        u->password_hash = hash;
+        TRY(token_revoke(cx, tx, "user", u->id));
+        TRY(res_update(cx, tx, &user_resource, u));
+    }
+    *ret_id = u->id;
+    return NULL;
+}
+
+static struct err *ensure_region(struct ctx *cx, struct tx *tx, const char *name)
+{
+    struct region *r = NULL;
+    TRY(res_get(cx, tx, &region_resource, name, (void **)&r));
+    if (r)
+        return NULL;
+    r = res_new(cx, &region_resource);
+    r->id = name;
+    r->description = "";
+    return res_insert(cx, tx, &region_resource, r);
+}
+
+static struct err *ensure_endpoints(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *service_id,
+                                    const char *path)
+{
+    void **rows;
+    size_t n;
+    const char *url = b->public_url ? arena_printf(cx->arena, "%s%s", b->public_url, path) : path;
+    TRY(res_select_by(cx, tx, &endpoints_of_service, &rows, &n, V_TEXT(service_id)));
+    for (size_t i = 0; i < n; i++) {
+        struct endpoint *e = rows[i];
+        if (!str_eq(e->region_id, b->region) || str_eq(e->url, url))
+            continue;
+        e->url = url;
+        TRY(res_update(cx, tx, &endpoint_resource, e));
+    }
+    if (n)
+        return NULL;
+    for (const char *const *interface = endpoint_interfaces; *interface; interface++) {
+        struct endpoint *e = res_new(cx, &endpoint_resource);
+        *e = (struct endpoint){.id = uuid_new_hex(cx), .interface = *interface, .region_id = b->region,
+                               .service_id = service_id, .url = url, .enabled = true};
+        TRY(res_insert(cx, tx, &endpoint_resource, e));
+    }
+    return NULL;
+}
+
+static struct err *ensure_service(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *type,
+                                  const char *path)
+{
+    static const char *const names[][2] = {{"identity", "keystone"}, {"compute", "nova"},     {"image", "glance"},
+                                           {"network", "neutron"},   {"volumev3", "cinderv3"}, {"placement", "placement"},
+                                           {"block-storage", "cinder"}};
+    struct catalog_service *s = NULL;
+    const char *name = type;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        name = str_eq(type, names[i][0]) ? names[i][1] : name;
+    TRY(res_first_by(cx, tx, &services_by_type, (void **)&s, V_TEXT(type)));
+    if (!s) {
+        s = res_new(cx, &catalog_service_resource);
+        *s = (struct catalog_service){.id = uuid_new_hex(cx), .type = type, .name = name, .enabled = true};
+        TRY(res_insert(cx, tx, &catalog_service_resource, s));
+    }
+    return ensure_endpoints(cx, tx, b, s->id, path);
+}
+
+static struct err *ensure_key(struct ctx *cx, struct tx *tx)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_keys, NULL, 0, &rows));
+    return rows.n_rows ? NULL : token_new_key(cx, tx);
+}
+
+static struct err *ensure_demo(struct ctx *cx, struct tx *tx, const char *hash, const char *member)
+{
+    const char *project, *user;
+    TRY(ensure_project(cx, tx, "demo", "A project to try things in", &project));
+    TRY(ensure_user(cx, tx, "demo", project, hash, &user));
+    return role_assign(cx, tx, user, "project", project, member);
+}
+
+static struct err *ensure_all(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *admin_hash,
+                              const char *demo_hash)
+{
+    const char *admin, *member, *reader, *service, *project, *user;
+    TRY(ensure_domain(cx, tx));
+    TRY(ensure_role(cx, tx, "admin", &admin));
+    TRY(ensure_role(cx, tx, "member", &member));
+    TRY(ensure_role(cx, tx, "reader", &reader));
+    TRY(ensure_role(cx, tx, "service", &service));
+    TRY(ensure_project(cx, tx, "admin", "The operator's own project", &project));
+    TRY(ensure_user(cx, tx, "admin", project, admin_hash, &user));
+    TRY(role_assign(cx, tx, user, "project", project, admin));
+    TRY(role_assign(cx, tx, user, "domain", "default", admin));
+    TRY(role_assign(cx, tx, user, "system", "system", admin));
+    if (demo_hash)
+        TRY(ensure_demo(cx, tx, demo_hash, member));
+    TRY(ensure_region(cx, tx, b->region));
+    for (const char *const *s = b->service_types; s && s[0]; s += 2)
+        TRY(ensure_service(cx, tx, b, s[0], s[1]));
+    return ensure_key(cx, tx);
+}
+
+static struct err *admin_exists(struct ctx *cx, struct store *s, bool *ret)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct user *u = NULL;
+    TRY(tx_read(cx, s, &tx));
+    TRY(res_first_by(cx, tx, &users_by_name, (void **)&u, V_TEXT("default"), V_TEXT("admin")));
+    *ret = u != NULL;
+    return NULL;
+}
+
+struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct identity_bootstrap *b, const char **ret_password)
+{
+    const char *admin_hash = NULL, *demo_hash = NULL, *password = b->admin_password;
+    bool exists = false;
+    uint8_t secret[18];
+    for (size_t i = 0; i < identity_service.n_resources; i++)
+        resource_init(identity_service.resources[i]);
+    TRY(admin_exists(cx, s, &exists));
+    if (!password && !exists) {
+        rng_bytes(rng_system(), secret, sizeof(secret));
+        password = base64url_encode(cx, secret, sizeof(secret));
+    }
+    if (password)
+        TRY(password_hash(cx, password, &admin_hash));
+    if (b->demo_password)
+        TRY(password_hash(cx, b->demo_password, &demo_hash));
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(cx, s, &tx));
+    TRY(ensure_all(cx, tx, b, admin_hash, demo_hash));
+    *ret_password = password;
+    return tx_commit(cx, &tx);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Private to identity/: its resources and what its files share. */
+#pragma once
+
+#include "identity/identity.h"
+
+#define RESOURCE domain
+#define RESOURCE_DEF "identity/domain.def"
+#include "resource/declare_struct.h"
+#define RESOURCE project
+#define RESOURCE_DEF "identity/project.def"
+#include "resource/declare_struct.h"
+#define RESOURCE user
+#define RESOURCE_DEF "identity/user.def"
+#include "resource/declare_struct.h"
+#define RESOURCE role
+#define RESOURCE_DEF "identity/role.def"
+#include "resource/declare_struct.h"
+#define RESOURCE region
+#define RESOURCE_DEF "identity/region.def"
+#include "resource/declare_struct.h"
+#define RESOURCE catalog_service
+#define RESOURCE_DEF "identity/catalog_service.def"
+#include "resource/declare_struct.h"
+#define RESOURCE endpoint
+#define RESOURCE_DEF "identity/endpoint.def"
+#include "resource/declare_struct.h"
+
+const struct identity_config *identity_settings(void);
+
+/* ---- every statement that is not a resource's own, defined where it is used */
+#define IDENTITY_STATEMENTS(X)                                                                      \
+    X(stmt_history_add) \
+    X(stmt_history) \
+    X(stmt_key_add) \
+    X(stmt_keys) \
+    X(stmt_revoke) \
+    X(stmt_revoked) \
+    X(stmt_revocations_prune) \
+    X(stmt_roles_of) \
+    X(stmt_assign) \
+    X(stmt_unassign) \
+    X(stmt_forget_user) \
+    X(stmt_forget_target) \
+    X(stmt_forget_role) \
+    X(stmt_assignments) \
+    X(stmt_user_projects) \
+    X(stmt_history_forget) \
+    X(stmt_domain_used) \
+    X(stmt_catalog) \
+    X(stmt_region_used) \
+    X(stmt_endpoints_forget)
+#define X(name) extern const struct stmt name;
+IDENTITY_STATEMENTS(X)
+#undef X
+
+/* ---- selections shared between files */
+extern const struct res_where users_by_name, projects_by_name, domains_by_name, roles_by_name, endpoints_of_service,
+    services_by_type;
+
+/* ---- password.c */
+/* Argon2id with the configured cost. ERR_INVALID for a password that is too long. */
+MUST_USE struct err *password_hash(struct ctx *cx, const char *password, const char **ret_hash);
+bool password_matches(const char *hash, const char *password);
+/* Takes as long as a real comparison: an unknown user can't be told from a wrong password by the time. */
+void password_waste_time(void);
+/* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED. Own transactions. */
+MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, struct user **ret);
+/* .before hook of user create and update: c->state = the hash or NULL. */
+struct err *hash_given_password(struct call *c);
+struct err *change_own_password_before(struct call *c);
+struct err *change_own_password(struct call *c);
+MUST_USE struct err *password_remember(struct ctx *cx, struct tx *tx, const char *user_id, const char *hash);
+
+/* ---- token.c */
+struct token {
+    const char *user_id, *user_name, *user_domain_id, *user_domain_name;
+    const char *project_id, *project_name, *project_domain_id, *project_domain_name;
+    const char *domain_id, *domain_name; /* domain scope */
+    bool system_scope;
+    const char *const *methods; /* NULL-terminated */
+    const char *const *roles;   /* names, NULL-terminated, implied ones too */
+    const char *const *role_ids;
+    const char *audit_id;
+    int64_t issued_us, expires_us;
+};
+MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text);
+/* ERR_UNAUTHENTICATED: forged, expired, revoked, or by a key that is gone. */
+MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret);
+MUST_USE struct err *token_new_key(struct ctx *cx, struct tx *tx);
+/* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user in a project ("u:p"). */
+MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const char *subject);
+
+/* ---- roles.c */
+/* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0: none. */
+struct role_set {
+    const char **names, **ids;
+    size_t n;
+};
+MUST_USE struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
+                              const char *target_id, struct role_set *ret);
+MUST_USE struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
+                                 const char *target_id, const char *role_id);
+MUST_USE struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *column_value_user, const char *target_id,
+                                        const char *role_id);
+
+/* ---- catalog.c */
+/* The catalogue array of a token for this project (NULL: none), as seen under base_url. */
+MUST_USE struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id, const char *base_url, struct jw *w);
+
+/* ---- handlers, by file */
+struct err *auth_create(struct call *c);
+struct err *auth_show(struct call *c);
+struct err *auth_revoke(struct call *c);
+struct err *auth_catalog(struct call *c);
+struct err *auth_projects(struct call *c);
+struct err *auth_domains(struct call *c);
+struct err *auth_system(struct call *c);
+struct err *user_list(struct call *c);
+struct err *user_create(struct call *c);
+struct err *user_show(struct call *c);
+struct err *user_update(struct call *c);
+struct err *user_delete(struct call *c);
+struct err *user_projects(struct call *c);
+struct err *domain_list(struct call *c);
+struct err *domain_create(struct call *c);
+struct err *domain_show(struct call *c);
+struct err *domain_update(struct call *c);
+struct err *domain_delete(struct call *c);
+struct err *project_list(struct call *c);
+struct err *project_create(struct call *c);
+struct err *project_show(struct call *c);
+struct err *project_update(struct call *c);
+struct err *project_delete(struct call *c);
+struct err *role_list(struct call *c);
+struct err *role_create(struct call *c);
+struct err *role_show(struct call *c);
+struct err *role_update(struct call *c);
+struct err *role_delete(struct call *c);
+struct err *assignment_put(struct call *c);
+struct err *assignment_check(struct call *c);
+struct err *assignment_delete(struct call *c);
+struct err *assignment_roles(struct call *c);
+struct err *assignment_list(struct call *c);
+struct err *role_inferences(struct call *c);
+struct err *catalog_list(struct call *c);
+struct err *catalog_create(struct call *c);
+struct err *catalog_show(struct call *c);
+struct err *catalog_update(struct call *c);
+struct err *catalog_delete(struct call *c);
+struct err *region_delete(struct call *c);
+struct err *service_delete(struct call *c);
+struct err *identity_versions(struct call *c);
+struct err *identity_version(struct call *c);
+
+
+bool user_has_default_project(const void *row, const struct view *v);
+bool user_has_description(const void *row, const struct view *v);
+void endpoint_url_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
+extern const char *const endpoint_interfaces[];
+/* "links": {"self": …} */
+void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id);

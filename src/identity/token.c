@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * Tokens: "cv1.<key>.<claims>.<signature>", claims in JSON, signed with Ed25519. Everything an actor is stands in the token,
+ * so that only revocations are read from the store. Keys are rows: a new one signs, older ones verify until they are removed.
+ */
+#include "identity/resources.h"
+#include <sodium.h>
+
+#define PREFIX "cv1"
+#define TOKEN_MAX 8192
+
+const struct stmt stmt_key_add = {"token_key_add",
+    "INSERT INTO token_keys (id, public_key, seed, created_at) VALUES ($1, $2, $3, $4)"};
+const struct stmt stmt_keys = {"token_keys", "SELECT id, public_key, seed FROM token_keys ORDER BY created_at DESC, id"};
+const struct stmt stmt_revoke = {"revoke",
+    "INSERT INTO revocations (kind, subject, before, expires_at) VALUES ($1, $2, $3, $4) "
+    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
+const struct stmt stmt_revoked = {"revoked",
+    "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = 'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
+    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7)))"};
+const struct stmt stmt_revocations_prune = {"revocations_prune", "DELETE FROM revocations WHERE expires_at < $1"};
+
+/* Keys as last read; unknown ids make it read again. */
+#define MAX_KEYS 16
+struct key {
+    char id[17];
+    uint8_t public_key[crypto_sign_PUBLICKEYBYTES], secret[crypto_sign_SECRETKEYBYTES];
+};
+static struct {
+    pthread_mutex_t lock;
+    struct store *store;
+    struct key keys[MAX_KEYS]; /* the first one signs */
+    size_t n;
+} cache = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct err *token_new_key(struct ctx *cx, struct tx *tx)
+{
+    uint8_t seed[crypto_sign_SEEDBYTES], pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];
+    rng_bytes(cx->rng, seed, sizeof(seed));
+    crypto_sign_seed_keypair(pub, sec, seed);
+    struct err *e = db_run(cx, tx, &stmt_key_add, V_TEXT(arena_strndup(cx->arena, uuid_new_hex(cx), 16)),
+                           V_BYTES(pub, sizeof(pub)), V_BYTES(seed, sizeof(seed)), V_INT(now_us(cx)));
+    secret_wipe(seed, sizeof(seed));
+    secret_wipe(sec, sizeof(sec));
+    return e;
+}
+
+static struct err *read_keys(struct ctx *cx, struct tx *tx)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_keys, NULL, 0, &rows));
+    AUTO_LOCK(&cache.lock);
+    cache.store = tx_store(tx);
+    cache.n = 0;
+    for (size_t i = 0; i < rows.n_rows && i < MAX_KEYS; i++) {
+        struct key *k = &cache.keys[cache.n++];
+        const struct db_value *seed = db_cell(&rows, i, 2);
+        must(seed->size == crypto_sign_SEEDBYTES);
+        snprintf(k->id, sizeof(k->id), "%s", db_text(&rows, i, 0));
+        crypto_sign_seed_keypair(k->public_key, k->secret, (const uint8_t *)seed->s);
+        secret_wipe((void *)(uintptr_t)seed->s, seed->size);
+    }
+    return NULL;
+}
+
+/* id NULL: the signing key. */
+static bool cached_key(struct tx *tx, const char *id, struct key *ret)
+{
+    AUTO_LOCK(&cache.lock);
+    for (size_t i = 0; cache.store == tx_store(tx) && i < cache.n; i++) {
+        if (!id || str_eq(cache.keys[i].id, id)) {
+            *ret = cache.keys[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct err *find_key(struct ctx *cx, struct tx *tx, const char *id, struct key *ret)
+{
+    if (cached_key(tx, id, ret))
+        return NULL;
+    TRY(read_keys(cx, tx));
+    if (cached_key(tx, id, ret))
+        return NULL;
+    return id ? fail(cx, ERR_UNAUTHENTICATED, "The token's key is unknown")
+              : fail(cx, ERR_UNAVAILABLE, "There is no token key: run 'colvert admin bootstrap'");
+}
+
+static json_t *strings(const char *const *list)
+{
+    json_t *a = json_array();
+    for (; list && *list; list++)
+        json_array_append_new(a, json_string(*list));
+    return a;
+}
+
+static void put(json_t *o, const char *key, const char *value)
+{
+    if (value)
+        json_object_set_new(o, key, json_string(value));
+}
+
+/* One letter a claim: tokens travel with every request. */
+#define TEXT_CLAIMS(X)                                                                              \
+    X("u", user_id)                                                                                 \
+    X("n", user_name)                                                                               \
+    X("v", user_domain_id)                                                                          \
+    X("w", user_domain_name)                                                                        \
+    X("p", project_id)                                                                              \
+    X("q", project_name)                                                                            \
+    X("e", project_domain_id)                                                                       \
+    X("f", project_domain_name)                                                                     \
+    X("d", domain_id)                                                                               \
+    X("g", domain_name)                                                                             \
+    X("a", audit_id)
+
+struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text)
+{
+    struct key key;
+    uint8_t sig[crypto_sign_BYTES];
+    TRY(find_key(cx, tx, NULL, &key));
+    json_t *claims = json_own(cx, json_object());
+#define X(letter, member) put(claims, letter, t->member);
+    TEXT_CLAIMS(X)
+#undef X
+    json_object_set_new(claims, "s", json_boolean(t->system_scope));
+    json_object_set_new(claims, "m", strings(t->methods));
+    json_object_set_new(claims, "r", strings(t->roles));
+    json_object_set_new(claims, "k", strings(t->role_ids));
+    json_object_set_new(claims, "i", json_integer(t->issued_us));
+    json_object_set_new(claims, "x", json_integer(t->expires_us));
+    const char *json = json_text(cx, claims);
+    const char *body = arena_printf(cx->arena, PREFIX ".%s.%s", key.id, base64url_encode(cx, json, strlen(json)));
+    crypto_sign_detached(sig, NULL, (const uint8_t *)body, strlen(body), key.secret);
+    secret_wipe(&key, sizeof(key));
+    *ret_text = arena_printf(cx->arena, "%s.%s", body, base64url_encode(cx, sig, sizeof(sig)));
+    return NULL;
+}
+
+static const char *const *list_of(struct ctx *cx, const json_t *a)
+{
+    size_t n = json_array_size(a);
+    const char **list = arena_new_array(cx->arena, const char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        list[i] = json_string_value(json_array_get(a, i));
+    return list;
+}
+
+static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *text, json_t **ret_claims)
+{
+    char **part;
+    struct key key;
+    uint8_t *sig, *body;
+    size_t sig_size, body_size;
+    struct err *bad = fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
+    if (strlen(text) > TOKEN_MAX || str_split(cx, text, '.', &part) != 4 || !str_eq(part[0], PREFIX) ||
+        !base64url_decode(cx, part[2], &body, &body_size) || !base64url_decode(cx, part[3], &sig, &sig_size) ||
+        sig_size != crypto_sign_BYTES)
+        return bad;
+    TRY(find_key(cx, tx, part[1], &key));
+    size_t signed_size = strlen(part[0]) + strlen(part[1]) + strlen(part[2]) + 2;
+    bool good = crypto_sign_verify_detached(sig, (const uint8_t *)text, signed_size, key.public_key) == 0;
+    secret_wipe(&key, sizeof(key));
+    if (!good || json_read(cx, (const char *)body, body_size, ret_claims))
+        return bad;
+    return NULL;
+}
+
+struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret)
+{
+    json_t *claims = NULL;
+    struct db_rows rows;
+    TRY(check_signature(cx, tx, text, &claims));
+    struct token t = {.system_scope = json_get_bool(claims, "s", false),
+                      .methods = list_of(cx, json_get(claims, "m")),
+                      .roles = list_of(cx, json_get(claims, "r")),
+                      .role_ids = list_of(cx, json_get(claims, "k")),
+                      .issued_us = json_get_int(claims, "i", 0),
+                      .expires_us = json_get_int(claims, "x", 0)};
+#define X(letter, member) t.member = json_get_str(claims, letter);
+    TEXT_CLAIMS(X)
+#undef X
+    if (now_us(cx) >= t.expires_us)
+        return fail(cx, ERR_UNAUTHENTICATED, "The token has expired: log in again");
+    const char *grant = t.project_id ? t.project_id : t.domain_id ? t.domain_id : "system";
+    struct db_value params[] = {V_INT(t.issued_us), V_TEXT(t.audit_id), V_TEXT(t.user_id),
+                                V_TEXT(t.project_id ? t.project_id : ""),
+                                V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)), V_TEXT(t.user_domain_id),
+                                V_TEXT(t.project_domain_id ? t.project_domain_id : "")};
+    TRY(db_query(cx, tx, &stmt_revoked, params, ARRAY_LEN(params), &rows));
+    if (rows.n_rows)
+        return fail(cx, ERR_UNAUTHENTICATED, "The token was revoked: log in again");
+    *ret = t;
+    return NULL;
+}
+
+struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const char *subject)
+{
+    int64_t now = now_us(cx);
+    TRY(db_run(cx, tx, &stmt_revocations_prune, V_INT(now)));
+    return db_run(cx, tx, &stmt_revoke, V_TEXT(kind), V_TEXT(subject), V_INT(now),
+                  V_INT(now + identity_settings()->token_ttl_s * 1000000));
+}
+
+static bool has_role(const struct token *t, const char *role)
+{
+    for (const char *const *r = t->roles; *r; r++)
+        if (str_eq(*r, role))
+            return true;
+    return false;
+}
+
+struct err *identity_authenticate(struct ctx *cx, struct tx *tx, const char *text, struct actor *ret)
+{
+    struct token *t = arena_new_of(cx->arena, struct token);
+    TRY(token_verify(cx, tx, text, t));
+    *ret = (struct actor){.user_id = t->user_id, .user_name = t->user_name, .user_domain_id = t->user_domain_id,
+                          .user_domain_name = t->user_domain_name, .project_id = t->project_id,
+                          .project_name = t->project_name, .project_domain_id = t->project_domain_id,
+                          .project_domain_name = t->project_domain_name, .domain_id = t->domain_id,
+                          .domain_name = t->domain_name, .roles = t->roles, .token = text,
+                          .admin = has_role(t, "admin"), .member = has_role(t, "member"), .more = t};
+    return NULL;
+}
+
+struct err *identity_token_keys(struct ctx *cx, struct tx *tx, struct jw *w)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_keys, NULL, 0, &rows));
+    jw_arr(w);
+    for (size_t i = 0; i < rows.n_rows; i++) {
+        jw_obj(w);
+        jw_kstr(w, "id", db_text(&rows, i, 0));
+        jw_kstr(w, "public_key", base64_encode(cx, db_cell(&rows, i, 1)->s, db_cell(&rows, i, 1)->size));
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    return NULL;
+}
