@@ -97,16 +97,20 @@ static int past_limit(void *arg)
     return c->stop_at_us && mono_us(&(struct ctx){.clock = clock_system()}) > c->stop_at_us;
 }
 
-static void start_limit(struct conn *c)
+static void start_limit(struct ctx *cx, struct conn *c)
 {
+    int64_t limit_us = STMT_LIMIT_MS * 1000;
+    if (cx->deadline_us)
+        limit_us = min_i64(limit_us, cx->deadline_us - mono_us(cx));
     c->stop_at_us = 0;
     if (c->mode != TX_MIGRATE)
-        c->stop_at_us = mono_us(&(struct ctx){.clock = clock_system()}) + STMT_LIMIT_MS * 1000;
+        c->stop_at_us = mono_us(&(struct ctx){.clock = clock_system()}) + limit_us;
 }
 
 static void init_library(void)
 {
-    /* No statistics: they cost a lock around each allocation. Too late if SQLite was used before. */
+    /* No statistics: they cost a lock around each allocation. Too late if SQLite was used before.
+     */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
@@ -243,7 +247,7 @@ static struct err *sqlite_commit(struct ctx *cx, struct conn *c)
 
 static struct err *sqlite_script(struct ctx *cx, struct conn *c, const char *sql)
 {
-    start_limit(c);
+    start_limit(cx, c);
     int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? NULL : sqlite_fail(cx, c, rc);
 }
@@ -368,7 +372,7 @@ static struct err *read_cell(struct ctx *cx, sqlite3_stmt *stmt, int i, struct d
 static struct err *sqlite_step(struct ctx *cx, struct conn *c, struct prepared *p,
                                const struct db_value **ret_cells, size_t *ret_n)
 {
-    start_limit(c);
+    start_limit(cx, c);
     int rc = sqlite3_step(p->stmt);
     if (rc == SQLITE_DONE) {
         *ret_cells = NULL;
