@@ -137,6 +137,8 @@ static void set_options(CURL *h, struct call *call, struct curl_slist *headers, 
     curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h, CURLOPT_PROXY, "");
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    if (what->ca_file)
+        curl_easy_setopt(h, CURLOPT_CAINFO, what->ca_file);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(h, CURLOPT_USERAGENT, "colvert/" COLVERT_VERSION);
@@ -182,6 +184,7 @@ static struct err *explain(struct call *call, CURLcode code, const char *detail)
 {
     struct ctx *cx = call->cx;
     const char *url = call->what->url, *why = *detail ? detail : curl_easy_strerror(code);
+    bool http_url = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
     switch (code) {
     case CURLE_OK:
         return NULL;
@@ -190,9 +193,10 @@ static struct err *explain(struct call *call, CURLcode code, const char *detail)
     case CURLE_ABORTED_BY_CALLBACK:
         return fail(cx, ERR_UNAVAILABLE, "the call of %s was cancelled", url);
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return fail(cx, ERR_INVALID, "'%s' is not an HTTP URL: %s", url, why);
+        return fail(cx, ERR_INVALID, "'%s' is not a URL: %s", url, why);
     default:
+        if (!http_url)
+            return fail(cx, ERR_INVALID, "'%s' is not an HTTP URL: %s", url, why);
         return fail(cx, ERR_UNAVAILABLE, "cannot reach %s: %s", url, why);
     }
 }
