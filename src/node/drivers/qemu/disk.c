@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See disk.h. */
+#include "node/drivers/qemu/disk.h"
+#include "node/drivers/qemu/files.h"
+#include "node/drivers/qemu/tool.h"
+#include <sys/stat.h>
+
+#define QEMU_IMG_TIMEOUT_MS 60000
+#define GIB ((int64_t)1 << 30)
+#define TEMP_PREFIX ".root-"
+
+const char *root_disk_name(struct ctx *cx, int64_t build_seq)
+{
+    return arena_printf(cx->arena, "root-%" PRId64 ".qcow2", build_seq);
+}
+
+static struct err *check_image(struct ctx *cx, const struct spec_image *image, const char *path)
+{
+    struct stat st;
+    if (!str_eq(image->disk_format, "qcow2") && !str_eq(image->disk_format, "raw"))
+        return fail(cx, ERR_INVALID, "image %s has disk format '%s'; guests start from raw and qcow2", image->id,
+                    image->disk_format);
+    if (path[0] != '/' || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return fail(cx, ERR_NOT_FOUND, "the file of image %s is not at '%s'", image->id, path);
+    if (image->size_bytes > 0 && st.st_size != image->size_bytes)
+        return fail(cx, ERR_CONFLICT, "the file of image %s has %" PRId64 " bytes instead of %" PRId64, image->id,
+                    (int64_t)st.st_size, image->size_bytes);
+    return NULL;
+}
+
+struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd, const char *guest_path,
+                           const struct spec_server *spec, const char *image_path)
+{
+    TRY(check_image(cx, &spec->image, image_path));
+    if (spec->root_gib < 0 || spec->root_gib > INT64_MAX / GIB)
+        return fail(cx, ERR_INVALID, "a root disk of %" PRId64 " GiB cannot be", spec->root_gib);
+    int64_t size = max_i64(spec->root_gib * GIB, max_i64(spec->image.virtual_size_bytes, 512));
+    size = (size + 511) / 512 * 512;
+    const char *temp = arena_printf(cx->arena, TEMP_PREFIX "%016" PRIx64 ".tmp", rng_u64(cx->rng));
+    const char *argv[] = {qemu_img ? qemu_img : "qemu-img",
+                          "create",
+                          "-q",
+                          "-u", /* does not open the image */
+                          "-f",
+                          "qcow2",
+                          "-b",
+                          image_path,
+                          "-F",
+                          spec->image.disk_format,
+                          arena_printf(cx->arena, "%s/%s", guest_path, temp),
+                          arena_printf(cx->arena, "%" PRId64, size),
+                          NULL};
+    struct err *e = tool_run(cx, argv, QEMU_IMG_TIMEOUT_MS, NULL);
+    if (!e && fchmodat(guest_fd, temp, 0600, 0) != 0)
+        e = fail(cx, ERR_UNAVAILABLE, "cannot protect the root disk: %m");
+    if (!e)
+        e = file_settle(cx, guest_fd, temp, root_disk_name(cx, spec->build_seq));
+    if (e) {
+        unlinkat(guest_fd, temp, 0);
+        return wrap(cx, e, e->kind, "the root disk of server %s cannot be made: %s", spec->id, e->message);
+    }
+    return NULL;
+}
+
+struct err *root_disk_tidy(struct ctx *cx, int guest_fd, int64_t build_seq)
+{
+    const char **names, *keep = root_disk_name(cx, build_seq);
+    size_t n;
+    TRY(dir_names(cx, guest_fd, &names, &n));
+    for (size_t i = 0; i < n; i++) {
+        bool other = str_starts(names[i], "root-") && !str_eq(names[i], keep);
+        bool temp = names[i][0] == '.' && str_ends(names[i], ".tmp");
+        if (other || temp)
+            TRY(dir_remove(cx, guest_fd, names[i]));
+    }
+    return NULL;
+}
+
+bool file_allows_direct(int dir_fd, const char *name)
+{
+    AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    return fd >= 0;
+}

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The driver with real QEMU processes: whole lives of a guest, and the driver's own death at any moment. The driver that
+ * gets killed is this program run again ("victim"). Needs root and writable control groups; nothing is left behind.
+ */
+#include "base/test.h"
+#include "node/drivers/driver.h"
+#include "node/drivers/qemu/files.h"
+#include "node/drivers/qemu/testguest.h"
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define ID_A "11111111-aaaa-4aaa-8aaa-000000000001"
+#define ID_B "11111111-aaaa-4aaa-8aaa-000000000002"
+#define MONO_S 1000000LL
+#define UID_FIRST 610000
+#define WAIT_S 60
+
+static char data_dir[128], instance[64], image[160];
+static struct ctx cx;
+
+/* ---- the scene ----------------------------------------------------------------------------------------------- */
+
+static struct qemu_config config(void)
+{
+    return (struct qemu_config){.data_dir = data_dir,
+                                .instance = instance,
+                                .accel = "tcg",
+                                .uid_first = UID_FIRST,
+                                .uid_count = 8};
+}
+
+static struct guest_backend open_driver(void)
+{
+    struct qemu_config cfg = config();
+    struct guest_backend b = {0};
+    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
+    return b;
+}
+
+static struct spec_nic nic = {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001",
+                              .mac = "fa:16:3e:00:00:01",
+                              .tap = "tape2e",
+                              .mtu = 1450};
+
+static struct spec_server spec_of(const char *id, int64_t boot_seq)
+{
+    return (struct spec_server){.id = id,
+                                .name = "one",
+                                .hostname = "one",
+                                .power_on = true,
+                                .boot_seq = boot_seq,
+                                .build_seq = 1,
+                                .vcpus = 1,
+                                .memory_mib = 32,
+                                .root_gib = 1,
+                                .image = {.id = "img", .disk_format = "raw", .size_bytes = 1 << 20,
+                                          .virtual_size_bytes = 1 << 20}};
+}
+
+static void write_image(void)
+{
+    static const uint8_t signature[] = {0x55, 0xaa};
+    AUTO_FD int fd = open(image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+    assert_int_equal(pwrite(fd, test_guest, sizeof(test_guest), 0), sizeof(test_guest));
+    assert_int_equal(pwrite(fd, signature, 2, 510), 2);
+}
+
+static int open_tap(void)
+{
+    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    memcpy(r.ifr_name, nic.tap, strlen(nic.tap));
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
+    return fd;
+}
+
+static struct guest_state state_of(const struct guest_backend *b, const char *id)
+{
+    struct guest_state s;
+    assert_ok(&cx, b->ops->state(&cx, b->drv, id, &s));
+    return s;
+}
+
+static const char *console_of(const struct guest_backend *b, const char *id)
+{
+    struct buf out;
+    buf_init(&out, cx.arena);
+    assert_ok(&cx, b->ops->console(&cx, b->drv, id, 0, &out));
+    return buf_cstr(&out);
+}
+
+static int times_in(const char *text, const char *what)
+{
+    int n = 0;
+    for (; (text = strstr(text, what)); text += strlen(what))
+        n++;
+    return n;
+}
+
+static void await_console(const struct guest_backend *b, const char *id, const char *what, int times)
+{
+    for (int i = 0; i < WAIT_S * 20; i++) {
+        if (times_in(console_of(b, id), what) >= times)
+            return;
+        usleep(50000);
+    }
+    fail_msg("the console never showed '%s' %d times: %s", what, times, console_of(b, id));
+}
+
+static void await_power(const struct guest_backend *b, const char *id, enum guest_power want)
+{
+    for (int i = 0; i < WAIT_S * 20; i++) {
+        if (state_of(b, id).power == want)
+            return;
+        usleep(50000);
+    }
+    fail_msg("power is %d instead of %d", state_of(b, id).power, want);
+}
+
+/* Processes of a guest, found by its control group, not by what the driver says. */
+static size_t pids_of(const char *id, pid_t *ret, size_t max)
+{
+    static const char *const trees[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(trees) && n == 0; i++) {
+        const char *path = arena_printf(cx.arena, "%s/colvert/%s/%s/cgroup.procs", trees[i], instance, id);
+        FILE *f = fopen(path, "re");
+        for (int pid; f && fscanf(f, "%d", &pid) == 1;)
+            if (n < max)
+                ret[n++] = pid;
+        if (f)
+            fclose(f);
+    }
+    return n;
+}
+
+static pid_t only_pid(const char *id)
+{
+    pid_t pids[4];
+    assert_int_equal(pids_of(id, pids, 4), 1);
+    return pids[0];
+}
+
+static const char *proc_text(pid_t pid, const char *name)
+{
+    struct buf b;
+    buf_init(&b, cx.arena);
+    AUTO_FD int dir = open(arena_printf(cx.arena, "/proc/%d", pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir >= 0);
+    assert_ok(&cx, file_read(&cx, dir, name, 1 << 20, &b));
+    return buf_cstr(&b);
+}
+
+/* Types on the guest's serial console. */
+static void type(const char *id, const char *text)
+{
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path, sizeof(at.sun_path), "%.40s/servers/%.36s/serial.sock", data_dir, id);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    usleep(300000); /* QEMU reads before it sees the end of the connection */
+}
+
+static void await_gone(pid_t pid)
+{
+    for (int i = 0; i < WAIT_S * 20; i++) {
+        if (kill(pid, 0) != 0 || strstr(proc_text(pid, "status"), "State:\tZ"))
+            return;
+        usleep(50000);
+    }
+    fail_msg("process %d does not end", pid);
+}
+
+static void assert_nothing_left(const char *id)
+{
+    pid_t pid;
+    assert_int_equal(pids_of(id, &pid, 1), 0);
+    static const char *const trees[] = {"memory", "cpu", "pids", "unified", "."};
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+        assert_int_not_equal(
+            access(arena_printf(cx.arena, "/sys/fs/cgroup/%s/colvert/%s/%s", trees[i], instance, id), F_OK), 0);
+    assert_int_not_equal(access(arena_printf(cx.arena, "%s/servers/%s", data_dir, id), F_OK), 0);
+}
+
+/* ---- the driver in a process of its own, to be killed ---------------------------------------------------------- */
+
+/* Runs the guest and says so on descriptor 3. */
+static int victim(const char *dir, const char *name, const char *img)
+{
+    snprintf(data_dir, sizeof(data_dir), "%s", dir);
+    snprintf(instance, sizeof(instance), "%s", name);
+    struct qemu_config cfg = config();
+    struct guest_backend b = {0};
+    struct spec_server spec = spec_of(ID_A, 1);
+    struct err *e = qemu_driver_new(&cx, &cfg, &b);
+    if (!e)
+        e = b.ops->prepare(&cx, b.drv, &spec, img);
+    if (!e)
+        e = b.ops->start(&cx, b.drv, &spec, NULL);
+    if (e)
+        dprintf(2, "victim: %s\n", err_chain(&cx, e));
+    else
+        (void)!write(3, "y", 1);
+    pause();
+    return 0;
+}
+
+static pid_t spawn_victim(int *ret_ready)
+{
+    int ready[2];
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ready[1], 3);
+    char *argv[] = {(char[]){"victim"}, (char[]){"victim"}, data_dir, instance, image, NULL};
+    pid_t pid;
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ready[1]);
+    *ret_ready = ready[0];
+    return pid;
+}
+
+static void kill_victim(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* A guest that runs, and whose driver was killed. */
+static pid_t orphan(void)
+{
+    char y = 0;
+    AUTO_FD int ready = -1;
+    pid_t v = spawn_victim(&ready);
+    assert_int_equal(read(ready, &y, 1), 1);
+    pid_t qemu = only_pid(ID_A);
+    kill_victim(v);
+    assert_int_equal(kill(qemu, 0), 0);
+    return qemu;
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------------- */
+
+static atomic_int changes;
+
+static void count_change(void *arg UNUSED, const char *id)
+{
+    if (str_eq(id, ID_A))
+        changes++;
+}
+
+static void assert_confined(pid_t pid)
+{
+    const char *status = proc_text(pid, "status");
+    assert_non_null(strstr(status, "Uid:\t610000\t610000\t610000\t610000"));
+    assert_non_null(strstr(status, "Gid:\t610000\t610000\t610000\t610000"));
+    assert_non_null(strstr(status, "Groups:\t \n"));
+    assert_non_null(strstr(status, "CapEff:\t0000000000000000"));
+    assert_non_null(strstr(status, "CapPrm:\t0000000000000000"));
+    assert_non_null(strstr(status, "NoNewPrivs:\t1"));
+    assert_non_null(strstr(status, "Seccomp:\t2"));
+    assert_string_equal(proc_text(pid, "oom_score_adj"), "500\n");
+    assert_non_null(strstr(proc_text(pid, "limits"), "Max core file size        0                    0"));
+    char mine[64], its[64];
+    static const char *const spaces[] = {"net", "ipc", "uts"};
+    for (size_t i = 0; i < ARRAY_LEN(spaces); i++) {
+        ssize_t n = readlink(arena_printf(cx.arena, "/proc/self/ns/%s", spaces[i]), mine, sizeof(mine));
+        ssize_t m = readlink(arena_printf(cx.arena, "/proc/%d/ns/%s", pid, spaces[i]), its, sizeof(its));
+        assert_true(n > 0 && m > 0);
+        assert_false(n == m && memcmp(mine, its, (size_t)n) == 0);
+    }
+}
+
+static void assert_limited(const char *id)
+{
+    struct buf b;
+    buf_init(&b, cx.arena);
+    const char *v1 = arena_printf(cx.arena, "/sys/fs/cgroup/memory/colvert/%s/%s", instance, id);
+    const char *v2 = arena_printf(cx.arena, "/sys/fs/cgroup/colvert/%s/%s", instance, id);
+    bool is_v1 = access(v1, F_OK) == 0;
+    AUTO_FD int dir = open(is_v1 ? v1 : v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_ok(&cx, file_read(&cx, dir, is_v1 ? "memory.limit_in_bytes" : "memory.max", 100, &b));
+    assert_string_equal(buf_cstr(&b), "301989888\n"); /* 32 + 256 MiB */
+}
+
+static void test_life(void **state UNUSED)
+{
+    struct guest_backend b = open_driver();
+    struct spec_server spec = spec_of(ID_A, 1);
+    b.ops->on_change(b.drv, count_change, NULL);
+    spec.nics = &nic;
+    spec.n_nics = 1;
+    spec.config_drive = true;
+    spec.meta_data = json_own(&cx, json_pack("{s:s}", "uuid", ID_A));
+    AUTO_FD int tap = open_tap();
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_ABSENT);
+    assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
+    assert_int_equal(state_of(&b, ID_A).build_seq, 1);
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    pid_t pid = only_pid(ID_A);
+    struct guest_state s = state_of(&b, ID_A);
+    assert_int_equal(s.power, GUEST_ON);
+    assert_int_equal(s.boot_seq, 1);
+    assert_true(s.started_at_us > 0);
+    assert_confined(pid);
+    assert_limited(ID_A);
+    await_console(&b, ID_A, "guest: up", 1);
+    /* Again: nothing changes. */
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    assert_int_equal(only_pid(ID_A), pid);
+    /* A soft reboot, once for each number. */
+    assert_ok(&cx, b.ops->reset(&cx, b.drv, ID_A, 1));
+    await_console(&b, ID_A, "guest: up", 2);
+    assert_ok(&cx, b.ops->reset(&cx, b.drv, ID_A, 1));
+    assert_int_equal(state_of(&b, ID_A).reset_seq, 1);
+    assert_int_equal(only_pid(ID_A), pid);
+    /* The power button: the guest obeys, and it is seen. */
+    assert_ok(&cx, b.ops->shutdown(&cx, b.drv, ID_A));
+    await_power(&b, ID_A, GUEST_OFF);
+    assert_true(state_of(&b, ID_A).guest_shutdown);
+    assert_true(changes >= 1);
+    assert_err(&cx, ERR_CONFLICT, b.ops->reset(&cx, b.drv, ID_A, 2));
+    /* A second boot, ended by force. */
+    spec.boot_seq = 2;
+    spec.reset_seq = 1;
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_int_equal(state_of(&b, ID_A).boot_seq, 2);
+    assert_false(state_of(&b, ID_A).guest_shutdown);
+    await_console(&b, ID_A, "guest: up", 3);
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
+    assert_false(state_of(&b, ID_A).guest_shutdown);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_ABSENT);
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+static void test_hard_reboot_and_rebuild(void **state UNUSED)
+{
+    struct guest_backend b = open_driver();
+    struct spec_server spec = spec_of(ID_A, 1);
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    pid_t first = only_pid(ID_A);
+    spec.boot_seq = 2;
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_int_not_equal(only_pid(ID_A), first);
+    spec.build_seq = 2;
+    assert_err(&cx, ERR_CONFLICT, b.ops->prepare(&cx, b.drv, &spec, image));
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    const char *dir = arena_printf(cx.arena, "%s/servers/%s", data_dir, ID_A);
+    assert_int_not_equal(access(arena_printf(cx.arena, "%s/root-1.qcow2", dir), F_OK), 0);
+    assert_int_equal(access(arena_printf(cx.arena, "%s/root-2.qcow2", dir), F_OK), 0);
+    assert_int_equal(state_of(&b, ID_A).build_seq, 2);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+static void test_two_guests_share_no_uid(void **state UNUSED)
+{
+    struct guest_backend b = open_driver();
+    struct spec_server one = spec_of(ID_A, 1), two = spec_of(ID_B, 1);
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &two, image));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &two, NULL));
+    assert_non_null(strstr(proc_text(only_pid(ID_A), "status"), "Uid:\t610000"));
+    assert_non_null(strstr(proc_text(only_pid(ID_B), "status"), "Uid:\t610001"));
+    const char **ids;
+    size_t n;
+    assert_ok(&cx, b.ops->list(&cx, b.drv, &ids, &n));
+    assert_int_equal(n, 2);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_int_equal(state_of(&b, ID_B).power, GUEST_ON);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_B));
+    assert_nothing_left(ID_A);
+    assert_nothing_left(ID_B);
+    b.ops->free(b.drv);
+}
+
+static void test_taken_over_after_sigkill(void **state UNUSED)
+{
+    pid_t qemu = orphan();
+    struct guest_backend b = open_driver();
+    struct spec_server spec = spec_of(ID_A, 1);
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_int_equal(only_pid(ID_A), qemu);
+    await_console(&b, ID_A, "guest: up", 1);
+    assert_ok(&cx, b.ops->shutdown(&cx, b.drv, ID_A)); /* its monitor answers the new driver */
+    await_power(&b, ID_A, GUEST_OFF);
+    assert_true(state_of(&b, ID_A).guest_shutdown);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+static void test_power_off_while_nobody_watches(void **state UNUSED)
+{
+    pid_t qemu = orphan();
+    struct guest_backend b = open_driver();
+    await_console(&b, ID_A, "guest: up", 1);
+    b.ops->free(b.drv);
+    type(ID_A, "p");
+    await_gone(qemu);
+    b = open_driver();
+    struct guest_state s = state_of(&b, ID_A);
+    assert_int_equal(s.power, GUEST_OFF);
+    assert_true(s.guest_shutdown);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    b.ops->free(b.drv);
+}
+
+static void test_crash(void **state UNUSED)
+{
+    pid_t qemu = orphan();
+    kill(qemu, SIGKILL); /* nobody watches */
+    await_gone(qemu);
+    struct guest_backend b = open_driver();
+    struct spec_server spec = spec_of(ID_A, 1);
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_CRASHED);
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    kill(only_pid(ID_A), SIGKILL); /* the driver watches */
+    await_power(&b, ID_A, GUEST_CRASHED);
+    assert_false(state_of(&b, ID_A).guest_shutdown);
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+/* Whenever the driver dies, the next one has at most one process, knows of it, and can go on from there. */
+static void test_killed_at_any_moment(void **state UNUSED)
+{
+    struct rng_seeded seeded;
+    struct rng *r = rng_seed(&seeded, 7);
+    for (int i = 0; i < 25; i++) {
+        AUTO_FD int ready = -1;
+        pid_t v = spawn_victim(&ready);
+        struct pollfd p = {.fd = ready, .events = POLLIN};
+        poll(&p, 1, 30 + (int)rng_below(r, 500));
+        kill_victim(v);
+        struct guest_backend b = open_driver();
+        struct spec_server spec = spec_of(ID_A, 1);
+        pid_t pids[4];
+        size_t n = pids_of(ID_A, pids, 4);
+        assert_true(n <= 1);
+        assert_int_equal(n == 1, state_of(&b, ID_A).power == GUEST_ON);
+        if (i % 3) {
+            assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+            assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+            assert_true(n == 0 || only_pid(ID_A) == pids[0]);
+            assert_int_equal(only_pid(ID_A) > 0, 1);
+            assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
+        }
+        assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+        assert_nothing_left(ID_A);
+        b.ops->free(b.drv);
+    }
+}
+
+static void write_script(const char *path, const char *text)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void test_refusals_say_why(void **state UNUSED)
+{
+    const char *bad_qemu = arena_printf(cx.arena, "%s/bad-qemu", data_dir);
+    const char *bad_img = arena_printf(cx.arena, "%s/bad-img", data_dir);
+    write_script(bad_qemu, "#!/bin/sh\n[ \"$1\" = --version ] || set -- \"$@\" -no-such-option\n"
+                           "exec qemu-system-x86_64 \"$@\"\n");
+    write_script(bad_img, "#!/bin/sh\necho the disk is on fire >&2\nexit 1\n");
+    struct qemu_config cfg = config();
+    struct spec_server spec = spec_of(ID_A, 1);
+    struct guest_backend b;
+    cfg.qemu_img_path = bad_img;
+    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
+    struct err *e = b.ops->prepare(&cx, b.drv, &spec, image);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "the disk is on fire"));
+    assert_int_equal(state_of(&b, ID_A).build_seq, 0);
+    b.ops->free(b.drv);
+    cfg.qemu_img_path = NULL;
+    cfg.qemu_path = bad_qemu;
+    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    e = b.ops->start(&cx, b.drv, &spec, NULL);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "no-such-option"));
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+static void test_one_driver_a_folder(void **state UNUSED)
+{
+    struct guest_backend b = open_driver(), second;
+    struct qemu_config cfg = config();
+    assert_err(&cx, ERR_CONFLICT, qemu_driver_new(&cx, &cfg, &second));
+    b.ops->free(b.drv);
+}
+
+static int begin(void **state UNUSED)
+{
+    must(unshare(CLONE_NEWNET) == 0); /* the tap is no business of the machine's */
+    snprintf(data_dir, sizeof(data_dir), "/tmp/colvert-qemu-XXXXXX");
+    must(mkdtemp(data_dir));
+    must(chmod(data_dir, 0755) == 0);
+    snprintf(instance, sizeof(instance), "test-%d", getpid());
+    snprintf(image, sizeof(image), "%s/image", data_dir);
+    write_image();
+    return 0;
+}
+
+static int end(void **state UNUSED)
+{
+    AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct qemu_config cfg = config();
+    struct guest_backend b;
+    if (!qemu_driver_new(&cx, &cfg, &b)) {
+        (void)!b.ops->destroy(&cx, b.drv, ID_A);
+        (void)!b.ops->destroy(&cx, b.drv, ID_B);
+        b.ops->free(b.drv);
+    }
+    return dir_remove(&cx, tmp, data_dir + strlen("/tmp/")) ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    ctx_init(&cx);
+    if (argc == 5 && str_eq(argv[1], "victim"))
+        return victim(argv[2], argv[3], argv[4]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_hard_reboot_and_rebuild),
+        cmocka_unit_test(test_two_guests_share_no_uid),
+        cmocka_unit_test(test_taken_over_after_sigkill),
+        cmocka_unit_test(test_power_off_while_nobody_watches),
+        cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_killed_at_any_moment),
+        cmocka_unit_test(test_refusals_say_why),
+        cmocka_unit_test(test_one_driver_a_folder),
+    };
+    int failed = cmocka_run_group_tests(tests, begin, end);
+    ctx_release(&cx);
+    return failed;
+}
