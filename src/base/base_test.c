@@ -158,6 +158,8 @@ static void test_encodings(void **state UNUSED)
     assert_false(base64_decode(&cx, "!!!!", &data, &size));
     assert_true(base64_decode(&cx, "aGk=\n", &data, &size));
     assert_memory_equal(data, "hi", 2);
+    assert_string_equal(sha256_hex(&cx, "abc", 3), /* FIPS 180-2, B.1 */
+                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_true(secret_eq("abc", 3, "abc", 3));
     assert_false(secret_eq("abc", 3, "abd", 3));
 }

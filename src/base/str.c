@@ -98,6 +98,15 @@ bool hex_decode(const char *hex, uint8_t *out, size_t size)
            sodium_hex2bin(out, size, hex, strlen(hex), NULL, &got, NULL) == 0 && got == size;
 }
 
+const char *sha256_hex(struct ctx *cx, const void *data, size_t size)
+{
+    uint8_t raw[crypto_hash_sha256_BYTES];
+    char *out = arena_alloc(cx->arena, 2 * sizeof(raw) + 1);
+    crypto_hash_sha256(raw, data, size);
+    hex_encode(raw, sizeof(raw), out);
+    return out;
+}
+
 static char *b64_enc(struct ctx *cx, const void *data, size_t size, int variant)
 {
     size_t cap = sodium_base64_encoded_len(size, variant);

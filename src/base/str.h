@@ -20,6 +20,8 @@ const char *str_lower(struct ctx *cx, const char *s);
 /* Hexadecimal, lower case; out holds 2 * size + 1. */
 void hex_encode(const uint8_t *data, size_t size, char *out);
 bool hex_decode(const char *hex, uint8_t *out, size_t size);
+/* SHA-256 in hexadecimal, in the arena. */
+const char *sha256_hex(struct ctx *cx, const void *data, size_t size);
 /* URL-safe base64 without padding, in the arena; decode is strict. */
 char *base64url_encode(struct ctx *cx, const void *data, size_t size);
 bool base64url_decode(struct ctx *cx, const char *text, uint8_t **ret_data, size_t *ret_size);

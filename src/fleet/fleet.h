@@ -30,6 +30,7 @@ struct fleet_host {
     const char *id, *name, *zone, *hypervisor_type, *agent_url, *cpu_info, *disabled_reason;
     int64_t vcpus, memory_mib, disk_gib, hypervisor_version, last_seen_us, created_us, updated_us;
     bool enabled, alive;
+    const char *call_token; /* what its agent takes from the control plane */
 };
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n);
 MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id, struct fleet_host *ret);
@@ -40,3 +41,25 @@ MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, c
                                 int *ret_status);
 /* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert admin host add`. */
 MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret, const char **ret_id);
+
+/* ---- for the wiring ---- */
+
+extern const struct service fleet_service; /* tables, and the routes of the agents' protocol */
+/* For api_hooks: the host (its id or its name) by its secret. */
+MUST_USE struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret, const char *host,
+                                        struct actor *ret);
+/* fn(arg, host_id) runs after each commit that touched a host's items. fleet_wake_api with the api as arg does what is needed. */
+void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg);
+void fleet_wake_api(void *api, const char *host_id);
+/* Opens an image's file for an agent: ERR_NOT_FOUND when there is none. */
+typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size);
+void fleet_set_images(fleet_image_fn *fn);
+
+/* ---- the protocol without HTTP (the routes and the simulator) ---- */
+
+#define FLEET_HEARTBEAT_S 10 /* a host not heard of in three of them is not alive */
+MUST_USE struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body);
+/* The feed's answer; *ret_any false when nothing changed since. */
+MUST_USE struct err *fleet_items(struct ctx *cx, struct tx *tx, const char *host_id, int64_t since, struct jw *w,
+                                 bool *ret_any);
+MUST_USE struct err *fleet_reports(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body, struct jw *w);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See fleet.h: hosts, their secrets, and touching what they are told. The feed itself is feed.c. */
+#include "fleet/fleet_impl.h"
+#include "http/client.h"
+
+#define X(name_, sql_)                                                                             \
+    const struct stmt fleet_stmt_##name_ = {.name = "fleet_" #name_, .sql = sql_};
+FLEET_STMTS(X)
+#undef X
+
+enum { KINDS_MAX = 8 };
+
+/* Set once, before the first request. */
+static const struct fleet_kind *kinds[KINDS_MAX];
+static size_t n_kinds;
+static void (*on_change)(void *arg, const char *host_id);
+static void *on_change_arg;
+static fleet_image_fn *open_image;
+
+void fleet_add_kind(const struct fleet_kind *kind)
+{
+    for (size_t i = 0; i < n_kinds; i++) {
+        if (str_eq(kinds[i]->name, kind->name)) {
+            kinds[i] = kind;
+            return;
+        }
+    }
+    must(n_kinds < KINDS_MAX);
+    kinds[n_kinds++] = kind;
+}
+
+const struct fleet_kind *fleet_kind_find(const char *name)
+{
+    for (size_t i = 0; i < n_kinds; i++)
+        if (str_eq(kinds[i]->name, name))
+            return kinds[i];
+    return NULL;
+}
+
+const struct fleet_kind *fleet_kind_at(size_t i)
+{
+    return i < n_kinds ? kinds[i] : NULL;
+}
+
+void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg)
+{
+    on_change = fn;
+    on_change_arg = arg;
+}
+
+void fleet_wake_api(void *api, const char *host_id)
+{
+    char topic[128];
+    snprintf(topic, sizeof(topic), "host:%s", host_id);
+    api_wake(api, topic);
+}
+
+void fleet_set_images(fleet_image_fn *fn)
+{
+    open_image = fn;
+}
+
+struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
+                             int64_t *ret_size)
+{
+    if (!open_image)
+        return fail(cx, ERR_NOT_FOUND, "No image service here");
+    return open_image(cx, tx, image_id, ret_fd, ret_size);
+}
+
+/* ---- touching ---- */
+
+static void tell(void *host_id)
+{
+    if (on_change)
+        on_change(on_change_arg, host_id);
+}
+
+struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id, const char *kind,
+                        const char *item_id)
+{
+    must(fleet_kind_find(kind));
+    struct db_value host = V_TEXT(host_id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_bump, &host, 1, &rows));
+    if (!rows.n_rows)
+        return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
+    TRY(db_run(cx, tx, &fleet_stmt_change_put, host, V_TEXT(kind), V_TEXT(item_id),
+               V_INT(db_int(&rows, 0, 0))));
+    tx_on_commit(tx, tell, arena_strdup(cx->arena, host_id));
+    return NULL;
+}
+
+struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind, const char *item_id)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_ids, NULL, 0, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++)
+        TRY(fleet_touch(cx, tx, db_text(&rows, i, 0), kind, item_id));
+    return NULL;
+}
+
+/* ---- hosts ---- */
+
+static struct fleet_host host_of(struct ctx *cx, const struct db_rows *r, size_t i)
+{
+    struct fleet_host h = {
+        .id = db_text(r, i, 0),
+        .name = db_text(r, i, 1),
+        .zone = db_text(r, i, 2),
+        .hypervisor_type = db_text(r, i, 3),
+        .agent_url = db_text(r, i, 4),
+        .cpu_info = db_text(r, i, 5),
+        .disabled_reason = db_text(r, i, 6),
+        .vcpus = db_int(r, i, 7),
+        .memory_mib = db_int(r, i, 8),
+        .disk_gib = db_int(r, i, 9),
+        .hypervisor_version = db_int(r, i, 10),
+        .last_seen_us = db_int(r, i, 11),
+        .created_us = db_int(r, i, 12),
+        .updated_us = db_int(r, i, 13),
+        .enabled = db_int(r, i, 14) != 0,
+    };
+    const char *hash = db_text(r, i, 15);
+    const char *token = arena_printf(cx->arena, "agent-call:%s", hash);
+    h.call_token = sha256_hex(cx, token, strlen(token));
+    h.alive = h.last_seen_us && now_us(cx) - h.last_seen_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+    return h;
+}
+
+struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_hosts, NULL, 0, &rows));
+    struct fleet_host *out = arena_new_array(cx->arena, struct fleet_host, rows.n_rows + 1);
+    for (size_t i = 0; i < rows.n_rows; i++)
+        out[i] = host_of(cx, &rows, i);
+    *ret = out;
+    *ret_n = rows.n_rows;
+    return NULL;
+}
+
+struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
+                           struct fleet_host *ret)
+{
+    struct db_value id = V_TEXT(host_id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host, &id, 1, &rows));
+    if (!rows.n_rows)
+        return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
+    *ret = host_of(cx, &rows, 0);
+    return NULL;
+}
+
+struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id, bool enabled,
+                                   const char *reason)
+{
+    const struct db_value params[] = {V_TEXT(host_id), V_INT(enabled),
+                                      V_TEXT(enabled ? NULL : reason), V_INT(now_us(cx))};
+    int64_t changes = 0;
+    TRY(db_exec(cx, tx, &fleet_stmt_host_set_enabled, params, ARRAY_LEN(params), &changes));
+    if (!changes)
+        return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
+    return NULL;
+}
+
+struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret,
+                           const char **ret_id)
+{
+    if (strlen(secret) < 16)
+        return fail(cx, ERR_INVALID, "A host's secret has at least 16 characters");
+    const char *hash = sha256_hex(cx, secret, strlen(secret));
+    struct db_value by_name = V_TEXT(name);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_by_name, &by_name, 1, &rows));
+    if (rows.n_rows) {
+        *ret_id = db_text(&rows, 0, 0);
+        return db_run(cx, tx, &fleet_stmt_host_set_secret, V_TEXT(*ret_id), V_TEXT(hash),
+                      V_INT(now_us(cx)));
+    }
+    const char *id = uuid_new(cx);
+    TRY(db_run(cx, tx, &fleet_stmt_host_add, V_TEXT(id), by_name, V_TEXT(hash), V_INT(now_us(cx))));
+    *ret_id = id;
+    return NULL;
+}
+
+struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret, const char *host,
+                               struct actor *ret)
+{
+    const char *given = sha256_hex(cx, secret, strlen(secret));
+    struct db_value param = V_TEXT(host);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_secret, &param, 1, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++) {
+        const char *kept = db_text(&rows, i, 1);
+        if (secret_eq(given, strlen(given), kept, strlen(kept))) {
+            ret->host_id = db_text(&rows, i, 0);
+            return NULL;
+        }
+    }
+    return fail(
+        cx, ERR_UNAUTHENTICATED,
+        "No host '%s' with this secret: see `colvert admin host add`, and the agent's secret file",
+        host);
+}
+
+/* ---- calling an agent ---- */
+
+struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
+                       struct buf *ret_body, int *ret_status)
+{
+    if (!host->agent_url || !host->alive)
+        return fail(cx, ERR_UNAVAILABLE,
+                    "Host %s can't be reached: its agent has not been heard of lately", host->name);
+    must(host->call_token);
+    struct http_client *client = http_client_new();
+    struct http_pair auth = {"Authorization",
+                             arena_printf(cx->arena, "Bearer %s", host->call_token)};
+    struct http_call call = {.method = "GET",
+                             .url = arena_printf(cx->arena, "%s%s", host->agent_url, path),
+                             .headers = &auth,
+                             .n_headers = 1,
+                             .timeout_ms = 5000,
+                             .reply_max_bytes = 4 << 20};
+    struct http_answer answer;
+    struct err *e = http_client_call(cx, client, &call, &answer);
+    http_client_free(client);
+    if (e)
+        return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s can't be reached", host->name);
+    buf_add(ret_body, answer.body.data, answer.body.len);
+    *ret_status = answer.status;
+    return NULL;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Private to fleet/: its statements, and the kinds. */
+#pragma once
+
+#include "fleet/fleet.h"
+
+/*   name           SQL */
+#define FLEET_STMTS(X)                                                                             \
+    X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, created_at, updated_at)"  \
+                " VALUES ($1, $2, 'nova', $3, $4, $4)")                                            \
+    X(host_set_secret, "UPDATE fleet_hosts SET secret_sha256 = $2, updated_at = $3 WHERE id = $1") \
+    X(host_by_name, "SELECT id FROM fleet_hosts WHERE name = $1")                                  \
+    X(host_secret, "SELECT id, secret_sha256 FROM fleet_hosts WHERE id = $1 OR name = $1")         \
+    X(host_beat, "UPDATE fleet_hosts SET vcpus = $2, memory_mib = $3, disk_gib = $4,"              \
+                 " hypervisor_type = $5, hypervisor_version = $6, cpu_info = $7, agent_url = $8,"  \
+                 " version = $9, last_seen_at = $10 WHERE id = $1")                                \
+    X(host_set_enabled, "UPDATE fleet_hosts SET enabled = $2, disabled_reason = $3,"               \
+                        " updated_at = $4 WHERE id = $1")                                          \
+    X(hosts, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"\
+             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"    \
+             " enabled, secret_sha256 FROM fleet_hosts ORDER BY name")                                            \
+    X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
+            " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
+            " enabled, secret_sha256 FROM fleet_hosts WHERE id = $1")                                             \
+    X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
+    X(bump, "UPDATE fleet_hosts SET revision = revision + 1 WHERE id = $1 RETURNING revision")     \
+    X(revision, "SELECT revision FROM fleet_hosts WHERE id = $1")                                  \
+    X(change_put, "INSERT INTO fleet_changes (host_id, kind, item_id, revision)"                   \
+                  " VALUES ($1, $2, $3, $4) ON CONFLICT (host_id, kind, item_id)"                  \
+                  " DO UPDATE SET revision = excluded.revision")                                   \
+    X(changes_since, "SELECT kind, item_id, revision FROM fleet_changes"                           \
+                     " WHERE host_id = $1 AND revision > $2 ORDER BY revision")                    \
+    X(change_get, "SELECT revision FROM fleet_changes"                                             \
+                  " WHERE host_id = $1 AND kind = $2 AND item_id = $3")                            \
+    X(change_drop, "DELETE FROM fleet_changes WHERE host_id = $1 AND kind = $2 AND item_id = $3")
+
+#define X(name, sql) extern const struct stmt fleet_stmt_##name;
+FLEET_STMTS(X)
+#undef X
+
+const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
+const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
+struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
+                             int64_t *ret_size);
