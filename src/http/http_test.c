@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Framing, bodies, uploads, refusals and files, over real sockets on 127.0.0.1. */
 #include "http/test_server.h"
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -172,7 +174,7 @@ static void test_bodies(void **state UNUSED)
     raw_text(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
     for (int i = 0; i < 5; i++) {
         sleep_ms(2);
-        raw_send(fd, "hello" + i, 1);
+        raw_send(fd, &"hello"[i], 1);
     }
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
     assert_string_equal(raw_body(reply), "POST /inline  hello");
@@ -355,6 +357,86 @@ static void test_file(void **state UNUSED)
     close_fd_p(&srv.file_fd);
 }
 
+static void write_pem(const char *path, int (*put)(BIO *, const void *), const void *what)
+{
+    BIO *out = BIO_new_file(path, "w");
+    assert_true(out && put(out, what));
+    BIO_free(out);
+}
+
+static int put_key(BIO *out, const void *key)
+{
+    return PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+}
+
+static int put_cert(BIO *out, const void *cert)
+{
+    return PEM_write_bio_X509(out, cert);
+}
+
+static void make_certificate(const char *key_file, const char *cert_file)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    assert_true(key && cert);
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -60);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"127.0.0.1", -1, -1, 0);
+    X509_set_issuer_name(cert, X509_get_subject_name(cert));
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+    assert_true(san && X509_add_ext(cert, san, -1) && X509_sign(cert, key, EVP_sha256()));
+    write_pem(key_file, put_key, key);
+    write_pem(cert_file, put_cert, cert);
+    X509_EXTENSION_free(san);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+static void test_tls(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    char dir[] = "/tmp/http-tls-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *key = arena_printf(cx.arena, "%s/key", dir), *cert = arena_printf(cx.arena, "%s/cert", dir);
+    make_certificate(key, cert);
+    struct http_config cfg = {.tls_cert_file = cert, .tls_key_file = key};
+    struct test_server t;
+    test_server_start(&t, &cfg);
+    struct http_client *c = http_client_new();
+    struct http_answer a;
+    struct http_call call = {.method = "POST", .body = "secret", .body_size = 6, .ca_file = cert,
+                             .url = arena_printf(cx.arena, "%s/header", t.url)};
+    assert_ok(&cx, http_client_call(&cx, c, &call, &a));
+    assert_string_equal(buf_cstr(&a.body), arena_printf(cx.arena, "- %s 127.0.0.1", t.url));
+    /* a refusal in the middle of a long body can't be written on the bare socket: it comes at the end */
+    static char big[1000000];
+    call.url = arena_printf(cx.arena, "%s/upload?fail=10", t.url);
+    call.body = big;
+    call.body_size = sizeof(big);
+    assert_ok(&cx, http_client_call(&cx, c, &call, &a));
+    assert_int_equal(a.status, 415);
+    call.ca_file = NULL; /* nobody vouches for it */
+    http_client_free(c);
+    c = http_client_new();
+    assert_err(&cx, ERR_UNAVAILABLE, http_client_call(&cx, c, &call, &a));
+    http_client_free(c);
+    test_server_stop(&t, 1000);
+    struct http_server *none = NULL;
+    struct http_app app = {0};
+    cfg.tls_key_file = "/nonexistent";
+    assert_err(&cx, ERR_INVALID, http_server_start(&cx, &cfg, &app, &none));
+    cfg.tls_key_file = cert;
+    assert_err(&cx, ERR_UNAVAILABLE, http_server_start(&cx, &cfg, &app, &none));
+    unlink(key);
+    unlink(cert);
+    rmdir(dir);
+}
+
 static void test_silent_handler(void **state UNUSED)
 {
     assert_int_equal(raw_get(srv.port, "/silent", reply, sizeof(reply)), 500);
@@ -399,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_sink_error),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_silent_handler),
         cmocka_unit_test(test_restart_binds_at_once),
     };
