@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The metadata service's answers: OpenStack's and EC2's paths, for the server that owns the asking
+ * address. */
+#pragma once
+
+#include "node/agent.h"
+
+/* Fits kernel_net_config.metadata, with the agent as arg. Not found: false, nothing written. */
+MUST_USE struct err *metadata_answer(struct ctx *cx, void *agent, const char *network_id,
+                                     const char *source_ip, const char *path, struct buf *ret_body,
+                                     const char **ret_content_type, bool *ret_found);
+/* The same for a known server. */
+bool metadata_render(struct ctx *cx, const struct spec_server *s, const char *ip, const char *path,
+                     struct buf *ret_body, const char **ret_content_type);
