@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The stage of the driver's end-to-end test: guests are namespaces whose eth0 is a veth, its other end named and placed
+ * like the tap of a port. Specs are JSON, read as the agent reads them.
+ */
+#pragma once
+
+#include "base/test.h"
+#include "node/drivers/driver.h"
+
+#define HOST_NS "cvt-host"
+
+struct stage {
+    struct ctx cx;
+    char dir[64]; /* data folder */
+    struct net_backend net;
+    pthread_mutex_t lock; /* of what follows: the metadata thread writes */
+    char md_network[64], md_source[64], md_path[256];
+};
+
+/* The metadata service of the test: notes who asked for what. */
+struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
+                         const char *path, struct buf *ret_body, const char **ret_content_type, bool *ret_found);
+int stage_setup(void **state);    /* root only */
+int stage_teardown(void **state); /* fails when anything is left */
+
+/* Runs a shell command in a namespace (NULL: the test's own); its exit status. sh_out is what it printed. */
+int sh(const char *netns, const char *fmt, ...) PRINTF_LIKE(2, 3);
+extern char sh_out[65536];
+
+/* A spec from JSON in which ' stands for ". */
+struct spec_network *network_of(struct stage *s, const char *json);
+struct spec_router *router_of(struct stage *s, const char *json);
+char *printed(struct stage *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* A guest's namespace with eth0 in the network, by the first characters of network and port. */
+void guest_plug(const char *guest, const char *network, const char *port, const char *mac);
+void guest_gone(const char *guest);
+/* DHCP as a client does it; what came is set up, and in sh_out. False without an answer. */
+bool guest_dhcp(struct stage *s, const char *guest, const char *mac);
+bool can_ping(const char *guest, const char *to);
+bool can_connect(const char *guest, const char *to, int port);
+
+/* A frame sent by one guest reaches the other. */
+struct frame {
+    uint8_t data[512];
+    size_t len;
+};
+struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip, const char *dst_ip,
+                       int sport, int dport);
+struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip, const char *target_ip);
+struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type, const char *target);
+struct frame frame_tagged(const struct frame *f); /* the same with a priority tag, VLAN 0 */
+bool frame_passes(const char *from, const char *to, const struct frame *f);
+
+/* Everything of ours on the machine, as text to compare. */
+const char *snapshot(struct stage *s);

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Guests, commands, frames and snapshots for the driver's end-to-end test. */
+#include "node/drivers/net/e2e.h"
+#include "node/drivers/net/addr.h"
+#include "node/drivers/net/names.h"
+#include "node/drivers/net/netns.h"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+char sh_out[65536];
+
+/* Of the test's own: namespace helpers need one for errors. */
+static struct ctx *scratch(void)
+{
+    static struct ctx cx;
+    if (!cx.arena)
+        ctx_init(&cx);
+    return &cx;
+}
+
+int sh(const char *netns, const char *fmt, ...)
+{
+    char command[4096];
+    int pipes[2], status;
+    size_t len = 0;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof(command), fmt, ap);
+    va_end(ap);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int back;
+        if (netns_enter(scratch(), netns, &back))
+            _exit(99);
+        dup2(pipes[1], 1);
+        dup2(pipes[1], 2);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(98);
+    }
+    close(pipes[1]);
+    for (ssize_t got; len < sizeof(sh_out) - 1; len += (size_t)got) {
+        got = read(pipes[0], sh_out + len, sizeof(sh_out) - 1 - len);
+        if (got <= 0)
+            break;
+    }
+    sh_out[len] = 0;
+    close(pipes[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
+                         const char *path, struct buf *ret_body, const char **ret_content_type, bool *ret_found)
+{
+    struct stage *s = arg;
+    (void)cx;
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->md_network, sizeof(s->md_network), "%s", network_id);
+    snprintf(s->md_source, sizeof(s->md_source), "%s", source_ip);
+    snprintf(s->md_path, sizeof(s->md_path), "%s", path);
+    pthread_mutex_unlock(&s->lock);
+    *ret_found = !str_eq(path, "/absent");
+    *ret_content_type = "text/plain";
+    buf_printf(ret_body, "you are %s", source_ip);
+    return NULL;
+}
+
+int stage_setup(void **state)
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    ctx_init(&s->cx);
+    pthread_mutex_init(&s->lock, NULL);
+    snprintf(s->dir, sizeof(s->dir), "/tmp/colvert-net-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    struct kernel_net_config cfg = {
+        .netns = HOST_NS,
+        .data_dir = s->dir,
+        .external_cidr = "203.0.113.1/24",
+        .metadata = stage_answer,
+        .metadata_arg = s,
+    };
+    assert_ok(&s->cx, kernel_net_new(&s->cx, &cfg, &s->net));
+    *state = s;
+    return 0;
+}
+
+int stage_teardown(void **state)
+{
+    struct stage *s = *state;
+    const char **networks, **routers;
+    size_t n_networks, n_routers;
+    assert_ok(&s->cx, s->net.ops->list(&s->cx, s->net.drv, &networks, &n_networks, &routers, &n_routers));
+    for (size_t i = 0; i < n_routers; i++)
+        assert_ok(&s->cx, s->net.ops->router_remove(&s->cx, s->net.drv, routers[i]));
+    for (size_t i = 0; i < n_networks; i++)
+        assert_ok(&s->cx, s->net.ops->network_remove(&s->cx, s->net.drv, networks[i]));
+    sh(NULL, "for n in $(ip netns list | cut -d' ' -f1 | grep ^cvt-); do ip netns del $n; done; rm -rf %s",
+       s->dir);
+    s->net.ops->free(s->net.drv);
+    ctx_release(&s->cx);
+    free(s);
+    return 0;
+}
+
+static json_t *json_of(struct stage *s, const char *text)
+{
+    json_t *j;
+    char *copy = arena_strdup(s->cx.arena, text);
+    for (char *c = copy; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    assert_ok(&s->cx, json_read(&s->cx, copy, strlen(copy), &j));
+    return j;
+}
+
+struct spec_network *network_of(struct stage *s, const char *json)
+{
+    struct spec_network *spec = arena_new_of(s->cx.arena, struct spec_network);
+    assert_ok(&s->cx, spec_network_read(&s->cx, json_of(s, json), spec));
+    return spec;
+}
+
+struct spec_router *router_of(struct stage *s, const char *json)
+{
+    struct spec_router *spec = arena_new_of(s->cx.arena, struct spec_router);
+    assert_ok(&s->cx, spec_router_read(&s->cx, json_of(s, json), spec));
+    return spec;
+}
+
+char *printed(struct stage *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = arena_vprintf(s->cx.arena, fmt, ap);
+    va_end(ap);
+    return text;
+}
+
+void guest_plug(const char *guest, const char *network, const char *port, const char *mac)
+{
+    assert_int_equal(sh(NULL, "ip netns add %s && ip -n %s link set lo up", guest, guest), 0);
+    assert_int_equal(sh(guest, "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"), 0);
+    if (sh(NULL,
+           "ip -n " NETWORK_PREFIX "%s link add tap%s type veth peer name eth0 address %s netns %s && "
+           "ip -n " NETWORK_PREFIX "%s link set tap%s master br0 up && ip -n %s link set eth0 up",
+           network, port, mac, guest, network, port, guest) != 0)
+        fail_msg("guest %s: %s", guest, sh_out);
+}
+
+void guest_gone(const char *guest)
+{
+    sh(guest, "ip link del eth0");
+    assert_int_equal(sh(NULL, "ip netns del %s", guest), 0);
+}
+
+bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
+{
+    static const char script[] =
+        "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\n"
+        "echo \"ip=$ip/$mask host=$hostname mtu=$mtu routes=$staticroutes router=$router dns=$dns\"\n"
+        "ip addr flush dev eth0 scope global\nip addr add $ip/$mask dev eth0\n"
+        "set -- $staticroutes\nwhile [ -n \"$1\" ]; do ip route replace $1 via $2; shift 2; done\n";
+    char path[128];
+    snprintf(path, sizeof(path), "%s/udhcpc", s->dir);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(script, f);
+    fclose(f);
+    assert_int_equal(chmod(path, 0755), 0);
+    int rc = sh(guest, "ip link set eth0 address %s; busybox udhcpc -i eth0 -n -q -f -t 4 -T 1 "
+                "-O mtu -s %s 2>&1", mac, path);
+    return rc == 0;
+}
+
+bool can_ping(const char *guest, const char *to)
+{
+    return sh(guest, "busybox ping -c 2 -W 1 -A %s", to) == 0;
+}
+
+bool can_connect(const char *guest, const char *to, int port)
+{
+    return sh(guest, "timeout 2 busybox nc -w 1 %s %d </dev/null", to, port) == 0;
+}
+
+static void put(struct frame *f, const void *data, size_t size)
+{
+    assert_true(f->len + size <= sizeof(f->data));
+    memcpy(f->data + f->len, data, size);
+    f->len += size;
+}
+
+static void put_ether(struct frame *f, const char *dst, const char *src, uint16_t type)
+{
+    struct ctx *cx = scratch();
+    struct mac mac;
+    if (dst) {
+        assert_ok(cx, mac_parse(cx, dst, &mac));
+        put(f, mac.bytes, 6);
+    } else {
+        put(f, "\xff\xff\xff\xff\xff\xff", 6);
+    }
+    assert_ok(cx, mac_parse(cx, src, &mac));
+    put(f, mac.bytes, 6);
+    uint16_t be = htons(type);
+    put(f, &be, 2);
+}
+
+static uint32_t sum16(const uint8_t *data, size_t len, uint32_t sum)
+{
+    for (size_t i = 0; i < len; i += 2)
+        sum += (uint32_t)(data[i] << 8) + (i + 1 < len ? data[i + 1] : 0u);
+    return sum;
+}
+
+static void put_sum(uint8_t *at, uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    at[0] = (uint8_t)(~sum >> 8);
+    at[1] = (uint8_t)~sum;
+}
+
+struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip, const char *dst_ip,
+                       int sport, int dport)
+{
+    struct frame f = {0};
+    static unsigned serial;
+    uint8_t ip[20] = {0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17};
+    uint8_t udp[40] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport, 0, 40};
+    inet_pton(AF_INET, src_ip, ip + 12);
+    inet_pton(AF_INET, dst_ip, ip + 16);
+    put_sum(ip + 10, sum16(ip, 20, 0));
+    serial++;
+    memcpy(udp + 8, &serial, sizeof(serial));
+    put_ether(&f, dst_mac, src_mac, ETHERTYPE_IP);
+    put(&f, ip, 20);
+    put(&f, udp, 40);
+    return f;
+}
+
+struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip, const char *target_ip)
+{
+    struct frame f = {0};
+    struct ctx *cx = scratch();
+    struct mac mac;
+    uint8_t ip[4];
+    assert_ok(cx, mac_parse(cx, sender_mac, &mac));
+    put_ether(&f, NULL, src_mac, ETHERTYPE_ARP);
+    put(&f, "\0\1\x08\0\6\4\0\2", 8);
+    put(&f, mac.bytes, 6);
+    inet_pton(AF_INET, sender_ip, ip);
+    put(&f, ip, 4);
+    put(&f, "\0\0\0\0\0\0", 6);
+    inet_pton(AF_INET, target_ip, ip);
+    put(&f, ip, 4);
+    return f;
+}
+
+struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type, const char *target)
+{
+    struct frame f = {0};
+    uint8_t ip[40] = {0x60, 0, 0, 0, 0, 24, 58, 255}, icmp[24] = {(uint8_t)type};
+    inet_pton(AF_INET6, src_ip, ip + 8);
+    inet_pton(AF_INET6, dst_ip, ip + 24);
+    inet_pton(AF_INET6, target, icmp + 8);
+    put_sum(icmp + 2, sum16(icmp, 24, sum16(ip + 8, 32, 24 + 58)));
+    put_ether(&f, "32:33:00:00:00:01", src_mac, ETHERTYPE_IPV6);
+    f.data[0] = 0x33; /* multicast */
+    put(&f, ip, 40);
+    put(&f, icmp, 24);
+    return f;
+}
+
+struct frame frame_tagged(const struct frame *f)
+{
+    struct frame t = {0};
+    put(&t, f->data, 12);
+    put(&t, "\x81\0\0\0", 4);
+    put(&t, f->data + 12, f->len - 12);
+    return t;
+}
+
+static int packet_socket(const char *netns, int *ret_index)
+{
+    struct ctx *cx = scratch();
+    AUTO_NETNS int back = -1;
+    assert_ok(cx, netns_enter(cx, netns, &back));
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    assert_true(fd >= 0);
+    *ret_index = (int)if_nametoindex("eth0");
+    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = *ret_index};
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    return fd;
+}
+
+bool frame_passes(const char *from, const char *to, const struct frame *f)
+{
+    int index;
+    AUTO_FD int out = packet_socket(from, &index), in = packet_socket(to, &index);
+    uint8_t got[2048];
+    assert_int_equal(send(out, f->data, f->len, 0), f->len);
+    /* The tag may be taken off on the way: what follows the addresses and the type must be there. */
+    const uint8_t *tail = f->data + f->len - 24;
+    int64_t until = mono_us(scratch()) + 300000;
+    for (int64_t left; (left = until - mono_us(scratch())) > 0;) {
+        struct pollfd p = {.fd = in, .events = POLLIN};
+        if (poll(&p, 1, (int)(left / 1000) + 1) <= 0)
+            break;
+        ssize_t n = recv(in, got, sizeof(got), 0);
+        for (ssize_t i = 14; i + 24 <= n; i++)
+            if (memcmp(got + i, tail, 24) == 0)
+                return true;
+    }
+    return false;
+}
+
+const char *snapshot(struct stage *s)
+{
+    /* Counters, timers and what is learnt are not state of ours. */
+    sh(NULL,
+                "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep ^cv-|sort); do echo \"== $n\"; "
+                "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
+                "s/gc_timer.*//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
+                "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
+                "done; ls -R /run/colvert 2>/dev/null; "
+                "for p in $(pgrep -f conf-file=/run/colvert); do tr '\\0' ' ' </proc/$p/cmdline; echo $p; done");
+    return arena_strdup(s->cx.arena, sh_out);
+}

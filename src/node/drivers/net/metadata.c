@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * One epoll thread. Listeners come and go from other threads under the lock; connections belong to the thread alone.
+ * A closed listener is freed by the thread between two turns, when no event can name it any more.
+ */
+#include "node/drivers/net/metadata.h"
+#include "node/drivers/net/names.h"
+#include "node/drivers/net/netns.h"
+
+#include <arpa/inet.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define REQUEST_BYTES ((size_t)8192)
+#define PATH_BYTES ((size_t)1024)
+#define CONNECTIONS_MAX 256
+#define CONNECTIONS_PER_NETWORK 32
+#define CONNECTION_SECONDS 10
+#define BACKLOG 32
+#define EVENTS 32
+
+enum source_kind { SOURCE_WAKE, SOURCE_LISTENER, SOURCE_CONNECTION };
+
+struct network {
+    struct network *next;
+    char id[64];
+    ino_t netns; /* which one it listens in */
+    struct listener {
+        enum source_kind kind;
+        int fd;
+        struct network *network;
+    } listeners[2];
+    unsigned n_connections;
+    bool closed;
+};
+
+struct connection {
+    enum source_kind kind;
+    int fd;
+    struct connection *next;
+    struct network *network;
+    int64_t deadline_us;
+    char source[INET6_ADDRSTRLEN];
+    char request[REQUEST_BYTES + 1];
+    size_t request_len;
+    char *reply; /* set once the request is complete */
+    size_t reply_len, reply_sent;
+    bool done;
+};
+
+struct metadata {
+    struct err *(*answer)(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
+                          const char *path, struct buf *ret_body, const char **ret_content_type,
+                          bool *ret_found);
+    void *arg;
+    int epoll, wake;
+    enum source_kind wake_kind;
+    pthread_t thread;
+    pthread_mutex_t lock; /* networks, closed, stop */
+    struct network *networks, *closed;
+    bool stop;
+    struct connection *connections; /* the thread's */
+    unsigned n_connections;
+};
+
+static int64_t mono_now(void)
+{
+    struct clock *c = clock_system();
+    return c->mono_us(c);
+}
+
+static int listen_on(int family, const char *address)
+{
+    AUTO_FD int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1;
+    struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(80)};
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    else
+        must(inet_pton(AF_INET, address, &a4.sin_addr) == 1);
+    struct sockaddr *sa = family == AF_INET ? (struct sockaddr *)&a4 : (struct sockaddr *)&a6;
+    if (bind(fd, sa, family == AF_INET ? sizeof(a4) : sizeof(a6)) < 0 || listen(fd, BACKLOG) < 0)
+        return -1;
+    return TAKE_FD(fd);
+}
+
+static void network_close(struct metadata *md, struct network *n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(n->listeners); i++) {
+        if (n->listeners[i].fd >= 0)
+            epoll_ctl(md->epoll, EPOLL_CTL_DEL, n->listeners[i].fd, NULL);
+        close_fd_p(&n->listeners[i].fd);
+    }
+    n->closed = true;
+    n->next = md->closed;
+    md->closed = n;
+    eventfd_write(md->wake, 1);
+}
+
+static struct network **find_network(struct metadata *md, const char *short_id)
+{
+    struct network **at = &md->networks;
+    while (*at && strncmp((*at)->id, short_id, SHORT_ID) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static void close_found(struct metadata *md, struct network **at)
+{
+    struct network *n = *at;
+    *at = n->next;
+    network_close(md, n);
+}
+
+MUST_USE static struct err *watch(struct ctx *cx, struct metadata *md, struct network *n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(n->listeners); i++) {
+        struct listener *l = &n->listeners[i];
+        struct epoll_event ev = {.events = EPOLLIN, .data.ptr = l};
+        l->kind = SOURCE_LISTENER;
+        l->network = n;
+        if (l->fd >= 0 && epoll_ctl(md->epoll, EPOLL_CTL_ADD, l->fd, &ev) < 0)
+            return fail(cx, ERR_UNAVAILABLE, "cannot watch the metadata address: %m");
+    }
+    return NULL;
+}
+
+struct err *metadata_listen(struct ctx *cx, struct metadata *md, const char *network_id, const char *netns)
+{
+    struct stat st;
+    AUTO_FD int ns = -1;
+    TRY(netns_open(cx, netns, &ns));
+    if (fstat(ns, &st) < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot look at the namespace %s: %m", netns);
+    AUTO_LOCK(&md->lock);
+    struct network **at = find_network(md, network_id);
+    if (*at && (*at)->netns == st.st_ino)
+        return NULL;
+    if (*at)
+        close_found(md, at);
+    struct network *n = calloc(1, sizeof(*n));
+    must(n);
+    snprintf(n->id, sizeof(n->id), "%s", network_id);
+    n->netns = st.st_ino;
+    AUTO_NETNS int back = -1;
+    struct err *e = netns_enter(cx, netns, &back);
+    n->listeners[0].fd = e ? -1 : listen_on(AF_INET, METADATA_IP);
+    if (!e && n->listeners[0].fd < 0)
+        e = fail(cx, ERR_UNAVAILABLE, "cannot listen on " METADATA_IP " in %s: %m", netns);
+    /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do without. */
+    n->listeners[1].fd = e ? -1 : listen_on(AF_INET6, NULL);
+    if (!e)
+        e = watch(cx, md, n);
+    if (e) {
+        network_close(md, n);
+        return e;
+    }
+    n->next = md->networks;
+    md->networks = n;
+    return NULL;
+}
+
+void metadata_close(struct metadata *md, const char *short_id)
+{
+    AUTO_LOCK(&md->lock);
+    struct network **at = find_network(md, short_id);
+    if (*at)
+        close_found(md, at);
+}
+
+static const char *reason(int status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 431: return "Request Header Fields Too Large";
+    default: return "Internal Server Error";
+    }
+}
+
+static void reply(struct connection *c, int status, const char *type, const char *body, size_t size)
+{
+    char head[512];
+    int n = snprintf(head, sizeof(head),
+                     "HTTP/1.1 %d %s\r\nContent-Type: %.128s\r\nContent-Length: %zu\r\n"
+                     "%sConnection: close\r\n\r\n",
+                     status, reason(status), type, size, status == 405 ? "Allow: GET\r\n" : "");
+    must(n > 0 && (size_t)n < sizeof(head) && !c->reply);
+    c->reply_len = (size_t)n + size;
+    c->reply = malloc(c->reply_len);
+    must(c->reply);
+    memcpy(c->reply, head, (size_t)n);
+    if (size)
+        memcpy(c->reply + n, body, size);
+}
+
+static void reply_status(struct connection *c, int status)
+{
+    char body[64];
+    int n = snprintf(body, sizeof(body), "%d %s\n", status, reason(status));
+    reply(c, status, "text/plain; charset=UTF-8", body, (size_t)n);
+}
+
+/* Cuts the path out of "GET /path?query HTTP/1.x"; 0 or the status of the refusal. */
+static int parse_request(const char *request, char path[PATH_BYTES])
+{
+    const char *eol = strpbrk(request, "\r\n");
+    if (!eol || !strchr(request, ' '))
+        return 400;
+    if (strncmp(request, "GET ", 4) != 0)
+        return 405;
+    const char *start = request + 4, *end = start;
+    while (end < eol && *end > ' ' && *end < 0x7f)
+        end++;
+    if (*end != ' ' || strncmp(end, " HTTP/1.", 8) != 0 || *start != '/')
+        return 400;
+    size_t len = strcspn(start, "? ");
+    if (len >= PATH_BYTES)
+        return 400;
+    memcpy(path, start, len);
+    path[len] = 0;
+    return 0;
+}
+
+static void answer(struct metadata *md, struct connection *c)
+{
+    char path[PATH_BYTES];
+    int status = parse_request(c->request, path);
+    if (status) {
+        reply_status(c, status);
+        return;
+    }
+    struct ctx cx AUTO_CTX;
+    struct buf body;
+    const char *type = NULL;
+    bool found = false;
+    ctx_init(&cx);
+    buf_init(&body, cx.arena);
+    struct err *e = md->answer(&cx, md->arg, c->network->id, c->source, path, &body, &type, &found);
+    if (e) {
+        log_err(&cx, LOG_DEBUG, e, "metadata request failed", "network", c->network->id, NULL);
+        reply_status(c, 500);
+    } else if (!found) {
+        reply_status(c, 404);
+    } else {
+        reply(c, 200, type ? type : "text/plain; charset=UTF-8", body.data, body.len);
+    }
+}
+
+/* Request complete, too long, or broken off: a reply is there. False: more must come. */
+static bool read_request(struct connection *c)
+{
+    while (!c->done) {
+        ssize_t got = read(c->fd, c->request + c->request_len, REQUEST_BYTES - c->request_len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return false;
+        if (got <= 0) {
+            c->done = true;
+            break;
+        }
+        c->request_len += (size_t)got;
+        c->request[c->request_len] = 0;
+        if (strstr(c->request, "\r\n\r\n") || strstr(c->request, "\n\n"))
+            return true;
+        if (c->request_len == REQUEST_BYTES || memchr(c->request, 0, c->request_len)) {
+            reply_status(c, c->request_len == REQUEST_BYTES ? 431 : 400);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_reply(struct metadata *md, struct connection *c)
+{
+    while (c->reply_sent < c->reply_len) {
+        ssize_t put = send(c->fd, c->reply + c->reply_sent, c->reply_len - c->reply_sent, MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && errno == EAGAIN) {
+            struct epoll_event ev = {.events = EPOLLOUT, .data.ptr = c};
+            c->done = epoll_ctl(md->epoll, EPOLL_CTL_MOD, c->fd, &ev) < 0;
+            return;
+        }
+        if (put < 0)
+            break;
+        c->reply_sent += (size_t)put;
+    }
+    shutdown(c->fd, SHUT_WR);
+    c->done = true;
+}
+
+static void on_connection(struct metadata *md, struct connection *c)
+{
+    if (!c->reply) {
+        if (!read_request(c))
+            return;
+        if (!c->reply)
+            answer(md, c);
+    }
+    write_reply(md, c);
+}
+
+static void on_listener(struct metadata *md, struct listener *l)
+{
+    struct sockaddr_storage from;
+    socklen_t size = sizeof(from);
+    AUTO_LOCK(&md->lock);
+    if (l->network->closed)
+        return;
+    AUTO_FD int fd = accept4(l->fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 || md->n_connections >= CONNECTIONS_MAX ||
+        l->network->n_connections >= CONNECTIONS_PER_NETWORK)
+        return; /* closed: the guest tries again */
+    struct connection *c = calloc(1, sizeof(*c));
+    must(c);
+    c->kind = SOURCE_CONNECTION;
+    const void *address = from.ss_family == AF_INET
+                              ? (const void *)&((struct sockaddr_in *)&from)->sin_addr
+                              : (const void *)&((struct sockaddr_in6 *)&from)->sin6_addr;
+    must(inet_ntop(from.ss_family, address, c->source, sizeof(c->source)));
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+    if (epoll_ctl(md->epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
+        free(c);
+        return;
+    }
+    c->fd = TAKE_FD(fd);
+    c->network = l->network;
+    c->network->n_connections++;
+    c->deadline_us = mono_now() + CONNECTION_SECONDS * 1000000;
+    c->next = md->connections;
+    md->connections = c;
+    md->n_connections++;
+}
+
+/* Between two turns: ended connections, then closed networks that none of them names. */
+static void sweep(struct metadata *md, bool all)
+{
+    int64_t now = mono_now();
+    AUTO_LOCK(&md->lock);
+    for (struct connection **at = &md->connections, *c; (c = *at);) {
+        if (!all && !c->done && now < c->deadline_us) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        md->n_connections--;
+        c->network->n_connections--;
+        close_fd_p(&c->fd);
+        free(c->reply);
+        free(c);
+    }
+    for (struct network **at = &md->closed, *n; (n = *at);) {
+        if (n->n_connections) {
+            at = &n->next;
+            continue;
+        }
+        *at = n->next;
+        free(n);
+    }
+}
+
+static void dispatch(struct metadata *md, void *source)
+{
+    switch (*(enum source_kind *)source) {
+    case SOURCE_WAKE: {
+        eventfd_t value;
+        eventfd_read(md->wake, &value);
+        break;
+    }
+    case SOURCE_LISTENER:
+        on_listener(md, source);
+        break;
+    case SOURCE_CONNECTION:
+        on_connection(md, source);
+        break;
+    }
+}
+
+static void *serve(void *arg)
+{
+    struct metadata *md = arg;
+    struct epoll_event events[EVENTS];
+    for (;;) {
+        int n = epoll_wait(md->epoll, events, EVENTS, md->n_connections ? 1000 : -1);
+        for (int i = 0; i < n; i++)
+            dispatch(md, events[i].data.ptr);
+        pthread_mutex_lock(&md->lock);
+        bool stop = md->stop;
+        pthread_mutex_unlock(&md->lock);
+        sweep(md, stop);
+        if (stop)
+            return NULL;
+    }
+}
+
+struct err *metadata_new(struct ctx *cx, const struct kernel_net_config *cfg, struct metadata **ret)
+{
+    struct metadata *md = calloc(1, sizeof(*md));
+    must(md && cfg->metadata);
+    md->answer = cfg->metadata;
+    md->arg = cfg->metadata_arg;
+    md->wake_kind = SOURCE_WAKE;
+    pthread_mutex_init(&md->lock, NULL);
+    md->epoll = epoll_create1(EPOLL_CLOEXEC);
+    md->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &md->wake_kind};
+    if (md->epoll < 0 || md->wake < 0 || epoll_ctl(md->epoll, EPOLL_CTL_ADD, md->wake, &ev) < 0 ||
+        pthread_create(&md->thread, NULL, serve, md) != 0) {
+        close_fd_p(&md->epoll);
+        close_fd_p(&md->wake);
+        free(md);
+        return fail(cx, ERR_UNAVAILABLE, "cannot start the metadata service: %m");
+    }
+    pthread_setname_np(md->thread, "metadata");
+    *ret = md;
+    return NULL;
+}
+
+void metadata_free(struct metadata *md)
+{
+    if (!md)
+        return;
+    pthread_mutex_lock(&md->lock);
+    while (md->networks)
+        close_found(md, &md->networks);
+    md->stop = true;
+    pthread_mutex_unlock(&md->lock);
+    eventfd_write(md->wake, 1);
+    pthread_join(md->thread, NULL);
+    close_fd_p(&md->epoll);
+    close_fd_p(&md->wake);
+    pthread_mutex_destroy(&md->lock);
+    free(md);
+}
