@@ -167,6 +167,28 @@ static void test_on_data(void **state UNUSED)
     close_fd_p(&srv.file_fd);
 }
 
+/* The kept connection is dead, the server there again: the call goes through, without a request twice. */
+static void test_server_restarted(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct http_client *c = http_client_new();
+    struct http_answer a;
+    struct test_server t;
+    test_server_start(&t, NULL);
+    struct http_call call = {.method = "POST", .body = "{}", .body_size = 2,
+                             .url = arena_printf(cx.arena, "%s/worker", t.url)};
+    for (int i = 0; i < 5; i++) {
+        assert_ok(&cx, http_client_call(&cx, c, &call, &a));
+        assert_int_equal(t.handled, 1);
+        uint16_t port = t.port;
+        test_server_stop(&t, 100);
+        test_server_start(&t, &(struct http_config){.port = port});
+    }
+    test_server_stop(&t, 100);
+    http_client_free(c);
+}
+
 /* Answers each connection with one fixed text, then closes. */
 struct liar {
     int fd;
@@ -232,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_on_data),
+        cmocka_unit_test(test_server_restarted),
         cmocka_unit_test(test_misbehaving),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

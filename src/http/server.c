@@ -175,8 +175,11 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     set_defaults(&s->cfg);
     pthread_mutex_init(&s->spare_lock, NULL);
     lanes_init(s);
-    sigset_t all, before; /* signals are the main thread's */
+    sigset_t all, before; /* signals are the main thread's, but for those that a thread's own fault raises */
     sigfillset(&all);
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+        sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     struct err *e = start(cx, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
