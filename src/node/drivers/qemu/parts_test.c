@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The driver's parts without QEMU: records, files, disks, config drive, helpers that fail, launching, control groups. */
+#include "base/test.h"
+#include "node/drivers/qemu/disk.h"
+#include "node/drivers/qemu/files.h"
+#include "node/drivers/qemu/guests.h"
+#include "node/drivers/qemu/launch.h"
+#include "node/drivers/qemu/tool.h"
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ID "11111111-aaaa-4aaa-8aaa-000000000001"
+
+static char base_dir[] = "/tmp/colvert-parts-XXXXXX";
+static int dir = -1;
+
+static int begin(void **state UNUSED)
+{
+    must(mkdtemp(base_dir));
+    dir = open(base_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0;
+}
+
+static int end(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close_fd_p(&dir);
+    return dir_remove(&cx, tmp, base_dir + strlen("/tmp/")) ? -1 : 0;
+}
+
+static bool exists(const char *name)
+{
+    return faccessat(dir, name, F_OK, 0) == 0;
+}
+
+/* ---- records ------------------------------------------------------------------------------------------------- */
+
+static void test_record_round_trip(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct record r, back;
+    record_init(&r, ID, 610003);
+    r.power = RECORD_STOPPING;
+    r.boot_seq = 3;
+    r.reset_seq = 4;
+    r.build_seq = 5;
+    r.guest_shutdown = r.config_drive = true;
+    r.started_at_us = 1795444350356515;
+    r.pid = 4711;
+    r.pid_start = 123456789012;
+    host_boot_id(r.host_boot_id, sizeof(r.host_boot_id));
+    assert_int_equal(strlen(r.host_boot_id), 36);
+    record_set(&r.image_path, "/data/images/\"odd\" name");
+    record_set(&r.image_format, "qcow2");
+    record_set_json(&r.argv, json_own(&cx, json_pack("[s,s]", "qemu", "-S")));
+    record_set_json(&r.devices, json_own(&cx, json_pack("[{s:s}]", "id", "root0")));
+    assert_ok(&cx, record_save(&cx, dir, &r));
+    assert_ok(&cx, record_load(&cx, dir, &back));
+    assert_string_equal(record_text(&cx, &back), record_text(&cx, &r));
+    assert_int_equal(back.uid, 610003);
+    assert_int_equal(back.power, RECORD_STOPPING);
+    assert_int_equal(back.pid_start, 123456789012);
+    record_fini(&r);
+    record_fini(&back);
+    unlinkat(dir, RECORD_NAME, 0);
+}
+
+static void test_bad_records(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct record r;
+    assert_err(&cx, ERR_NOT_FOUND, record_load(&cx, dir, &r));
+    record_init(&r, ID, 610003);
+    const char *good = record_text(&cx, &r);
+    assert_ok(&cx, record_parse(&cx, good, strlen(good), &r));
+    record_fini(&r);
+    static const char *const changes[][2] = {{"\"version\":1", "\"version\":2"},
+                                             {"\"uid\":610003", "\"uid\":0"},
+                                             {"\"uid\":610003", "\"uid\":-5"},
+                                             {"\"power\":\"off\"", "\"power\":\"maybe\""},
+                                             {"\"pid\":0", "\"pid\":4294967297"},
+                                             {ID, "../../../../etc"},
+                                             {ID, "11111111-aaaa-4aaa-8aaa-0000000000011"}};
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        const char *at = strstr(good, changes[i][0]);
+        assert_non_null(at);
+        const char *bad = arena_printf(cx.arena, "%.*s%s%s", (int)(at - good), good, changes[i][1],
+                                       at + strlen(changes[i][0]));
+        assert_err(&cx, ERR_INVALID, record_parse(&cx, bad, strlen(bad), &r));
+    }
+    for (size_t n = 0; n + 2 < strlen(good); n += 7)
+        assert_err(&cx, ERR_INVALID, record_parse(&cx, good, n, &r));
+}
+
+static void test_how_guests_end(void **state UNUSED)
+{
+    static const struct {
+        enum record_power was;
+        const char *reason;
+        bool restarted;
+        enum record_power want;
+        bool want_guest_shutdown;
+    } cases[] = {
+        {RECORD_ON, "guest-shutdown", false, RECORD_OFF, true},
+        {RECORD_ON, "guest-panic", false, RECORD_CRASHED, false},
+        {RECORD_ON, "host-signal", false, RECORD_OFF, false},
+        {RECORD_ON, NULL, false, RECORD_CRASHED, false},
+        {RECORD_ON, NULL, true, RECORD_OFF, false},
+        {RECORD_ON, "guest-shutdown", true, RECORD_OFF, true},
+        {RECORD_STOPPING, "host-signal", false, RECORD_OFF, false},
+        {RECORD_STOPPING, "guest-shutdown", false, RECORD_OFF, true},
+        {RECORD_STOPPING, NULL, false, RECORD_OFF, false},
+        {RECORD_STARTING, "guest-shutdown", false, RECORD_OFF, false},
+        {RECORD_OFF, NULL, false, RECORD_OFF, false},
+        {RECORD_CRASHED, NULL, false, RECORD_CRASHED, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool by_guest = false;
+        const struct shutdown_cause *cause = cases[i].reason ? cause_by_reason(cases[i].reason) : NULL;
+        assert_true(!cases[i].reason == !cause);
+        assert_int_equal(power_after_end(cases[i].was, cause, cases[i].restarted, &by_guest), cases[i].want);
+        assert_int_equal(by_guest, cases[i].want_guest_shutdown);
+    }
+    assert_null(cause_by_reason("no-such-reason"));
+    assert_null(cause_in_log("qemu: hello\n"));
+    assert_null(cause_in_log("1@2.3:qemu_system_shutdown_request reason=66\n"));
+    assert_ptr_equal(cause_in_log("1@2.3:qemu_system_shutdown_request reason=6\n"), cause_by_reason("guest-shutdown"));
+    assert_ptr_equal(cause_in_log("x\n1@2.3:qemu_system_shutdown_request reason=6\n"
+                                  "1@2.4:qemu_system_shutdown_request reason=4\n"),
+                     cause_by_reason("host-signal"));
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------- */
+
+static void test_files(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct buf b;
+    buf_init(&b, cx.arena);
+    assert_ok(&cx, file_write(&cx, dir, "f", "one", 3, 0600));
+    assert_ok(&cx, file_write(&cx, dir, "f", "second", 6, 0600));
+    assert_ok(&cx, file_read(&cx, dir, "f", 6, &b));
+    assert_string_equal(buf_cstr(&b), "second");
+    buf_clear(&b);
+    assert_err(&cx, ERR_TOO_LARGE, file_read(&cx, dir, "f", 5, &b));
+    assert_int_equal(symlinkat("/etc/passwd", dir, "link"), 0);
+    buf_clear(&b);
+    assert_err(&cx, ERR_UNAVAILABLE, file_read(&cx, dir, "link", 1 << 20, &b));
+    int fd;
+    assert_err(&cx, ERR_UNAVAILABLE, dir_open(&cx, dir, "link", &fd));
+    /* What is removed is what is here, never what a link names. */
+    assert_ok(&cx, dir_make(&cx, dir, "tree", 0700, 0, 0, &fd));
+    assert_int_equal(symlinkat(base_dir, fd, "up"), 0);
+    assert_ok(&cx, file_write(&cx, fd, "leaf", "", 0, 0600));
+    close(fd);
+    assert_ok(&cx, dir_remove(&cx, dir, "tree"));
+    assert_ok(&cx, dir_remove(&cx, dir, "tree"));
+    assert_false(exists("tree"));
+    assert_true(exists("f"));
+    const char **names;
+    size_t n;
+    assert_ok(&cx, dir_names(&cx, dir, &names, &n));
+    assert_int_equal(n, 2); /* no temporary file */
+    unlinkat(dir, "f", 0);
+    unlinkat(dir, "link", 0);
+}
+
+static void fill_console(struct ctx *cx, size_t lines)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    for (size_t i = 0; i < lines; i++)
+        buf_printf(&b, "line %09zu\n", i); /* 15 bytes */
+    assert_ok(cx, file_write(cx, dir, CONSOLE_NAME, buf_cstr(&b), b.len, 0600));
+}
+
+static void test_console_stays_bounded(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct buf b;
+    buf_init(&b, cx.arena);
+    assert_ok(&cx, console_read(&cx, dir, 0, &b));
+    assert_int_equal(b.len, 0);
+    fill_console(&cx, 10);
+    assert_ok(&cx, console_trim(&cx, dir));
+    assert_ok(&cx, console_read(&cx, dir, 30, &b));
+    assert_string_equal(buf_cstr(&b), "line 000000008\nline 000000009\n");
+    fill_console(&cx, 300000); /* 4.5 MB */
+    assert_ok(&cx, console_trim(&cx, dir));
+    struct stat st;
+    assert_int_equal(fstatat(dir, CONSOLE_NAME, &st, 0), 0);
+    assert_int_equal(st.st_size, 0);
+    AUTO_FD int fd = openat(dir, CONSOLE_NAME, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_int_equal(write(fd, "after\n", 6), 6);
+    buf_clear(&b);
+    assert_ok(&cx, console_read(&cx, dir, 21, &b)); /* across both files */
+    assert_string_equal(buf_cstr(&b), "line 000299999\nafter\n");
+    buf_clear(&b);
+    assert_ok(&cx, console_read(&cx, dir, 0, &b));
+    assert_int_equal(b.len, CONSOLE_KEPT_BYTES / 2 + 6);
+    fill_console(&cx, 300000);
+    buf_clear(&b);
+    assert_ok(&cx, console_read(&cx, dir, 0, &b)); /* not trimmed yet, but no more is given */
+    assert_int_equal(b.len, CONSOLE_KEPT_BYTES);
+    unlinkat(dir, CONSOLE_NAME, 0);
+    unlinkat(dir, "console.log.1", 0);
+}
+
+/* ---- helpers ------------------------------------------------------------------------------------------------- */
+
+static void test_tools(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct buf out;
+    buf_init(&out, cx.arena);
+    assert_ok(&cx, tool_run(&cx, (const char *[]){"sh", "-c", "echo hello; echo noise >&2", NULL}, 5000, &out));
+    assert_string_equal(buf_cstr(&out), "hello\n");
+    struct err *e = tool_run(&cx, (const char *[]){"sh", "-c", "printf 'a\\nb' >&2; exit 3", NULL}, 5000, NULL);
+    assert_non_null(e);
+    assert_string_equal(e->message, "sh failed: a b");
+    e = tool_run(&cx, (const char *[]){"sh", "-c", "kill -9 $$", NULL}, 5000, NULL);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "signal 9"));
+    assert_err(&cx, ERR_TIMEOUT, tool_run(&cx, (const char *[]){"sleep", "60", NULL}, 100, NULL));
+    e = tool_run(&cx, (const char *[]){"no-such-program-here", NULL}, 5000, NULL);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "no such program"));
+    buf_clear(&out);
+    assert_ok(&cx, tool_run(&cx, (const char *[]){"head", "-c", "1000000", "/dev/zero", NULL}, 5000, &out));
+    assert_int_equal(out.len, 65536);
+}
+
+static struct spec_server spec(int64_t size_bytes)
+{
+    return (struct spec_server){.id = ID,
+                                .hostname = "one",
+                                .build_seq = 1,
+                                .root_gib = 1,
+                                .image = {.id = "img",
+                                          .disk_format = "raw",
+                                          .size_bytes = size_bytes,
+                                          .virtual_size_bytes = size_bytes}};
+}
+
+static const char *in_dir(struct ctx *cx, const char *name)
+{
+    return arena_printf(cx->arena, "%s/%s", base_dir, name);
+}
+
+static json_t *disk_info(struct ctx *cx, const char *name)
+{
+    struct buf out;
+    buf_init(&out, cx->arena);
+    const char *argv[] = {"qemu-img", "info", "--output=json", in_dir(cx, name), NULL};
+    json_t *j;
+    assert_ok(cx, tool_run(cx, argv, 20000, &out));
+    assert_ok(cx, json_read(cx, buf_cstr(&out), out.len, &j));
+    return j;
+}
+
+static void test_root_disk(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    static char zero[4096];
+    assert_ok(&cx, file_write(&cx, dir, "image", zero, sizeof(zero), 0600));
+    struct spec_server s = spec(sizeof(zero));
+    const char *image = in_dir(&cx, "image");
+    assert_ok(&cx, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
+    assert_ok(&cx, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
+    json_t *info = disk_info(&cx, "root-1.qcow2");
+    assert_int_equal(json_get_int(info, "virtual-size", 0), 1 << 30);
+    assert_string_equal(json_get_str(info, "backing-filename"), image);
+    assert_string_equal(json_get_str(info, "backing-filename-format"), "raw");
+    /* Never smaller than the image. */
+    s.build_seq = 2;
+    s.root_gib = 0;
+    assert_ok(&cx, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
+    assert_int_equal(json_get_int(disk_info(&cx, "root-2.qcow2"), "virtual-size", 0), 4096);
+    assert_ok(&cx, file_write(&cx, dir, ".root-0123.tmp", "half", 4, 0600));
+    assert_ok(&cx, root_disk_tidy(&cx, dir, 2));
+    assert_false(exists("root-1.qcow2"));
+    assert_false(exists(".root-0123.tmp"));
+    assert_true(exists("root-2.qcow2"));
+    unlinkat(dir, "root-2.qcow2", 0);
+    unlinkat(dir, "image", 0);
+}
+
+static void test_root_disk_refusals(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    assert_ok(&cx, file_write(&cx, dir, "image", "1234", 4, 0600));
+    assert_ok(&cx, file_write(&cx, dir, "img-fails", "#!/bin/sh\necho no space left >&2\nexit 1\n", 40, 0755));
+    struct spec_server s = spec(4);
+    const char *image = in_dir(&cx, "image");
+    struct err *e = root_disk_make(&cx, in_dir(&cx, "img-fails"), dir, base_dir, &s, image);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "no space left"));
+    assert_err(&cx, ERR_NOT_FOUND, root_disk_make(&cx, NULL, dir, base_dir, &s, in_dir(&cx, "none")));
+    assert_err(&cx, ERR_NOT_FOUND, root_disk_make(&cx, NULL, dir, base_dir, &s, "json:{}"));
+    s.image.size_bytes = 5; /* cut short */
+    assert_err(&cx, ERR_CONFLICT, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
+    s.image.size_bytes = 4;
+    s.image.disk_format = "vmdk";
+    assert_err(&cx, ERR_INVALID, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
+    const char **names;
+    size_t n;
+    assert_ok(&cx, dir_names(&cx, dir, &names, &n));
+    assert_int_equal(n, 2); /* nothing half made */
+    unlinkat(dir, "image", 0);
+    unlinkat(dir, "img-fails", 0);
+}
+
+static const char *iso_file(struct ctx *cx, const char *path)
+{
+    struct buf out;
+    buf_init(&out, cx->arena);
+    const char *argv[] = {"isoinfo", "-R", "-i", in_dir(cx, CONFIG_DRIVE_NAME), "-x", path, NULL};
+    assert_ok(cx, tool_run(cx, argv, 20000, &out));
+    return buf_cstr(&out);
+}
+
+static void test_config_drive(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct spec_server s = spec(4);
+    s.meta_data = json_own(&cx, json_pack("{s:s, s:{s:s}}", "uuid", ID, "public_keys", "mine", "ssh-ed25519 AAAA"));
+    s.network_data = json_own(&cx, json_pack("{s:[]}", "links"));
+    s.user_data = "#!/bin/sh\necho hi\n";
+    s.user_data_size = strlen(s.user_data);
+    assert_ok(&cx, config_drive_make(&cx, dir, base_dir, &s));
+    assert_ok(&cx, config_drive_make(&cx, dir, base_dir, &s));
+    assert_string_equal(iso_file(&cx, "/openstack/latest/meta_data.json"), json_text(&cx, s.meta_data));
+    assert_string_equal(iso_file(&cx, "/openstack/latest/network_data.json"), "{\"links\":[]}");
+    assert_string_equal(iso_file(&cx, "/openstack/latest/vendor_data.json"), "{}");
+    assert_string_equal(iso_file(&cx, "/openstack/latest/user_data"), s.user_data);
+    assert_string_equal(iso_file(&cx, "/ec2/latest/user-data"), s.user_data);
+    assert_non_null(strstr(iso_file(&cx, "/ec2/latest/meta-data.json"), "\"openssh-key\":\"ssh-ed25519 AAAA\""));
+    char label[9] = {0};
+    AUTO_FD int fd = openat(dir, CONFIG_DRIVE_NAME, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, label, 8, 32808), 8); /* where guests look */
+    assert_string_equal(label, "config-2");
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    const char **names;
+    size_t n;
+    assert_ok(&cx, dir_names(&cx, dir, &names, &n));
+    assert_int_equal(n, 1); /* the staging folder is gone */
+    assert_ok(&cx, config_drive_remove(&cx, dir));
+    assert_ok(&cx, config_drive_remove(&cx, dir));
+    assert_false(exists(CONFIG_DRIVE_NAME));
+}
+
+/* ---- launching ----------------------------------------------------------------------------------------------- */
+
+static struct err *refuse_record(struct ctx *cx, void *arg, pid_t pid)
+{
+    *(pid_t *)arg = pid;
+    return fail(cx, ERR_UNAVAILABLE, "the disk is full");
+}
+
+static struct err *note_record(struct ctx *cx UNUSED, void *arg, pid_t pid)
+{
+    *(pid_t *)arg = pid;
+    return NULL;
+}
+
+static void test_launch(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    AUTO_FD int in = ends[0], out = ends[1], log = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const char *argv[] = {"sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$i ] && printf $i >&4; done; "
+                          "printf ' %s %s' $(id -u) $PWD >&4", NULL};
+    const struct launch l = {.argv = argv, .fds = (int[]){-1, out}, .n_fds = 2, .dir_fd = dir, .log_fd = log, .uid = 610000};
+    pid_t recorded = 0, pid = 0;
+    /* What isn't on record doesn't run. */
+    struct err *e = launch(&cx, &l, refuse_record, &recorded, &pid);
+    assert_non_null(e);
+    assert_string_equal(e->message, "the disk is full");
+    assert_int_equal(kill(recorded, 0), -1);
+    assert_ok(&cx, launch(&cx, &l, note_record, &recorded, &pid));
+    assert_int_equal(pid, recorded);
+    close_fd_p(&out);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    char text[256] = {0};
+    assert_true(read(in, text, sizeof(text) - 1) > 0);
+    assert_string_equal(text, arena_printf(cx.arena, "0124 610000 %s", base_dir)); /* no other file is open */
+    struct launch bad = l;
+    bad.argv = (const char *[]){"no-such-program-here", NULL};
+    assert_err(&cx, ERR_UNAVAILABLE, launch(&cx, &bad, note_record, &recorded, &pid));
+    bad.argv = (const char *[]){"/etc/passwd", NULL};
+    e = launch(&cx, &bad, note_record, &recorded, &pid);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "exec: Permission denied"));
+}
+
+static void test_process_identity(void **state UNUSED)
+{
+    int64_t mine = 0, its = 0;
+    assert_true(process_start_time(getpid(), &mine) && mine > 0);
+    assert_true(process_has_argument(getpid(), "parts_test"));
+    assert_false(process_has_argument(getpid(), ID));
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_false(process_start_time(pid, &its)); /* ended, though its number is still taken */
+    waitpid(pid, NULL, 0);
+    assert_false(process_start_time(pid, &its));
+}
+
+/* ---- host ---------------------------------------------------------------------------------------------------- */
+
+static void test_cgroups_found(void **state UNUSED)
+{
+    static const char v1[] =
+        "30 24 0:26 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
+        "31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+        "32 30 0:28 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n"
+        "33 30 0:29 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n"
+        "34 30 0:30 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n"
+        "35 30 0:31 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd\n"
+        "36 30 0:32 / /no/such/unified rw,relatime - cgroup2 cgroup2 rw\n"
+        "37 30 0:33 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids";
+    struct cgroups c;
+    cgroups_find(v1, "x", &c);
+    assert_int_equal(c.n_trees, 3);
+    assert_string_equal(c.trees[0].mount, "/sys/fs/cgroup/cpu,cpuacct");
+    assert_int_equal(c.trees[0].controllers, CGROUP_CPU);
+    assert_int_equal(c.trees[1].controllers, CGROUP_MEMORY);
+    assert_int_equal(c.trees[2].controllers, CGROUP_PIDS);
+    assert_false(c.trees[2].v2);
+    cgroups_find("", "x", &c);
+    assert_int_equal(c.n_trees, 0);
+}
+
+/* A v2 tree is played by a folder: what has its controllers there is not looked for in v1. */
+static void test_cgroup_v2_first(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    assert_ok(&cx, file_write(&cx, dir, "cgroup.controllers", "cpuset cpu io memory\n", 21, 0644));
+    struct cgroups c;
+    cgroups_find(arena_printf(cx.arena,
+                              "31 30 0:27 / /v1/memory rw - cgroup cgroup rw,memory\n"
+                              "32 30 0:28 / /v1/pids rw - cgroup cgroup rw,pids\n"
+                              "33 30 0:29 / %s rw - cgroup2 cgroup2 rw\n",
+                              base_dir),
+                 "x", &c);
+    assert_int_equal(c.n_trees, 2);
+    assert_true(c.trees[0].v2);
+    assert_int_equal(c.trees[0].controllers, CGROUP_CPU | CGROUP_MEMORY);
+    assert_string_equal(c.trees[1].mount, "/v1/pids");
+    unlinkat(dir, "cgroup.controllers", 0);
+}
+
+static void test_host(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    assert_int_equal(host_parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\n"), 7002022);
+    assert_int_equal(host_parse_version("QEMU emulator version 10.0.0\n"), 10000000);
+    assert_int_equal(host_parse_version("something else"), -1);
+    int fd;
+    assert_false(host_has_kvm(base_dir));
+    assert_ok(&cx, dir_make(&cx, dir, "kvm_pvm", 0700, 0, 0, &fd));
+    close(fd);
+    assert_false(host_has_kvm(base_dir));
+    assert_ok(&cx, dir_make(&cx, dir, "kvm_amd", 0700, 0, 0, &fd));
+    close(fd);
+    assert_true(host_has_kvm(base_dir));
+    assert_ok(&cx, dir_remove(&cx, dir, "kvm_amd"));
+    assert_ok(&cx, dir_remove(&cx, dir, "kvm_pvm"));
+    struct host h = {.qemu_version = 7002022};
+    struct buf b;
+    struct jw w;
+    json_t *j, *cpu;
+    buf_init(&b, cx.arena);
+    jw_init(&w, &b);
+    jw_obj(&w);
+    assert_ok(&cx, host_inventory(&cx, &h, base_dir, &w));
+    jw_obj_end(&w);
+    assert_ok(&cx, json_read(&cx, buf_cstr(&b), b.len, &j));
+    assert_true(json_get_int(j, "vcpus", 0) >= 1);
+    assert_true(json_get_int(j, "memory_mib", 0) >= 64);
+    assert_int_equal(json_get_int(j, "hypervisor_version", 0), 7002022);
+    const char *text = json_get_str(j, "cpu_info");
+    assert_ok(&cx, json_read(&cx, text, strlen(text), &cpu));
+    assert_string_equal(json_get_str(cpu, "arch"), "x86_64");
+    assert_true(json_array_size(json_get(cpu, "features")) > 5);
+    assert_err(&cx, ERR_INVALID, host_probe(&cx, "hvf", "qemu-system-x86_64", &h));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_record_round_trip), cmocka_unit_test(test_bad_records),
+        cmocka_unit_test(test_how_guests_end),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_console_stays_bounded), cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_root_disk),         cmocka_unit_test(test_root_disk_refusals),
+        cmocka_unit_test(test_config_drive),      cmocka_unit_test(test_launch),
+        cmocka_unit_test(test_process_identity),  cmocka_unit_test(test_cgroups_found),
+        cmocka_unit_test(test_cgroup_v2_first),   cmocka_unit_test(test_host),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
