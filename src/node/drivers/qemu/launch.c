@@ -113,7 +113,7 @@ static struct err *set_aside(struct ctx *cx, const int *fds, size_t n, int *ret)
     for (size_t i = 0; i < n; i++) {
         ret[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, FD_ASIDE);
         if (fds[i] >= 0 && ret[i] < 0) {
-            struct err *e = fail(cx, ERR_UNAVAILABLE, "too many open files: %m");
+            struct err *e = fail(cx, ERR_UNAVAILABLE, "cannot pass an open file on: %m");
             while (i-- > 0)
                 if (ret[i] >= 0)
                     close(ret[i]);
@@ -152,7 +152,7 @@ static struct err *run(struct ctx *cx, const struct launch *l, const char *path,
     AUTO_FD int report_parent = report[0], report_low = report[1];
     AUTO_FD int report_child = fcntl(report_low, F_DUPFD_CLOEXEC, FD_ASIDE);
     if (report_child < 0)
-        return fail(cx, ERR_UNAVAILABLE, "too many open files: %m");
+        return fail(cx, ERR_UNAVAILABLE, "cannot pass an open file on: %m");
     pid_t pid = fork();
     if (pid == 0) {
         close(go_parent);

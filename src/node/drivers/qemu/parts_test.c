@@ -400,6 +400,7 @@ static void test_launch(void **state UNUSED)
     assert_true(read(in, text, sizeof(text) - 1) > 0);
     assert_string_equal(text, arena_printf(cx.arena, "0124 610000 %s", base_dir)); /* no other file is open */
     struct launch bad = l;
+    bad.n_fds = 0;
     bad.argv = (const char *[]){"no-such-program-here", NULL};
     assert_err(&cx, ERR_UNAVAILABLE, launch(&cx, &bad, note_record, &recorded, &pid));
     bad.argv = (const char *[]){"/etc/passwd", NULL};

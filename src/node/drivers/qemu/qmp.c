@@ -123,6 +123,7 @@ static int send_message(struct qmp *q, const char *text, size_t size, int pass_f
     return 0;
 }
 
+/* Takes the message over: a tree is never shared between threads. */
 static void deliver(struct qmp *q, json_t *message)
 {
     json_int_t id = json_get_int(message, "id", -1);
@@ -130,10 +131,11 @@ static void deliver(struct qmp *q, json_t *message)
     if (id == 0 && !q->ready) {
         q->ready = json_get(message, "return") != NULL;
     } else {
-        for (struct waiter *w = q->waiters; w; w = w->next)
+        for (struct waiter *w = q->waiters; w && message; w = w->next)
             if (w->id == id && !w->reply)
-                w->reply = json_incref(message);
+                w->reply = TAKE_PTR(message);
     }
+    json_decref(message);
     pthread_cond_broadcast(&q->changed);
 }
 
@@ -154,7 +156,7 @@ static bool take_line(struct qmp *q, const char *line, size_t len)
     } else if (good && json_get(message, "QMP")) {
         good = send_message(q, negotiate, sizeof(negotiate) - 1, -1) == 0;
     } else if (good && (json_get(message, "return") || json_get(message, "error"))) {
-        deliver(q, message);
+        deliver(q, TAKE_PTR(message));
     } else {
         good = false;
     }

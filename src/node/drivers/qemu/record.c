@@ -35,11 +35,12 @@ void record_set(char **at, const char *value)
     *at = copy;
 }
 
-void record_set_json(json_t **at, json_t *value)
+void record_set_json(json_t **at, const json_t *value)
 {
-    json_incref(value);
+    json_t *copy = value ? json_deep_copy(value) : NULL;
+    must(copy || !value);
     json_decref(*at);
-    *at = value;
+    *at = copy;
 }
 
 const char *record_text(struct ctx *cx, const struct record *r)
@@ -90,7 +91,7 @@ static bool power_of(const char *name, enum record_power *ret)
     return false;
 }
 
-static void keep_json(json_t **at, json_t *j)
+static void keep_json(json_t **at, const json_t *j)
 {
     record_set_json(at, json_is_array(j) ? j : NULL);
 }

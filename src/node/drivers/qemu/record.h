@@ -43,6 +43,6 @@ MUST_USE struct err *record_save(struct ctx *cx, int guest_fd, const struct reco
 /* The text of guest.json and back. */
 const char *record_text(struct ctx *cx, const struct record *r);
 MUST_USE struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct record *ret);
-/* Replaces an owned string or tree. */
+/* Replaces an owned string or tree by a copy of its own: the record outlives the call, and moves between threads. */
 void record_set(char **at, const char *value);
-void record_set_json(json_t **at, json_t *value); /* takes a reference of its own */
+void record_set_json(json_t **at, const json_t *value);
