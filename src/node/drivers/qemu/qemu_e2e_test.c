@@ -3,14 +3,13 @@
  * The driver with real QEMU processes: whole lives of a guest, and the driver's own death at any moment. The driver that
  * gets killed is this program run again ("victim"). Needs root and writable control groups; nothing is left behind.
  */
-#include "base/test.h"
-#include "node/drivers/driver.h"
+#include "node/drivers/qemu/e2e.h"
 #include "node/drivers/qemu/files.h"
+#include "node/drivers/qemu/launch.h"
 #include "node/drivers/qemu/testguest.h"
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -20,33 +19,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define ID_A "11111111-aaaa-4aaa-8aaa-000000000001"
-#define ID_B "11111111-aaaa-4aaa-8aaa-000000000002"
-#define MONO_S 1000000LL
-#define UID_FIRST 610000
 #define WAIT_S 60
 
-static char data_dir[128], instance[64], image[160];
-static struct ctx cx;
-
 /* ---- the scene ----------------------------------------------------------------------------------------------- */
-
-static struct qemu_config config(void)
-{
-    return (struct qemu_config){.data_dir = data_dir,
-                                .instance = instance,
-                                .accel = "tcg",
-                                .uid_first = UID_FIRST,
-                                .uid_count = 8};
-}
-
-static struct guest_backend open_driver(void)
-{
-    struct qemu_config cfg = config();
-    struct guest_backend b = {0};
-    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
-    return b;
-}
 
 static struct spec_nic nic = {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001",
                               .mac = "fa:16:3e:00:00:01",
@@ -87,73 +62,6 @@ static int open_tap(void)
     return fd;
 }
 
-static struct guest_state state_of(const struct guest_backend *b, const char *id)
-{
-    struct guest_state s;
-    assert_ok(&cx, b->ops->state(&cx, b->drv, id, &s));
-    return s;
-}
-
-static const char *console_of(const struct guest_backend *b, const char *id)
-{
-    struct buf out;
-    buf_init(&out, cx.arena);
-    assert_ok(&cx, b->ops->console(&cx, b->drv, id, 0, &out));
-    return buf_cstr(&out);
-}
-
-static int times_in(const char *text, const char *what)
-{
-    int n = 0;
-    for (; (text = strstr(text, what)); text += strlen(what))
-        n++;
-    return n;
-}
-
-static void await_console(const struct guest_backend *b, const char *id, const char *what, int times)
-{
-    for (int i = 0; i < WAIT_S * 20; i++) {
-        if (times_in(console_of(b, id), what) >= times)
-            return;
-        usleep(50000);
-    }
-    fail_msg("the console never showed '%s' %d times: %s", what, times, console_of(b, id));
-}
-
-static void await_power(const struct guest_backend *b, const char *id, enum guest_power want)
-{
-    for (int i = 0; i < WAIT_S * 20; i++) {
-        if (state_of(b, id).power == want)
-            return;
-        usleep(50000);
-    }
-    fail_msg("power is %d instead of %d", state_of(b, id).power, want);
-}
-
-/* Processes of a guest, found by its control group, not by what the driver says. */
-static size_t pids_of(const char *id, pid_t *ret, size_t max)
-{
-    static const char *const trees[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(trees) && n == 0; i++) {
-        const char *path = arena_printf(cx.arena, "%s/colvert/%s/%s/cgroup.procs", trees[i], instance, id);
-        FILE *f = fopen(path, "re");
-        for (int pid; f && fscanf(f, "%d", &pid) == 1;)
-            if (n < max)
-                ret[n++] = pid;
-        if (f)
-            fclose(f);
-    }
-    return n;
-}
-
-static pid_t only_pid(const char *id)
-{
-    pid_t pids[4];
-    assert_int_equal(pids_of(id, pids, 4), 1);
-    return pids[0];
-}
-
 static const char *proc_text(pid_t pid, const char *name)
 {
     struct buf b;
@@ -177,23 +85,13 @@ static void type(const char *id, const char *text)
 
 static void await_gone(pid_t pid)
 {
+    int64_t start;
     for (int i = 0; i < WAIT_S * 20; i++) {
-        if (kill(pid, 0) != 0 || strstr(proc_text(pid, "status"), "State:\tZ"))
+        if (!process_start_time(pid, &start))
             return;
         usleep(50000);
     }
     fail_msg("process %d does not end", pid);
-}
-
-static void assert_nothing_left(const char *id)
-{
-    pid_t pid;
-    assert_int_equal(pids_of(id, &pid, 1), 0);
-    static const char *const trees[] = {"memory", "cpu", "pids", "unified", "."};
-    for (size_t i = 0; i < ARRAY_LEN(trees); i++)
-        assert_int_not_equal(
-            access(arena_printf(cx.arena, "/sys/fs/cgroup/%s/colvert/%s/%s", trees[i], instance, id), F_OK), 0);
-    assert_int_not_equal(access(arena_printf(cx.arena, "%s/servers/%s", data_dir, id), F_OK), 0);
 }
 
 /* ---- the driver in a process of its own, to be killed ---------------------------------------------------------- */
@@ -528,29 +426,11 @@ static void test_one_driver_a_folder(void **state UNUSED)
     b.ops->free(b.drv);
 }
 
-static int begin(void **state UNUSED)
+static int begin(void **state)
 {
-    must(unshare(CLONE_NEWNET) == 0); /* the tap is no business of the machine's */
-    snprintf(data_dir, sizeof(data_dir), "/tmp/colvert-qemu-XXXXXX");
-    must(mkdtemp(data_dir));
-    must(chmod(data_dir, 0755) == 0);
-    snprintf(instance, sizeof(instance), "test-%d", getpid());
-    snprintf(image, sizeof(image), "%s/image", data_dir);
+    int failed = scene_begin(state);
     write_image();
-    return 0;
-}
-
-static int end(void **state UNUSED)
-{
-    AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct qemu_config cfg = config();
-    struct guest_backend b;
-    if (!qemu_driver_new(&cx, &cfg, &b)) {
-        (void)!b.ops->destroy(&cx, b.drv, ID_A);
-        (void)!b.ops->destroy(&cx, b.drv, ID_B);
-        b.ops->free(b.drv);
-    }
-    return dir_remove(&cx, tmp, data_dir + strlen("/tmp/")) ? -1 : 0;
+    return failed;
 }
 
 int main(int argc, char **argv)
@@ -569,7 +449,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refusals_say_why),
         cmocka_unit_test(test_one_driver_a_folder),
     };
-    int failed = cmocka_run_group_tests(tests, begin, end);
+    int failed = cmocka_run_group_tests(tests, begin, scene_end);
     ctx_release(&cx);
     return failed;
 }

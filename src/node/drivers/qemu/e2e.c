@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See e2e.h. */
+#include "node/drivers/qemu/e2e.h"
+#include "node/drivers/qemu/files.h"
+#include <sched.h>
+#include <sys/stat.h>
+
+#define WAIT_S 60
+
+char data_dir[128], instance[64], image[160];
+struct ctx cx;
+
+struct qemu_config config(void)
+{
+    return (struct qemu_config){.data_dir = data_dir,
+                                .instance = instance,
+                                .accel = "tcg",
+                                .uid_first = UID_FIRST,
+                                .uid_count = 8};
+}
+
+struct guest_backend open_driver(void)
+{
+    struct qemu_config cfg = config();
+    struct guest_backend b = {0};
+    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
+    return b;
+}
+
+struct guest_state state_of(const struct guest_backend *b, const char *id)
+{
+    struct guest_state s;
+    assert_ok(&cx, b->ops->state(&cx, b->drv, id, &s));
+    return s;
+}
+
+const char *console_of(const struct guest_backend *b, const char *id)
+{
+    struct buf out;
+    buf_init(&out, cx.arena);
+    assert_ok(&cx, b->ops->console(&cx, b->drv, id, 0, &out));
+    return buf_cstr(&out);
+}
+
+static int times_in(const char *text, const char *what)
+{
+    int n = 0;
+    for (; (text = strstr(text, what)); text += strlen(what))
+        n++;
+    return n;
+}
+
+void await_console(const struct guest_backend *b, const char *id, const char *what, int times)
+{
+    for (int i = 0; i < WAIT_S * 20; i++) {
+        if (times_in(console_of(b, id), what) >= times)
+            return;
+        usleep(50000);
+    }
+    fail_msg("the console never showed '%s' %d times: %s", what, times, console_of(b, id));
+}
+
+void await_power(const struct guest_backend *b, const char *id, enum guest_power want)
+{
+    for (int i = 0; i < WAIT_S * 20; i++) {
+        if (state_of(b, id).power == want)
+            return;
+        usleep(50000);
+    }
+    fail_msg("power is %d instead of %d", state_of(b, id).power, want);
+}
+
+/* Processes of a guest, found by its control group, not by what the driver says. */
+size_t pids_of(const char *id, pid_t *ret, size_t max)
+{
+    static const char *const trees[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(trees) && n == 0; i++) {
+        const char *path = arena_printf(cx.arena, "%s/colvert/%s/%s/cgroup.procs", trees[i], instance, id);
+        FILE *f = fopen(path, "re");
+        for (int pid; f && fscanf(f, "%d", &pid) == 1;)
+            if (n < max)
+                ret[n++] = pid;
+        if (f)
+            fclose(f);
+    }
+    return n;
+}
+
+pid_t only_pid(const char *id)
+{
+    pid_t pids[4];
+    assert_int_equal(pids_of(id, pids, 4), 1);
+    return pids[0];
+}
+
+void assert_nothing_left(const char *id)
+{
+    pid_t pid;
+    assert_int_equal(pids_of(id, &pid, 1), 0);
+    static const char *const trees[] = {"memory", "cpu", "pids", "unified", "."};
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+        assert_int_not_equal(
+            access(arena_printf(cx.arena, "/sys/fs/cgroup/%s/colvert/%s/%s", trees[i], instance, id), F_OK), 0);
+    assert_int_not_equal(access(arena_printf(cx.arena, "%s/servers/%s", data_dir, id), F_OK), 0);
+}
+
+int scene_begin(void **state UNUSED)
+{
+    must(unshare(CLONE_NEWNET) == 0); /* taps are no business of the machine's */
+    snprintf(data_dir, sizeof(data_dir), "/tmp/colvert-qemu-XXXXXX");
+    must(mkdtemp(data_dir));
+    must(chmod(data_dir, 0755) == 0);
+    snprintf(instance, sizeof(instance), "test-%d", getpid());
+    snprintf(image, sizeof(image), "%s/image", data_dir);
+    return 0;
+}
+
+int scene_end(void **state UNUSED)
+{
+    AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct qemu_config cfg = config();
+    struct guest_backend b;
+    bool left = qemu_driver_new(&cx, &cfg, &b) != NULL;
+    if (!left) {
+        left = b.ops->destroy(&cx, b.drv, ID_A) || b.ops->destroy(&cx, b.drv, ID_B);
+        b.ops->free(b.drv);
+    }
+    return dir_remove(&cx, tmp, data_dir + strlen("/tmp/")) || left ? -1 : 0;
+}

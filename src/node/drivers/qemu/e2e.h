@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * What tests with real QEMU processes share: a data folder and a control group of their own, waiting, looking at
+ * processes from outside. One test program at a time uses it; all of it is gone at the end, also after a failure.
+ */
+#pragma once
+
+#include "base/test.h"
+#include "node/drivers/driver.h"
+
+#define ID_A "11111111-aaaa-4aaa-8aaa-000000000001"
+#define ID_B "11111111-aaaa-4aaa-8aaa-000000000002"
+#define UID_FIRST 610000
+
+extern char data_dir[128], instance[64], image[160];
+extern struct ctx cx;
+
+/* Group set-up and tear-down: the folders, in a network namespace of the test's own. */
+int scene_begin(void **state);
+int scene_end(void **state);
+
+struct qemu_config config(void);
+struct guest_backend open_driver(void);
+struct guest_state state_of(const struct guest_backend *b, const char *id);
+const char *console_of(const struct guest_backend *b, const char *id);
+/* Until the text is there that many times. */
+void await_console(const struct guest_backend *b, const char *id, const char *what, int times);
+void await_power(const struct guest_backend *b, const char *id, enum guest_power want);
+/* Processes of a guest, found by its control group, not by what the driver says. */
+size_t pids_of(const char *id, pid_t *ret, size_t max);
+pid_t only_pid(const char *id);
+/* No process, control group or file. */
+void assert_nothing_left(const char *id);

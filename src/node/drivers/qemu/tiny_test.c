@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * A real Linux guest (images/build-tiny) under the driver: boots from an overlay, reads its config drive, obeys the power
+ * button, keeps its disk. usage: qemu_tiny_test BUILD-TINY IMAGE; the image is made first where it is missing or old.
+ */
+#include "node/drivers/qemu/e2e.h"
+#include "node/drivers/qemu/tool.h"
+#include <sys/stat.h>
+
+#define BUILD_TIMEOUT_MS 400000
+
+static const char user_data[] = "#!/bin/sh\n"
+                                "echo \"user-data ran: $(hostname)\"\n"
+                                "echo kept > /root/kept; sync\n";
+static const char *builder, *tiny;
+
+static int begin(void **state)
+{
+    int failed = scene_begin(state);
+    const char *argv[] = {builder, tiny, NULL};
+    struct err *e = tool_run(&cx, argv, BUILD_TIMEOUT_MS, NULL);
+    if (e)
+        print_error("%s\n", err_chain(&cx, e));
+    return failed || e;
+}
+
+static void test_linux(void **state UNUSED)
+{
+    struct stat st;
+    assert_int_equal(stat(tiny, &st), 0);
+    struct guest_backend b = open_driver();
+    struct spec_server spec = {.id = ID_A,
+                               .name = "tiny",
+                               .hostname = "tiny-one",
+                               .power_on = true,
+                               .boot_seq = 1,
+                               .build_seq = 1,
+                               .vcpus = 1,
+                               .memory_mib = 128,
+                               .root_gib = 1,
+                               .image = {.id = "tiny", .disk_format = "qcow2", .size_bytes = st.st_size,
+                                         .virtual_size_bytes = 1 << 20},
+                               .config_drive = true,
+                               .user_data = user_data,
+                               .user_data_size = sizeof(user_data) - 1};
+    spec.meta_data = json_own(&cx, json_pack("{s:s, s:s, s:{s:s}}", "uuid", ID_A, "hostname", "tiny-one",
+                                             "public_keys", "k", "ssh-ed25519 AAAA test"));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, tiny));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    await_console(&b, ID_A, "tiny: ready", 1);
+    assert_non_null(strstr(console_of(&b, ID_A), "instance " ID_A " hostname tiny-one keys 1"));
+    await_console(&b, ID_A, "user-data ran: tiny-one", 1);
+    assert_ok(&cx, b.ops->reset(&cx, b.drv, ID_A, 1));
+    await_console(&b, ID_A, "tiny: ready", 2);
+    assert_ok(&cx, b.ops->shutdown(&cx, b.drv, ID_A));
+    await_power(&b, ID_A, GUEST_OFF);
+    assert_true(state_of(&b, ID_A).guest_shutdown);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    b.ops->free(b.drv);
+}
+
+int main(int argc, char **argv)
+{
+    ctx_init(&cx);
+    must(argc == 3);
+    builder = argv[1];
+    tiny = argv[2];
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linux)};
+    int failed = cmocka_run_group_tests(tests, begin, scene_end);
+    ctx_release(&cx);
+    return failed;
+}
