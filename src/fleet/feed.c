@@ -7,6 +7,7 @@
 #include "fleet/fleet_impl.h"
 
 enum { WAIT_MAX_S = 60, REPORTS_MAX = 1000 };
+#define LATE_MAX_US (INT64_C(3600) * 1000000) /* older than that: the host's clock was set back */
 
 static const char ddl[] =
     "CREATE TABLE fleet_hosts (\n"
@@ -34,6 +35,7 @@ static const char ddl[] =
     "  kind TEXT NOT NULL,\n"
     "  item_id TEXT NOT NULL,\n"
     "  revision BIGINT NOT NULL,\n"
+    "  reported_at BIGINT NOT NULL DEFAULT 0,\n"
     "  PRIMARY KEY (host_id, kind, item_id)\n"
     ");\n"
     "CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);\n";
@@ -96,13 +98,14 @@ static struct err *write_changes(struct ctx *cx, struct tx *tx, const char *host
     return NULL;
 }
 
-static struct err *change_revision(struct ctx *cx, struct tx *tx, const char *host_id,
-                                   const char *kind, const char *item_id, int64_t *ret)
+static struct err *change_get(struct ctx *cx, struct tx *tx, const char *host_id, const char *kind,
+                              const char *item_id, int64_t *ret_revision, int64_t *ret_reported_at)
 {
     const struct db_value params[] = {V_TEXT(host_id), V_TEXT(kind), V_TEXT(item_id)};
     struct db_rows rows;
     TRY(db_query(cx, tx, &fleet_stmt_change_get, params, 3, &rows));
-    *ret = rows.n_rows ? db_int(&rows, 0, 0) : 0;
+    *ret_revision = rows.n_rows ? db_int(&rows, 0, 0) : 0;
+    *ret_reported_at = rows.n_rows ? db_int(&rows, 0, 1) : 0;
     return NULL;
 }
 
@@ -118,8 +121,8 @@ static struct err *write_untouched(struct ctx *cx, struct tx *tx, const char *ho
         struct db_rows ids;
         TRY(kind->list(cx, tx, host_id, &ids));
         for (size_t i = 0; i < ids.n_rows; i++) {
-            int64_t revision;
-            TRY(change_revision(cx, tx, host_id, kind->name, db_text(&ids, i, 0), &revision));
+            int64_t revision, at;
+            TRY(change_get(cx, tx, host_id, kind->name, db_text(&ids, i, 0), &revision, &at));
             if (!revision)
                 TRY(write_item(cx, tx, host_id, kind, db_text(&ids, i, 0), 0, w));
         }
@@ -166,10 +169,11 @@ static struct err *is_wanted(struct ctx *cx, struct tx *tx, const char *host_id,
 
 /* In the host's feed, or wanted there. */
 static struct err *is_ours(struct ctx *cx, struct tx *tx, const char *host_id,
-                           const struct fleet_kind *kind, const char *item_id, bool *ret)
+                           const struct fleet_kind *kind, const char *item_id, bool *ret,
+                           int64_t *ret_last_at)
 {
     int64_t revision;
-    TRY(change_revision(cx, tx, host_id, kind->name, item_id, &revision));
+    TRY(change_get(cx, tx, host_id, kind->name, item_id, &revision, ret_last_at));
     *ret = revision > 0;
     return *ret ? NULL : is_wanted(cx, tx, host_id, kind, item_id, ret);
 }
@@ -201,7 +205,8 @@ static struct err *take_report(struct ctx *cx, struct tx *tx, const char *host_i
     if (!id || strlen(id) > 64 || !json_is_object(observed))
         return fail(cx, ERR_INVALID, "A report has an id and what was observed");
     bool ours;
-    TRY(is_ours(cx, tx, host_id, kind, id, &ours));
+    int64_t at = json_get_int(j, "at", 0), last_at;
+    TRY(is_ours(cx, tx, host_id, kind, id, &ours, &last_at));
     if (!ours) { /* not this host's to tell of */
         jw_obj(w);
         jw_kstr(w, "kind", name);
@@ -209,7 +214,11 @@ static struct err *take_report(struct ctx *cx, struct tx *tx, const char *host_i
         jw_obj_end(w);
         return NULL;
     }
+    if (at && at <= last_at && last_at - at < LATE_MAX_US)
+        return NULL; /* taken already, or a later one was */
     TRY(kind->report(cx, tx, host_id, id, observed));
+    TRY(db_run(cx, tx, &fleet_stmt_change_reported, V_TEXT(host_id), V_TEXT(name), V_TEXT(id),
+               V_INT(at)));
     return end_if_absent(cx, tx, host_id, kind, id, observed);
 }
 

@@ -30,8 +30,10 @@
                   " DO UPDATE SET revision = excluded.revision")                                   \
     X(changes_since, "SELECT kind, item_id, revision FROM fleet_changes"                           \
                      " WHERE host_id = $1 AND revision > $2 ORDER BY revision")                    \
-    X(change_get, "SELECT revision FROM fleet_changes"                                             \
+    X(change_get, "SELECT revision, reported_at FROM fleet_changes"                                \
                   " WHERE host_id = $1 AND kind = $2 AND item_id = $3")                            \
+    X(change_reported, "UPDATE fleet_changes SET reported_at = $4"                                 \
+                       " WHERE host_id = $1 AND kind = $2 AND item_id = $3")                       \
     X(change_drop, "DELETE FROM fleet_changes WHERE host_id = $1 AND kind = $2 AND item_id = $3")
 
 #define X(name, sql) extern const struct stmt fleet_stmt_##name;

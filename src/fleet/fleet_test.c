@@ -204,6 +204,18 @@ static void test_reports(void **state UNUSED)
                         "[{\"id\":\"c\",\"kind\":\"thing\"}]"); /* the other host's */
     assert_string_equal(seen("r"), "{\"power\":\"on\"}");
     assert_null(seen("c"));
+    const struct {
+        int64_t at;
+        const char *power, *kept;
+    } late[] = {{5000000, "a", "a"}, {4000000, "b", "a"}, {5000000, "c", "a"}, {6000000, "d", "d"}};
+    for (size_t i = 0; i < ARRAY_LEN(late); i++) {
+        test_call(&t, "node", "POST", at("/reports"),
+                  "{'reports':[{'kind':'thing','id':'r','at':%" PRId64
+                  ",'observed':{'power':'%s'}}]}",
+                  late[i].at, late[i].power);
+        assert_string_equal(seen("r"),
+                            arena_printf(t.cx.arena, "{\"power\":\"%s\"}", late[i].kept));
+    }
     const char *bad[] = {"{}", "[]", "{'reports':[{'kind':'nothing','id':'r','observed':{}}]}",
                          "{'reports':[{'kind':'thing','id':'r'}]}",
                          "{'reports':[{'kind':'thing','id':'r','observed':{'power':'off'}},"
@@ -212,7 +224,7 @@ static void test_reports(void **state UNUSED)
         r = test_call(&t, "node", "POST", at("/reports"), "%s", bad[i]);
         assert_int_equal(r.status, 400);
     }
-    assert_string_equal(seen("r"), "{\"power\":\"on\"}"); /* all of a batch or nothing */
+    assert_string_equal(seen("r"), "{\"power\":\"d\"}"); /* all of a batch or nothing */
 }
 
 /* A deleted item stays in the feed until its agent says that it is gone. */

@@ -363,6 +363,7 @@ struct report_batch *agent_reports(struct ctx *cx, struct agent *a, size_t max,
         jw_obj(&w);
         jw_kstr(&w, "kind", kind_names[it->kind]);
         jw_kstr(&w, "id", it->id);
+        jw_kint(&w, "at", it->reported_at_us);
         jw_kraw(&w, "observed", it->report);
         jw_obj_end(&w);
     }

@@ -44,6 +44,7 @@ struct item {
 
     char *report; /* the latest "observed" object */
     uint64_t report_seq, acked_seq;
+    int64_t reported_at_us; /* when it was made: a later one is greater */
 };
 
 struct agent {
@@ -52,6 +53,7 @@ struct agent {
     struct item *items;
     int64_t revision;
     uint64_t report_seq;
+    int64_t last_at_us;
     uint64_t changes; /* grows with everything that others may have waited for */
     uint64_t steps, actions, failures;
 };

@@ -367,6 +367,7 @@ static void finish(struct ctx *cx, struct agent *a, struct job *job, const struc
     if (job->report && !str_eq(job->report, it->report)) {
         item_set_text(&it->report, job->report);
         it->report_seq = ++a->report_seq;
+        it->reported_at_us = a->last_at_us = max_i64(now_us(cx), a->last_at_us + 1);
     }
     schedule(cx, a, job, e != NULL);
     desired_unref(job->desired);

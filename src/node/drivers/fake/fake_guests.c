@@ -159,6 +159,16 @@ static bool goes_off(struct fake_guests *f, const char *id, enum guest_power pow
     return true;
 }
 
+/* Nobody is told under the lock: who hears of it may want to look. */
+static void unlock_and_tell(struct fake_guests *f, bool went, const char *id)
+{
+    void (*fn)(void *arg, const char *id) = f->changed;
+    void *arg = f->changed_arg;
+    pthread_mutex_unlock(&f->lock);
+    if (went && fn)
+        fn(arg, id);
+}
+
 static struct err *fake_shutdown(struct ctx *cx, void *drv, const char *id)
 {
     struct fake_guests *f = drv;
@@ -167,9 +177,7 @@ static struct err *fake_shutdown(struct ctx *cx, void *drv, const char *id)
     bool went = !e && !f->deaf && goes_off(f, id, GUEST_OFF, true);
     if (!e)
         e = done(cx, f, "shutdown", id);
-    pthread_mutex_unlock(&f->lock);
-    if (went && f->changed)
-        f->changed(f->changed_arg, id);
+    unlock_and_tell(f, went, id);
     return e;
 }
 
@@ -251,6 +259,7 @@ static struct err *fake_console(struct ctx *cx, void *drv, const char *id, size_
 static void fake_on_change(void *drv, void (*fn)(void *arg, const char *id), void *arg)
 {
     struct fake_guests *f = drv;
+    AUTO_LOCK(&f->lock);
     f->changed = fn;
     f->changed_arg = arg;
 }
@@ -334,10 +343,8 @@ static bool by_itself(struct guest_backend *b, const char *id, enum guest_power 
     pthread_mutex_lock(&f->lock);
     bool went = goes_off(f, id, power, shutdown);
     must(!save(&cx, f));
-    pthread_mutex_unlock(&f->lock);
+    unlock_and_tell(f, went, id);
     ctx_release(&cx);
-    if (went && f->changed)
-        f->changed(f->changed_arg, id);
     return went;
 }
 

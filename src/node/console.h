@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The agent's own small listener, for the control plane: GET /servers/{id}/console?length=LINES. */
+#pragma once
+
+#include "http/http.h"
+#include "node/agent.h"
+
+struct console;
+
+/* host_secret: what the caller's token is made from (README.md). port 0: any free one. */
+MUST_USE struct err *console_start(struct ctx *cx, struct agent *a,
+                                   const struct guest_backend *guests, const char *host_secret,
+                                   const char *address, uint16_t port, struct console **ret);
+uint16_t console_port(const struct console *c);
+void console_stop(struct console *c);

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * See loop.h. Each thread does one thing, in straight lines, and sleeps on one condition between.
+ * Nothing is locked across a call. While the control plane is away everything here only waits: the
+ * host stays as it is.
+ */
+#include "node/loop.h"
+#include "node/console.h"
+#include "node/image_cache.h"
+#include "node/uplink.h"
+
+enum {
+    WORKERS_MAX = 16,
+    WATCH_WAIT_S = 25,
+    JOB_DEADLINE_S = 120,
+    REPORTS_AT_ONCE = 100,
+    RETRY_MAX_S = 10,
+    REAPPLY_EVERY_S = 300, /* everything is looked at again though nothing seems to have changed */
+    THREADS_MAX = WORKERS_MAX + 3
+};
+
+struct loop {
+    struct ctx cx; /* owns the strings */
+    struct loop_config cfg;
+    char *secret; /* cfg.secret, to wipe */
+    struct guest_backend guests;
+    struct net_backend net;
+    struct agent *agent;
+    struct image_cache *images;
+    struct console *console;
+    struct uplink watch, reports, beat, fetch;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t generation; /* grows with every wake */
+    bool stop, full_due;
+    pthread_t threads[THREADS_MAX];
+    unsigned n_threads;
+};
+
+/* ---- sleeping and waking ---- */
+
+static void wake(void *arg)
+{
+    struct loop *l = arg;
+    AUTO_LOCK(&l->lock);
+    l->generation++;
+    pthread_cond_broadcast(&l->changed);
+}
+
+static uint64_t generation(struct loop *l, bool *ret_stop)
+{
+    AUTO_LOCK(&l->lock);
+    *ret_stop = l->stop;
+    return l->generation;
+}
+
+/* Until something was woken since `seen` (0: don't care), the time has come, or the end. */
+static void sleep_until(struct loop *l, uint64_t seen, int64_t until_us)
+{
+    struct timespec ts = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    AUTO_LOCK(&l->lock);
+    while (!l->stop && (!seen || seen == l->generation)) {
+        if (until_us == INT64_MAX)
+            pthread_cond_wait(&l->changed, &l->lock);
+        else if (pthread_cond_timedwait(&l->changed, &l->lock, &ts) == ETIMEDOUT)
+            return;
+    }
+}
+
+static void pause_s(struct loop *l, struct ctx *cx, int64_t seconds)
+{
+    int64_t jitter = (int64_t)rng_below(cx->rng, 250000) * seconds;
+    sleep_until(l, 0, mono_us(cx) + seconds * 1000000 + jitter);
+}
+
+/* One warning for a trouble, however often it is met, and one line when it is over. */
+struct trouble {
+    const char *doing;
+    char last[256];
+    int64_t retry_s;
+};
+
+static void note(struct ctx *cx, struct trouble *t, const struct err *e)
+{
+    if (!e && *t->last)
+        log_event(cx, LOG_INFO, "well again", "doing", t->doing, NULL);
+    if (e && strncmp(e->message, t->last, sizeof(t->last) - 1) != 0)
+        log_err(cx, LOG_WARN, e, "will be tried again", "doing", t->doing, NULL);
+    snprintf(t->last, sizeof(t->last), "%s", e ? e->message : "");
+    t->retry_s = e ? min_i64(t->retry_s ? t->retry_s * 2 : 1, RETRY_MAX_S) : 0;
+}
+
+/* ---- the threads ---- */
+
+static void *run_worker(void *arg)
+{
+    struct loop *l = arg;
+    bool stop = false;
+    while (!stop) {
+        struct ctx cx;
+        ctx_init(&cx);
+        uint64_t seen = generation(l, &stop);
+        int64_t next = 0;
+        struct item *it = stop ? NULL : agent_claim(l->agent, mono_us(&cx), &next);
+        if (it) {
+            cx.deadline_us = mono_us(&cx) + INT64_C(1000000) * JOB_DEADLINE_S;
+            agent_step(&cx, l->agent, it);
+        } else if (!stop) {
+            sleep_until(l, seen, next);
+        }
+        ctx_release(&cx);
+    }
+    return NULL;
+}
+
+static bool take_full_due(struct loop *l)
+{
+    AUTO_LOCK(&l->lock);
+    bool due = l->full_due;
+    l->full_due = false;
+    return due;
+}
+
+static void set_full_due(struct loop *l)
+{
+    AUTO_LOCK(&l->lock);
+    l->full_due = true;
+}
+
+static struct err *watch_once(struct ctx *cx, struct loop *l, bool full)
+{
+    json_t *answer = NULL;
+    if (full)
+        TRY(agent_sweep(cx, l->agent));
+    int64_t since = full ? 0 : agent_revision(l->agent);
+    TRY(uplink_items(cx, &l->watch, since, WATCH_WAIT_S, &answer));
+    return agent_take(cx, l->agent, since, answer);
+}
+
+static void *run_watch(void *arg)
+{
+    struct loop *l = arg;
+    struct trouble trouble = {.doing = "watch"};
+    int64_t full_at = 0;
+    bool stop = false;
+    while (generation(l, &stop), !stop) {
+        struct ctx cx;
+        ctx_init(&cx);
+        bool full = take_full_due(l) || mono_us(&cx) >= full_at;
+        struct err *e = watch_once(&cx, l, full);
+        generation(l, &stop);
+        if (!stop)
+            note(&cx, &trouble, e);
+        if (e)
+            pause_s(l, &cx, trouble.retry_s);
+        else if (full)
+            full_at = mono_us(&cx) + l->cfg.resync_s * 1000000;
+        ctx_release(&cx);
+    }
+    return NULL;
+}
+
+/* Those that the control plane will never take are given up, one by one, loudly. */
+static struct err *deliver(struct ctx *cx, struct loop *l, size_t *max, bool *ret_any)
+{
+    struct buf body;
+    bool stale = false;
+    buf_init(&body, cx->arena);
+    struct report_batch *batch = agent_reports(cx, l->agent, *max, &body);
+    *ret_any = batch != NULL;
+    if (!batch)
+        return NULL;
+    struct err *e = uplink_report(cx, &l->reports, &body, &stale);
+    if (e && e->kind == ERR_INVALID && *max > 1) {
+        *max = 1;
+        return NULL;
+    }
+    if (e && e->kind == ERR_INVALID)
+        log_err(cx, LOG_ERROR, e, "a report is refused and given up", "report", buf_cstr(&body),
+                NULL);
+    else if (e)
+        return e;
+    agent_reports_done(l->agent, batch);
+    if (stale)
+        set_full_due(l);
+    return NULL;
+}
+
+static void *run_reports(void *arg)
+{
+    struct loop *l = arg;
+    struct trouble trouble = {.doing = "report"};
+    size_t max = REPORTS_AT_ONCE;
+    bool stop = false;
+    while (!stop) {
+        struct ctx cx;
+        ctx_init(&cx);
+        bool any = false;
+        uint64_t seen = generation(l, &stop);
+        struct err *e = stop ? NULL : deliver(&cx, l, &max, &any);
+        note(&cx, &trouble, e);
+        if (e)
+            pause_s(l, &cx, trouble.retry_s);
+        else if (!any) {
+            max = REPORTS_AT_ONCE;
+            sleep_until(l, seen, INT64_MAX);
+        }
+        ctx_release(&cx);
+    }
+    return NULL;
+}
+
+static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartbeat_s)
+{
+    char hostname[256] = "";
+    struct buf body;
+    struct jw w;
+    gethostname(hostname, sizeof(hostname) - 1);
+    buf_init(&body, cx->arena);
+    jw_init(&w, &body);
+    jw_obj(&w);
+    jw_kstr(&w, "hostname", hostname);
+    TRY(l->guests.ops->inventory(cx, l->guests.drv, &w));
+    jw_kstr(&w, "agent_url", l->cfg.advertise_url);
+    jw_kstr(&w, "version", COLVERT_VERSION);
+    jw_obj_end(&w);
+    return uplink_beat(cx, &l->beat, &body, ret_heartbeat_s);
+}
+
+static void *run_beat(void *arg)
+{
+    struct loop *l = arg;
+    struct trouble trouble = {.doing = "heartbeat"};
+    int64_t heartbeat_s = 10, reapply_at = 0;
+    bool stop = false;
+    while (generation(l, &stop), !stop) {
+        struct ctx cx;
+        ctx_init(&cx);
+        struct err *e = beat_once(&cx, l, &heartbeat_s);
+        generation(l, &stop);
+        if (!stop)
+            note(&cx, &trouble, e);
+        if (reapply_at && mono_us(&cx) >= reapply_at)
+            agent_poke_all(l->agent);
+        if (!reapply_at || mono_us(&cx) >= reapply_at)
+            reapply_at = mono_us(&cx) + INT64_C(1000000) * REAPPLY_EVERY_S;
+        sleep_until(l, 0, mono_us(&cx) + (e ? trouble.retry_s : heartbeat_s) * 1000000);
+        ctx_release(&cx);
+    }
+    return NULL;
+}
+
+/* ---- images ---- */
+
+static struct err *fetch_image(struct ctx *cx, void *arg, const char *image_id, image_sink_fn *sink,
+                               void *to)
+{
+    struct loop *l = arg;
+    return uplink_image(cx, &l->fetch, image_id, sink, to);
+}
+
+static void image_arrived(void *arg)
+{
+    struct loop *l = arg;
+    agent_poke(l->agent);
+}
+
+/* ---- starting and stopping ---- */
+
+static struct uplink uplink_of(const struct loop *l)
+{
+    return (struct uplink){l->cfg.api_url, l->cfg.host, l->cfg.secret, http_client_new()};
+}
+
+static void start_thread(struct loop *l, void *(*fn)(void *arg))
+{
+    must(l->n_threads < THREADS_MAX);
+    must(pthread_create(&l->threads[l->n_threads++], NULL, fn, l) == 0);
+}
+
+static struct loop *loop_new(const struct loop_config *cfg, const struct guest_backend *guests,
+                             const struct net_backend *net)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+    must(l);
+    ctx_init(&l->cx);
+    struct arena *m = l->cx.arena;
+    l->cfg = *cfg;
+    l->cfg.api_url = arena_strdup(m, cfg->api_url);
+    l->cfg.host = arena_strdup(m, cfg->host);
+    l->cfg.secret = l->secret = arena_strdup(m, cfg->secret);
+    l->cfg.data_dir = arena_strdup(m, cfg->data_dir);
+    l->cfg.listen_address =
+        arena_strdup(m, cfg->listen_address ? cfg->listen_address : "127.0.0.1");
+    l->cfg.advertise_url = arena_strdup(m, cfg->advertise_url);
+    l->cfg.workers = cfg->workers ? cfg->workers : 3;
+    l->cfg.resync_s = cfg->resync_s ? cfg->resync_s : 60;
+    must(l->cfg.workers <= WORKERS_MAX);
+    l->guests = *guests;
+    l->net = *net;
+    l->watch = uplink_of(l);
+    l->reports = uplink_of(l);
+    l->beat = uplink_of(l);
+    l->fetch = uplink_of(l);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    l->generation = 1;
+    return l;
+}
+
+static struct err *start_parts(struct ctx *cx, struct loop *l)
+{
+    struct image_cache_config images = {.dir =
+                                            arena_printf(cx->arena, "%s/images", l->cfg.data_dir),
+                                        .max_bytes = l->cfg.image_cache_bytes,
+                                        .fetch = fetch_image,
+                                        .fetch_arg = l,
+                                        .arrived = image_arrived,
+                                        .arrived_arg = l};
+    TRY(image_cache_new(cx, &images, &l->images));
+    struct agent_setup setup = {.guests = l->guests,
+                                .net = l->net,
+                                .images = image_cache_source(l->images),
+                                .shutdown_timeout_us = l->cfg.shutdown_timeout_s * 1000000,
+                                .wake = wake,
+                                .wake_arg = l};
+    l->agent = agent_new(&setup);
+    TRY(console_start(cx, l->agent, &l->guests, l->cfg.secret, l->cfg.listen_address,
+                      l->cfg.listen_port, &l->console));
+    if (!l->cfg.advertise_url)
+        l->cfg.advertise_url = arena_printf(
+            l->cx.arena, strchr(l->cfg.listen_address, ':') ? "http://[%s]:%u" : "http://%s:%u",
+            l->cfg.listen_address, console_port(l->console));
+    return NULL;
+}
+
+struct err *loop_start(struct ctx *cx, const struct loop_config *cfg,
+                       const struct guest_backend *guests, const struct net_backend *net,
+                       struct loop **ret)
+{
+    struct loop *l = loop_new(cfg, guests, net);
+    struct err *e = start_parts(cx, l);
+    if (e) {
+        loop_stop(l);
+        loop_free(l);
+        return e;
+    }
+    guests->ops->on_change(guests->drv, agent_guest_changed, l->agent);
+    start_thread(l, run_watch);
+    start_thread(l, run_reports);
+    start_thread(l, run_beat);
+    for (unsigned i = 0; i < l->cfg.workers; i++)
+        start_thread(l, run_worker);
+    *ret = l;
+    return NULL;
+}
+
+struct agent *loop_agent(struct loop *l)
+{
+    return l->agent;
+}
+
+uint16_t loop_console_port(struct loop *l)
+{
+    return console_port(l->console);
+}
+
+static void ask_to_stop(struct loop *l)
+{
+    AUTO_LOCK(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->changed);
+}
+
+static struct uplink *uplinks(struct loop *l, size_t i)
+{
+    struct uplink *const all[] = {&l->watch, &l->reports, &l->beat, &l->fetch, NULL};
+    return all[i];
+}
+
+void loop_stop(struct loop *l)
+{
+    struct uplink *u;
+    ask_to_stop(l);
+    for (size_t i = 0; (u = uplinks(l, i)); i++)
+        http_client_cancel(u->client);
+    for (unsigned i = 0; i < l->n_threads; i++)
+        pthread_join(l->threads[i], NULL);
+    l->n_threads = 0;
+    console_stop(TAKE_PTR(l->console));
+    image_cache_free(TAKE_PTR(l->images));
+}
+
+void loop_free(struct loop *l)
+{
+    struct uplink *u;
+    if (!l)
+        return;
+    must(!l->n_threads);
+    agent_free(l->agent);
+    for (size_t i = 0; (u = uplinks(l, i)); i++)
+        http_client_free(u->client);
+    secret_wipe(l->secret, strlen(l->secret));
+    pthread_cond_destroy(&l->changed);
+    pthread_mutex_destroy(&l->lock);
+    ctx_release(&l->cx);
+    free(l);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* See uplink.h. */
+#include "node/uplink.h"
+
+enum { CALL_TIMEOUT_MS = 15000, IMAGE_TIMEOUT_MS = 3600 * 1000, WATCH_MAX_BYTES = 64 << 20 };
+
+/* What a refusal means for the one who reads the agent's log. */
+static struct err *refused(struct ctx *cx, const struct uplink *u, const struct http_answer *a,
+                           const char *what)
+{
+    enum err_kind kind = a->status >= 500 || a->status == 429 ? ERR_UNAVAILABLE : ERR_INVALID;
+    if (a->status == 401)
+        return fail(cx, ERR_UNAUTHENTICATED,
+                    "%s knows no host '%s' with this agent's secret: add it there with `colvert "
+                    "admin host add`",
+                    u->api_url, u->host);
+    return fail(cx, kind, "%s: %s answered %d: %.300s", what, u->api_url, a->status,
+                buf_cstr(&a->body));
+}
+
+static struct err *call(struct ctx *cx, const struct uplink *u, struct http_call *c,
+                        const char *what, struct http_answer *ret)
+{
+    const char *rest = c->url;
+    const struct http_pair headers[] = {
+        {"Authorization", arena_printf(cx->arena, "Bearer %s", u->secret)},
+        {"Content-Type", "application/json"},
+    };
+    c->url = arena_printf(cx->arena, "%s/node/v1/hosts/%s%s", u->api_url, u->host, rest);
+    c->headers = headers;
+    c->n_headers = c->body ? 2 : 1;
+    if (!c->timeout_ms)
+        c->timeout_ms = CALL_TIMEOUT_MS;
+    TRY(http_client_call(cx, u->client, c, ret));
+    c->headers = NULL;
+    return ret->status == 200 ? NULL : refused(cx, u, ret, what);
+}
+
+static struct err *call_json(struct ctx *cx, const struct uplink *u, struct http_call *c,
+                             const char *what, json_t **ret)
+{
+    struct http_answer answer;
+    TRY(call(cx, u, c, what, &answer));
+    struct err *e = json_read(cx, buf_cstr(&answer.body), answer.body.len, ret);
+    return e ? wrap(cx, e, ERR_BAD_GATEWAY, "%s: %s answers no JSON", what, u->api_url) : NULL;
+}
+
+struct err *uplink_beat(struct ctx *cx, const struct uplink *u, const struct buf *body,
+                        int64_t *ret_heartbeat_s)
+{
+    json_t *j = NULL;
+    struct http_call c = {
+        .method = "PUT", .url = "", .body = buf_cstr(body), .body_size = body->len};
+    TRY(call_json(cx, u, &c, "heartbeat", &j));
+    *ret_heartbeat_s = min_i64(max_i64(json_get_int(j, "heartbeat_s", 10), 1), 3600);
+    return NULL;
+}
+
+struct err *uplink_items(struct ctx *cx, const struct uplink *u, int64_t since, int wait_s,
+                         json_t **ret)
+{
+    struct http_call c = {
+        .method = "GET",
+        .url = arena_printf(cx->arena, "/items?since=%" PRId64 "&wait=%d", since, wait_s),
+        .timeout_ms = CALL_TIMEOUT_MS + wait_s * 1000,
+        .reply_max_bytes = WATCH_MAX_BYTES};
+    return call_json(cx, u, &c, "watch", ret);
+}
+
+struct err *uplink_report(struct ctx *cx, const struct uplink *u, const struct buf *body,
+                          bool *ret_stale)
+{
+    json_t *j = NULL;
+    struct http_call c = {
+        .method = "POST", .url = "/reports", .body = buf_cstr(body), .body_size = body->len};
+    TRY(call_json(cx, u, &c, "report", &j));
+    *ret_stale = json_array_size(json_get(j, "stale")) > 0;
+    return NULL;
+}
+
+struct to_sink {
+    struct err *(*sink)(struct ctx *cx, void *to, const char *data, size_t size);
+    void *to;
+};
+
+static struct err *pass_on(struct ctx *cx, void *arg, const char *data, size_t size)
+{
+    struct to_sink *t = arg;
+    return t->sink(cx, t->to, data, size);
+}
+
+struct err *
+uplink_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+             struct err *(*sink)(struct ctx *cx, void *to, const char *data, size_t size), void *to)
+{
+    struct to_sink t = {sink, to};
+    struct http_answer answer;
+    struct http_call c = {.method = "GET",
+                          .url = arena_printf(cx->arena, "/images/%s/file", image_id),
+                          .timeout_ms = IMAGE_TIMEOUT_MS,
+                          .on_data = pass_on,
+                          .arg = &t};
+    return call(cx, u, &c, "image", &answer);
+}
