@@ -123,7 +123,7 @@ static struct err *ensure_key(struct ctx *cx, struct tx *tx)
 {
     struct db_rows rows;
     TRY(db_query(cx, tx, &stmt_keys, NULL, 0, &rows));
-    return rows.n_rows ? NULL : token_new_key(cx, tx);
+    return rows.n_rows ? NULL : identity_new_token_key(cx, tx);
 }
 
 static struct err *ensure_demo(struct ctx *cx, struct tx *tx, const char *hash, const char *member)

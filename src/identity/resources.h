@@ -87,7 +87,6 @@ struct token {
 MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text);
 /* ERR_UNAUTHENTICATED: forged, expired, revoked, or by a key that is gone. */
 MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret);
-MUST_USE struct err *token_new_key(struct ctx *cx, struct tx *tx);
 /* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user in a project ("u:p"). */
 MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const char *subject);
 

@@ -33,7 +33,7 @@ static struct {
     size_t n;
 } cache = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-struct err *token_new_key(struct ctx *cx, struct tx *tx)
+struct err *identity_new_token_key(struct ctx *cx, struct tx *tx)
 {
     uint8_t seed[crypto_sign_SEEDBYTES], pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];
     rng_bytes(cx->rng, seed, sizeof(seed));

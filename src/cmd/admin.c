@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The operator's commands. */
+#include "cmd/wiring.h"
+#include "identity/identity.h"
+
+static struct err *bootstrap(struct ctx *cx, const struct settings *s)
+{
+    const char *password = NULL;
+    TRY(bootstrap_region(cx, s, NULL, &password));
+    if (password && !*s->bootstrap_password)
+        printf("Password of the administrator, shown this once: %s\n", password);
+    return NULL;
+}
+
+static struct err *with_store(struct ctx *cx, const struct settings *s,
+                              struct err *(*work)(struct ctx *cx, struct store *store, const char *arg), const char *arg)
+{
+    struct store *store = NULL;
+    TRY(open_state(cx, s, &store));
+    struct err *e = work(cx, store, arg);
+    store_close(store);
+    return e;
+}
+
+static struct err *migrate(struct ctx *cx, struct store *store, const char *arg UNUSED)
+{
+    return store_migrate(cx, store, all_migrations, n_all_migrations);
+}
+
+static struct err *rotate_keys(struct ctx *cx, struct store *store, const char *arg UNUSED)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(cx, store, &tx));
+    TRY(identity_new_token_key(cx, tx));
+    return tx_commit(cx, &tx);
+}
+
+int admin_main(const struct settings *s, int argc, char **argv)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct err *e = NULL;
+    if (str_eq(argv[0], "bootstrap") && argc == 1)
+        e = bootstrap(&cx, s);
+    else if (str_eq(argv[0], "migrate") && argc == 1)
+        e = with_store(&cx, s, migrate, NULL);
+    else if (str_eq(argv[0], "rotate-keys") && argc == 1)
+        e = with_store(&cx, s, rotate_keys, NULL);
+    else
+        e = fail(&cx, ERR_INVALID, "unknown admin command '%s' ('colvert --help' lists them)", argv[0]);
+    return e ? complain(&cx, e) : 0;
+}

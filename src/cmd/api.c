@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM. */
+#include "cmd/wiring.h"
+#include "identity/identity.h"
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <poll.h>
+
+struct control {
+    struct ctx cx;
+    struct store *store;
+    struct api *api;
+    struct http_server *server;
+};
+
+static bool is_loopback(const char *host)
+{
+    return str_starts(host, "127.") || str_eq(host, "::1") || str_eq(host, "localhost");
+}
+
+static struct err *start(struct control *k, const struct settings *s)
+{
+    struct ctx *cx = &k->cx;
+    const struct api_hooks hooks = {.authenticate = identity_authenticate};
+    const struct api_config cfg = {.region = s->region};
+    struct http_config http = {.io_threads = (unsigned)s->io_threads, .workers = (unsigned)s->workers,
+                               .slow_workers = (unsigned)s->slow_workers, .queue_max = (unsigned)s->queue_max,
+                               .connections_max = (unsigned)s->connections_max,
+                               .body_max_bytes = (size_t)s->body_max_kib * 1024, .idle_timeout_s = 60,
+                               .tls_cert_file = *s->tls_cert ? s->tls_cert : NULL,
+                               .tls_key_file = *s->tls_key ? s->tls_key : NULL};
+    TRY(parse_listen(cx, s->listen, &http.host, &http.port));
+    if (!is_loopback(http.host) && !http.tls_cert_file && !s->allow_plain_http)
+        return fail(cx, ERR_INVALID,
+                    "refusing to listen on %s without TLS: give --tls-cert and --tls-key, or --allow-plain-http behind a "
+                    "proxy that has TLS", s->listen);
+    TRY(open_state(cx, s, &k->store));
+    TRY(store_migrate(cx, k->store, all_migrations, n_all_migrations));
+    k->api = api_new(k->store, all_services, n_all_services, &hooks, &cfg);
+    struct http_app app = api_app(k->api);
+    TRY(http_server_start(cx, &http, &app, &k->server));
+    api_set_server(k->api, k->server);
+    log_event(cx, LOG_INFO, "serving", "listen", s->listen, "engine", store_engine(k->store), NULL);
+    return NULL;
+}
+
+static void stop(struct control *k)
+{
+    if (k->server)
+        http_server_stop(k->server, 3000);
+    api_free(k->api);
+    if (k->store)
+        store_close(k->store);
+    ctx_release(&k->cx);
+}
+
+int api_main(const struct settings *s)
+{
+    struct control k = {0};
+    sigset_t set;
+    ctx_init(&k.cx);
+    log_set_role("api");
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    struct err *e = start(&k, s);
+    int status = e ? complain(&k.cx, e) : 0;
+    if (!e) {
+        AUTO_FD int fd = signalfd(-1, &set, SFD_CLOEXEC);
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        while (poll(&p, 1, -1) < 0 && errno == EINTR)
+            ;
+        log_event(NULL, LOG_INFO, "stopping", NULL);
+    }
+    stop(&k);
+    return status;
+}

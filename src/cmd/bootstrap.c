@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* A region's first rows, from each service; running it again completes what is missing. */
+#include "cmd/wiring.h"
+#include "identity/identity.h"
+
+void configure_services(const struct settings *s);
+
+struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, const char **ret_password)
+{
+    struct store *store = NULL;
+    struct identity_bootstrap identity = {.admin_password = *s->bootstrap_password ? s->bootstrap_password : NULL,
+                                          .demo_password = *s->demo_password ? s->demo_password : NULL,
+                                          .public_url = *s->public_url ? s->public_url : NULL,
+                                          .region = s->region,
+                                          .service_types = catalog_paths};
+    TRY(open_state(cx, s, &store));
+    struct err *e = store_migrate(cx, store, all_migrations, n_all_migrations);
+    if (!e)
+        e = identity_bootstrap(cx, store, &identity, ret_password);
+    (void)host_secret;
+    store_close(store);
+    return e;
+}

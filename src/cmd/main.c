@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* colvert: one executable, a few roles. */
+#include "cmd/wiring.h"
+#include <malloc.h>
+
+static void usage(FILE *out)
+{
+    fputs("colvert " COLVERT_VERSION ": an OpenStack-compatible IaaS cloud in one program\n"
+          "\n"
+          "usage: colvert COMMAND [OPTIONS]\n"
+          "\n"
+          "  up                  everything on this machine: starts and watches api and node\n"
+          "  api                 the control plane: all service APIs on one listener\n"
+          "  node                the agent of this host; node --purge removes all that it made\n"
+          "  admin bootstrap     schema, first administrator, catalogue (idempotent)\n"
+          "  admin migrate       brings the state store's schema up to date\n"
+          "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
+          "  admin host-add NAME a host, and its secret (printed once)\n"
+          "  schema config       the documented configuration file\n"
+          "  schema sql          the tables\n"
+          "  schema docs         routes with their policies, and resources\n"
+          "  schema openapi      OpenAPI 3 description of the APIs\n"
+          "\n"
+          "options (also in /etc/colvert/colvert.conf as key_name = value, or --config FILE):\n",
+          out);
+    settings_help(out);
+}
+
+int complain(struct ctx *cx, const struct err *e)
+{
+    fprintf(stderr, "colvert: %s\n", e->message);
+    for (const struct err *c = e->cause; c; c = c->cause)
+        fprintf(stderr, "  because: %s\n", c->message);
+    (void)cx;
+    return 1;
+}
+
+static int run(struct settings *s, int argc, char **argv)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    const char *command = argv[1];
+    bool purge = false, words = str_eq(command, "admin") || str_eq(command, "schema");
+    int first = 2, rest = 0;
+    if (words && argc > 2)
+        first = 3;
+    if (str_eq(command, "node") && argc > 2 && str_eq(argv[2], "--purge")) {
+        purge = true;
+        first = 3;
+    }
+    struct err *e = settings_args(&cx, s, argc - first, argv + first, &rest);
+    enum log_level level;
+    if (!e && !log_level_parse(s->log_level, &level))
+        e = fail(&cx, ERR_INVALID, "log_level must be debug, info, warn or error, not '%s'", s->log_level);
+    if (e)
+        return complain(&cx, e);
+    log_set_level(level);
+    if (str_eq(command, "up"))
+        return up_main(s, argv[0]);
+    if (str_eq(command, "api"))
+        return api_main(s);
+    if (str_eq(command, "node"))
+        return purge ? node_purge(s) : node_main(s);
+    if (words && argc > 2) {
+        argv[first + rest - 1] = argv[2]; /* the word, then its arguments */
+        int n = argc - first - rest + 1;
+        return str_eq(command, "admin") ? admin_main(s, n, argv + first + rest - 1)
+                                        : schema_main(s, n, argv + first + rest - 1);
+    }
+    usage(stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s;
+    mallopt(M_ARENA_MAX, 2); /* a small program stays small */
+    if (argc < 2 || str_eq(argv[1], "--help") || str_eq(argv[1], "-h") || str_eq(argv[1], "help")) {
+        usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    if (str_eq(argv[1], "--version")) {
+        puts("colvert " COLVERT_VERSION);
+        return 0;
+    }
+    settings_defaults(&s);
+    return run(&s, argc, argv);
+}

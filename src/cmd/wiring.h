@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* The only place that sees every service. */
+#pragma once
+
+#include "cmd/settings.h"
+#include "resource/api.h"
+
+extern const struct service *const all_services[];
+extern const size_t n_all_services;
+extern const struct migration all_migrations[];
+extern const size_t n_all_migrations;
+
+/* Pairs type, path for the catalogue, NULL-terminated. */
+extern const char *const catalog_paths[];
+
+/* The state store of these settings, opened. */
+MUST_USE struct err *open_state(struct ctx *cx, const struct settings *s, struct store **ret);
+/* "127.0.0.1:5000" → host and port; ERR_INVALID says what is wrong. */
+MUST_USE struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port);
+const char *control_dir(struct ctx *cx, const struct settings *s);
+const char *node_dir(struct ctx *cx, const struct settings *s);
+/* The host's name in the region. */
+const char *node_name(struct ctx *cx, const struct settings *s);
+
+/* Schema and first rows; idempotent. host_secret NULL: no host is added. *ret_password: a new admin password, or NULL. */
+MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
+                                      const char **ret_password);
+
+/* Roles' main functions: process exit codes. */
+int api_main(const struct settings *s);
+int node_main(const struct settings *s);
+int node_purge(const struct settings *s);
+int up_main(const struct settings *s, const char *self);
+int admin_main(const struct settings *s, int argc, char **argv);
+int schema_main(const struct settings *s, int argc, char **argv);
+/* Prints the error for a person at a terminal; returns 1. */
+int complain(struct ctx *cx, const struct err *e);
