@@ -118,7 +118,7 @@ static struct err *write_clouds(struct supervisor *v, const char *admin_password
 
 static void drop_to(uid_t uid, gid_t gid)
 {
-    if (geteuid() != 0)
+    if (geteuid() != 0 || uid == 0)
         return;
     if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) {
         dprintf(STDERR_FILENO, "colvert: cannot drop privileges: %s\n", strerror(errno));

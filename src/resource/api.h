@@ -54,7 +54,8 @@ struct route {
     unsigned flags, since, until;
     int status;                    /* success; 0: 200 */
     struct err *(*stream)(struct call *c, struct http_sink **ret_sink);
-    /* Before the transaction, with the body parsed but not decoded: slow work (hashing); leaves its result in c->state. */
+    /* Before the transaction, with the body parsed but not decoded, or streamed: slow work (hashing, fsync); leaves its
+       result in c->state. */
     struct err *(*before)(struct call *c);
     const char *doc;
 };
@@ -129,9 +130,10 @@ struct list_more {
     size_t n_params;
     bool all_projects;     /* don't limit to the actor's project */
     bool brief;
-    /* A query argument that is no field: true when taken. May add to where via ret (SQL fragment without params). */
+    /* Sees each query argument first: taken, or left to the fields. May add a condition: SQL in which {value} stands for the
+       argument's value and {project} for the actor's project. */
     struct err *(*filter)(struct call *c, const char *name, const char *value, bool *ret_taken, const char **ret_sql);
-    const char *shared_where; /* rows of others that everyone sees: "shared = 1" */
+    const char *shared_where; /* rows of others that are seen too: "shared = 1"; {project} as above */
     /* After loading, drops rows (regular expressions, looked-up things). */
     bool (*keep)(struct call *c, const void *row);
 };

@@ -366,10 +366,10 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
         e = admit(c);
         if (!e)
             e = parse_body(c);
-        if (!e && c->route->before)
-            e = c->route->before(c);
     }
     c->rp = rp;
+    if (!e && c->route->before)
+        e = c->route->before(c);
     if (!e)
         e = run_handler(c);
     finish(c, e);

@@ -39,6 +39,19 @@ static void and_where(struct list *l, const char *sql)
     buf_printf(&l->where, "%s(%s)", l->where.len ? " AND " : "", sql);
 }
 
+/* A service's own condition, with {value} and {project} bound. */
+static const char *bound(struct list *l, const char *sql, const char *value)
+{
+    struct ctx *cx = l->c->cx;
+    const char *project = l->c->actor->project_id ? l->c->actor->project_id : "";
+    for (const char *hole; (hole = strstr(sql, "{value}"));)
+        sql = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - sql), sql, param(l, V_TEXT(value)), hole + strlen("{value}"));
+    for (const char *hole; (hole = strstr(sql, "{project}"));)
+        sql = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - sql), sql, param(l, V_TEXT(project)),
+                           hole + strlen("{project}"));
+    return sql;
+}
+
 /* ---------------------------------------------------------------- filters */
 
 static struct err *filter_value(struct list *l, const struct field *f, const char *text, struct db_value *ret)
@@ -206,7 +219,7 @@ static struct err *read_args(struct list *l)
         if (l->more->filter)
             TRY(l->more->filter(l->c, name, value, &taken, &sql));
         if (sql)
-            and_where(l, sql);
+            and_where(l, bound(l, sql, value));
         if (taken)
             continue;
         if (is_paging_arg(name)) {
@@ -233,7 +246,8 @@ static void scope(struct list *l)
     const char *owner = l->res->fields[l->res->owner].member;
     const char *project = param(l, V_TEXT(l->c->actor->project_id ? l->c->actor->project_id : ""));
     if (l->more->shared_where)
-        and_where(l, arena_printf(l->c->cx->arena, "%s = %s OR %s", owner, project, l->more->shared_where));
+        and_where(l, arena_printf(l->c->cx->arena, "%s = %s OR %s", owner, project,
+                                   bound(l, l->more->shared_where, NULL)));
     else
         and_where(l, arena_printf(l->c->cx->arena, "%s = %s", owner, project));
 }
