@@ -7,6 +7,7 @@
 struct image_info {
     const char *id, *name, *status, *disk_format, *container_format, *sha512, *md5, *visibility, *owner;
     int64_t size_bytes, virtual_size_bytes, min_disk_gib, min_ram_mib, created_us, updated_us;
+    const char *unbootable; /* why no server can start from it; NULL: one can */
     const char *properties; /* JSON object of strings */
 };
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Private to image/. */
+#pragma once
+
+#include "image/image.h"
+#include "image/images.h"
+
+#define RESOURCE image
+#define RESOURCE_DEF "image/image.def"
+#include "resource/declare_struct.h"
+#define RESOURCE member
+#define RESOURCE_DEF "image/member.def"
+#include "resource/declare_struct.h"
+
+const struct image_config *image_settings(void);
+
+extern const struct res_where members_of_image;
+extern const struct stmt stmt_members_forget, stmt_locations;
+
+/* The member's row or NULL. */
+MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id, const char *project_id,
+                                 struct member **ret);
+
+/* ---- data.c */
+struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
+struct err *image_upload_settle(struct call *c);
+struct err *image_upload(struct call *c);
+struct err *image_download(struct call *c);
+struct err *image_download_node(struct call *c);
+/* Removes the file once the transaction has committed. */
+void image_data_forget(struct call *c, const char *location);
+
+/* ---- format.c */
+struct image_format {
+    bool recognised;        /* false: the data is not what disk_format says */
+    int64_t virtual_size;
+};
+#define IMAGE_HEAD_BYTES 4096
+/*
+ * Reads the first bytes (head_size of them) of the data. ERR_INVALID for what must never reach QEMU: backing and data files,
+ * encryption, unknown features, tables beyond any reason.
+ */
+MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format, const uint8_t *head, size_t head_size,
+                                        int64_t size, struct image_format *ret);
+
+/* ---- handlers */
+struct err *image_list(struct call *c);
+struct err *image_create(struct call *c);
+struct err *image_show(struct call *c);
+struct err *image_patch(struct call *c);
+struct err *image_delete(struct call *c);
+struct err *image_tag_add(struct call *c);
+struct err *image_tag_remove(struct call *c);
+struct err *image_deactivate(struct call *c);
+struct err *image_reactivate(struct call *c);
+struct err *image_schema(struct call *c);
+struct err *member_list(struct call *c);
+struct err *member_create(struct call *c);
+struct err *member_show(struct call *c);
+struct err *member_update(struct call *c);
+struct err *member_delete(struct call *c);
+/* Whoever may not change it: 403 where it is seen, 404 where it isn't. */
+MUST_USE struct err *image_own(struct call *c, struct image **ret);
+
+extern const char *const container_formats[], *const visibilities[], *const image_statuses[], *const member_statuses[];
+const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret);
+const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret);
+void member_schema_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
