@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM. */
 #include "cmd/wiring.h"
+#include "fleet/fleet.h"
 #include "identity/identity.h"
+#include "image/image.h"
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <poll.h>
@@ -21,7 +23,7 @@ static bool is_loopback(const char *host)
 static struct err *start(struct control *k, const struct settings *s)
 {
     struct ctx *cx = &k->cx;
-    const struct api_hooks hooks = {.authenticate = identity_authenticate};
+    const struct api_hooks hooks = {.authenticate = identity_authenticate, .authenticate_node = fleet_authenticate};
     const struct api_config cfg = {.region = s->region};
     struct http_config http = {.io_threads = (unsigned)s->io_threads, .workers = (unsigned)s->workers,
                                .slow_workers = (unsigned)s->slow_workers, .queue_max = (unsigned)s->queue_max,
@@ -34,12 +36,15 @@ static struct err *start(struct control *k, const struct settings *s)
         return fail(cx, ERR_INVALID,
                     "refusing to listen on %s without TLS: give --tls-cert and --tls-key, or --allow-plain-http behind a "
                     "proxy that has TLS", s->listen);
+    TRY(configure_services(cx, s));
     TRY(open_state(cx, s, &k->store));
     TRY(store_migrate(cx, k->store, all_migrations, n_all_migrations));
+    TRY(image_clean(cx, k->store));
     k->api = api_new(k->store, all_services, n_all_services, &hooks, &cfg);
     struct http_app app = api_app(k->api);
     TRY(http_server_start(cx, &http, &app, &k->server));
     api_set_server(k->api, k->server);
+    fleet_on_change(fleet_wake_api, k->api);
     log_event(cx, LOG_INFO, "serving", "listen", s->listen, "engine", store_engine(k->store), NULL);
     return NULL;
 }

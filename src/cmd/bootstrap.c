@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* A region's first rows, from each service; running it again completes what is missing. */
 #include "cmd/wiring.h"
+#include "fleet/fleet.h"
 #include "identity/identity.h"
 
-void configure_services(const struct settings *s);
+static struct err *add_host(struct ctx *cx, struct store *store, const char *name, const char *secret)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const char *id;
+    TRY(tx_write(cx, store, &tx));
+    TRY(fleet_host_add(cx, tx, name, secret, &id));
+    return tx_commit(cx, &tx);
+}
 
 struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, const char **ret_password)
 {
@@ -13,11 +21,13 @@ struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const cha
                                           .public_url = *s->public_url ? s->public_url : NULL,
                                           .region = s->region,
                                           .service_types = catalog_paths};
+    TRY(configure_services(cx, s));
     TRY(open_state(cx, s, &store));
     struct err *e = store_migrate(cx, store, all_migrations, n_all_migrations);
     if (!e)
         e = identity_bootstrap(cx, store, &identity, ret_password);
-    (void)host_secret;
+    if (!e && host_secret)
+        e = add_host(cx, store, node_name(cx, s), host_secret);
     store_close(store);
     return e;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Which services there are, where they are mounted, and what a region starts with. */
 #include "cmd/wiring.h"
+#include "fleet/fleet.h"
 #include "identity/identity.h"
+#include "image/image.h"
 
-const struct service *const all_services[] = {&engine_service, &identity_service};
+const struct service *const all_services[] = {&engine_service, &identity_service, &fleet_service, &image_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
 const char *const catalog_paths[] = {"identity", "/identity/v3", "image", "/image", "network", "/network", "compute",
@@ -40,6 +42,20 @@ struct err *open_state(struct ctx *cx, const struct settings *s, struct store **
 {
     const char *url = *s->state ? s->state : arena_printf(cx->arena, "sqlite:%s/state.db", control_dir(cx, s));
     return store_open(cx, url, (unsigned)s->store_connections, ret);
+}
+
+struct err *configure_services(struct ctx *cx, const struct settings *s)
+{
+    const struct identity_config identity = {.region = s->region, .token_ttl_s = s->token_ttl_s,
+                                             .lockout_attempts = s->lockout_attempts, .lockout_s = s->lockout_s,
+                                             .unique_last_passwords = s->unique_last_passwords,
+                                             .argon2_mem_kib = (uint64_t)s->argon2_mem_kib,
+                                             .argon2_ops = (uint64_t)s->argon2_ops};
+    const struct image_config image = {.dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
+                                       .size_max_bytes = s->image_max_gib << 30};
+    identity_configure(&identity);
+    fleet_set_images(image_open);
+    return image_configure(cx, &image);
 }
 
 struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port)

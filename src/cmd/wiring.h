@@ -22,6 +22,8 @@ const char *node_dir(struct ctx *cx, const struct settings *s);
 /* The host's name in the region. */
 const char *node_name(struct ctx *cx, const struct settings *s);
 
+/* Gives each service its settings; cx lives as long as they are used. */
+MUST_USE struct err *configure_services(struct ctx *cx, const struct settings *s);
 /* Schema and first rows; idempotent. host_secret NULL: no host is added. *ret_password: a new admin password, or NULL. */
 MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
                                       const char **ret_password);

@@ -219,22 +219,32 @@ static struct err *apply_range(struct call *c, int64_t size)
     return NULL;
 }
 
+static struct err *open_data(struct ctx *cx, const struct image *i, int *ret_fd, int64_t *ret_size)
+{
+    AUTO_FD int fd = open(arena_printf(cx->arena, "%s/%s", image_settings()->dir, i->location), O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fail(cx, ERR_INTERNAL, "the data of image %s is missing: %m", i->id);
+    *ret_size = st.st_size;
+    *ret_fd = TAKE_FD(fd);
+    return NULL;
+}
+
 static struct err *send_file(struct call *c, const struct image *i)
 {
+    AUTO_FD int fd = -1;
+    int64_t size = 0;
     if (!i->location) {
         call_reply_empty(c, 204);
         return NULL;
     }
-    AUTO_FD int fd = open(arena_printf(c->cx->arena, "%s/%s", image_settings()->dir, i->location), O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fail(c->cx, ERR_INTERNAL, "the data of image %s is missing: %m", i->id);
+    TRY(open_data(c->cx, i, &fd, &size));
     c->rp->status = 200;
     c->rp->content_type = "application/octet-stream";
     c->rp->file_offset = 0;
-    c->rp->file_size = st.st_size;
+    c->rp->file_size = size;
     http_reply_header(c->rp, c->cx, "Content-MD5", i->checksum);
-    TRY(apply_range(c, st.st_size));
+    TRY(apply_range(c, size));
     c->rp->file_fd = TAKE_FD(fd);
     return NULL;
 }
@@ -247,12 +257,13 @@ struct err *image_download(struct call *c)
     return send_file(c, i);
 }
 
-/* For an agent: any image, whoever owns it. */
-struct err *image_download_node(struct call *c)
+struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size)
 {
     struct image *i = NULL;
-    TRY(res_find(c->cx, c->tx, &image_resource, call_param(c, "image_id"), (void **)&i));
-    return send_file(c, i);
+    TRY(res_find(cx, tx, &image_resource, image_id, (void **)&i));
+    if (!i->location)
+        return fail(cx, ERR_NOT_FOUND, "Image %s has no data yet", image_id);
+    return open_data(cx, i, ret_fd, ret_size);
 }
 
 /* ---------------------------------------------------------------- removal */

@@ -12,5 +12,7 @@ struct image_config {
 };
 /* Once, at start, before requests: makes the folder; texts are kept by reference. */
 MUST_USE struct err *image_configure(struct ctx *cx, const struct image_config *cfg);
+/* The data of any image, for an agent. */
+struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size);
 /* Removes what crashed uploads and deletions left behind. */
 MUST_USE struct err *image_clean(struct ctx *cx, struct store *s);

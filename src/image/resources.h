@@ -26,7 +26,6 @@ struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
 struct err *image_upload_settle(struct call *c);
 struct err *image_upload(struct call *c);
 struct err *image_download(struct call *c);
-struct err *image_download_node(struct call *c);
 /* Removes the file once the transaction has committed. */
 void image_data_forget(struct call *c, const char *location);
 

@@ -264,7 +264,6 @@ static const struct route routes[] = {
     ROUTE(GET, IMAGE "/members/{member_id}", member_show, "get_member", .rule = RULE_READER),
     ROUTE(PUT, IMAGE "/members/{member_id}", member_update, "modify_member", .rule = RULE_MEMBER),
     ROUTE(DELETE, IMAGE "/members/{member_id}", member_delete, "delete_member", .rule = RULE_MEMBER, .status = 204),
-    ROUTE(GET, "/node/v1/images/{image_id}/file", image_download_node, "node:image", .rule = RULE_NODE),
 };
 
 static const struct resource *const resources[] = {&image_resource, &member_resource};

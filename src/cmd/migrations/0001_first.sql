@@ -119,3 +119,69 @@ CREATE TABLE endpoints (
     generation BIGINT NOT NULL
 );
 CREATE INDEX endpoints_service ON endpoints (service_id);
+CREATE TABLE fleet_hosts (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  zone TEXT NOT NULL,
+  secret_sha256 TEXT NOT NULL,
+  vcpus BIGINT NOT NULL DEFAULT 0,
+  memory_mib BIGINT NOT NULL DEFAULT 0,
+  disk_gib BIGINT NOT NULL DEFAULT 0,
+  hypervisor_type TEXT,
+  hypervisor_version BIGINT NOT NULL DEFAULT 0,
+  cpu_info TEXT,
+  agent_url TEXT,
+  version TEXT,
+  enabled BIGINT NOT NULL DEFAULT 1,
+  disabled_reason TEXT,
+  revision BIGINT NOT NULL DEFAULT 0,
+  last_seen_at BIGINT,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL
+);
+CREATE TABLE fleet_changes (
+  host_id TEXT NOT NULL REFERENCES fleet_hosts(id) ON DELETE CASCADE,
+  kind TEXT NOT NULL,
+  item_id TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  PRIMARY KEY (host_id, kind, item_id)
+);
+CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);
+CREATE TABLE images (
+    name TEXT,
+    disk_format TEXT,
+    container_format TEXT CHECK (container_format IN ('bare')),
+    visibility TEXT NOT NULL CHECK (visibility IN ('private', 'public', 'shared', 'community')),
+    size BIGINT,
+    virtual_size BIGINT,
+    status TEXT NOT NULL CHECK (status IN ('queued', 'active', 'deactivated')),
+    checksum TEXT,
+    is_protected BIGINT NOT NULL CHECK (is_protected IN (0, 1)),
+    min_ram BIGINT NOT NULL,
+    min_disk BIGINT NOT NULL,
+    owner TEXT,
+    os_hidden BIGINT NOT NULL CHECK (os_hidden IN (0, 1)),
+    os_hash_algo TEXT,
+    os_hash_value TEXT,
+    id TEXT PRIMARY KEY NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    tags TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    location TEXT,
+    unbootable TEXT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX images_owner ON images (owner, created_at);
+CREATE INDEX images_created ON images (created_at, id);
+CREATE TABLE image_members (
+    id TEXT PRIMARY KEY NOT NULL,
+    member_id TEXT NOT NULL,
+    image_id TEXT NOT NULL REFERENCES images(id),
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('pending', 'accepted', 'rejected')),
+    generation BIGINT NOT NULL
+);
+CREATE INDEX image_members_image ON image_members (image_id);
+CREATE INDEX image_members_member ON image_members (member_id);
