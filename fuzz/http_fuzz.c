@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Request targets (path, query) and the router, on hostile text: what comes out is UTF-8 and within its bounds. */
+/* Request targets (path, query) and the router, on hostile text: what comes out is UTF-8 and within
+ * its bounds. */
 #include "http/conn.h"
 #include "http/router.h"
 
@@ -7,9 +8,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct router *routes(void)
 {
-    static const char *const patterns[] = {
-        "/", "/v3/", "/servers", "/servers/detail", "/servers/{server_id}", "/servers/{server_id}/action",
-        "/{account}/{container}", "/{account}/{container}/{object}", "/a/{b}/c/{d}/e/{f}", "/a/x/c/{d}/e/y"};
+    static const char *const patterns[] = {"/",
+                                           "/v3/",
+                                           "/servers",
+                                           "/servers/detail",
+                                           "/servers/{server_id}",
+                                           "/servers/{server_id}/action",
+                                           "/{account}/{container}",
+                                           "/{account}/{container}/{object}",
+                                           "/a/{b}/c/{d}/e/{f}",
+                                           "/a/x/c/{d}/e/y"};
     static int marks[ARRAY_LEN(patterns)];
     struct router *r = router_new();
     for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {

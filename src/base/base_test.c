@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Unit tests of base/. */
 #include "base/test.h"
+#include <malloc.h>
 
 static void count(void *arg)
 {
@@ -23,6 +24,10 @@ static void test_arena(void **state UNUSED)
     arena_reset(a);
     assert_int_equal(freed, 1);
     assert_int_equal(arena_used_bytes(a), 0);
+    size_t before = mallinfo2().uordblks;
+    arena_alloc(a, 100000);
+    arena_reset(a);
+    assert_true(mallinfo2().uordblks < before + 50000); /* a big block does not stay */
     arena_defer(a, count, &freed);
     arena_free(a);
     assert_int_equal(freed, 2);

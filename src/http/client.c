@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * See client.h. The multi interface drives one easy handle: its poll can be woken from another thread, so that a
- * cancelled call ends at once. No proxy is ever used: Colvert's parts talk to each other directly.
+ * See client.h. The multi interface drives one easy handle: its poll can be woken from another
+ * thread, so that a cancelled call ends at once. No proxy is ever used: Colvert's parts talk to
+ * each other directly.
  */
 #include "http/client.h"
 #include <curl/curl.h>
@@ -113,8 +114,8 @@ static struct curl_slist *make_headers(struct ctx *cx, const struct http_call *w
     for (size_t i = 0; i < what->n_headers; i++) {
         const struct http_pair *h = &what->headers[i];
         typed = typed || strcasecmp(h->name, "Content-Type") == 0;
-        list = add_header(list, arena_printf(cx->arena, *h->value ? "%s: %s" : "%s;%s", h->name,
-                                             h->value));
+        list = add_header(
+            list, arena_printf(cx->arena, *h->value ? "%s: %s" : "%s;%s", h->name, h->value));
     }
     if (what->body && !typed)
         list = add_header(list, "Content-Type: application/json");
@@ -204,10 +205,15 @@ static struct err *explain(struct call *call, CURLcode code, const char *detail)
 struct err *http_client_call(struct ctx *cx, struct http_client *c, const struct http_call *what,
                              struct http_answer *ret)
 {
-    struct http_answer answer = {.headers = arena_new_array(cx->arena, struct http_pair, HEADERS_MAX)};
+    struct http_answer answer = {.headers =
+                                     arena_new_array(cx->arena, struct http_pair, HEADERS_MAX)};
     buf_init(&answer.body, cx->arena);
-    struct call call = {.cx = cx, .what = what, .easy = c->easy, .ret = &answer,
-                        .reply_max = what->reply_max_bytes ? what->reply_max_bytes : REPLY_MAX_DEFAULT};
+    struct call call = {.cx = cx,
+                        .what = what,
+                        .easy = c->easy,
+                        .ret = &answer,
+                        .reply_max =
+                            what->reply_max_bytes ? what->reply_max_bytes : REPLY_MAX_DEFAULT};
     int64_t timeout_ms = time_left_ms(cx, what);
     if (timeout_ms <= 0)
         return fail(cx, ERR_TIMEOUT, "no time left to call %s", what->url);

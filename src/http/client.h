@@ -16,8 +16,8 @@ struct http_call {
     size_t reply_max_bytes; /* 0: 16 MiB; more: ERR_BAD_GATEWAY */
     const char *ca_file; /* PEM, whom to trust; NULL: the system's */
     /*
-     * The body of a 2xx answer as it comes instead of into the answer; a non-NULL result ends the call with that
-     * error. Other bodies go into the answer.
+     * The body of a 2xx answer as it comes instead of into the answer; a non-NULL result ends the
+     * call with that error. Other bodies go into the answer.
      */
     struct err *(*on_data)(struct ctx *cx, void *arg, const char *data, size_t size);
     void *arg;
@@ -32,8 +32,11 @@ struct http_answer {
 
 struct http_client *http_client_new(void);
 void http_client_free(struct http_client *c);
-/* Ends a call under way in another thread (shutdown), and each later one: they fail with ERR_UNAVAILABLE. */
+/* Ends a call under way in another thread (shutdown), and each later one: ERR_UNAVAILABLE. */
 void http_client_cancel(struct http_client *c);
-/* No answer: ERR_UNAVAILABLE, or ERR_TIMEOUT. Any HTTP status is an answer; redirections are not followed. */
-MUST_USE struct err *http_client_call(struct ctx *cx, struct http_client *c, const struct http_call *call,
-                                      struct http_answer *ret);
+/*
+ * No answer: ERR_UNAVAILABLE, or ERR_TIMEOUT. Any HTTP status is an answer; redirections are not
+ * followed.
+ */
+MUST_USE struct err *http_client_call(struct ctx *cx, struct http_client *c,
+                                      const struct http_call *call, struct http_answer *ret);

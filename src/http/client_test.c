@@ -43,7 +43,9 @@ static void test_call(void **state UNUSED)
     struct http_stats before, after;
     http_server_stats(srv.http, &before);
     for (int i = 0; i < 20; i++) {
-        assert_ok(&cx, http_client_call(&cx, c, &(struct http_call){.method = "GET", .url = url(&cx, "/json")}, &a));
+        assert_ok(&cx,
+                  http_client_call(
+                      &cx, c, &(struct http_call){.method = "GET", .url = url(&cx, "/json")}, &a));
         assert_int_equal(a.status, 200);
         assert_string_equal(buf_cstr(&a.body), "{\"a\":1}");
         assert_string_equal(answer_header(&a, "content-type"), "application/json");
@@ -52,20 +54,34 @@ static void test_call(void **state UNUSED)
     http_server_stats(srv.http, &after);
     assert_true(after.connections <= before.connections + 1); /* one, kept alive */
     struct http_pair headers[] = {{"X-Echo", "hello"}, {"X-Empty", ""}};
-    struct http_call call = {.method = "PATCH", .url = url(&cx, "/header"), .headers = headers,
-                             .n_headers = 2, .body = "{}", .body_size = 2};
+    struct http_call call = {.method = "PATCH",
+                             .url = url(&cx, "/header"),
+                             .headers = headers,
+                             .n_headers = 2,
+                             .body = "{}",
+                             .body_size = 2};
     assert_ok(&cx, http_client_call(&cx, c, &call, &a));
     assert_string_equal(answer_header(&a, "x-echo"), "hello");
-    call = (struct http_call){.method = "PUT", .url = url(&cx, "/worker"), .body = "a\0b", .body_size = 3};
+    call = (struct http_call){
+        .method = "PUT", .url = url(&cx, "/worker"), .body = "a\0b", .body_size = 3};
     assert_ok(&cx, http_client_call(&cx, c, &call, &a));
     assert_int_equal(a.body.len, 16);
     assert_memory_equal(a.body.data, "PUT /worker  a\0b", 16);
-    assert_ok(&cx, http_client_call(&cx, c, &(struct http_call){.method = "HEAD", .url = url(&cx, "/json")}, &a));
+    assert_ok(&cx, http_client_call(&cx, c,
+                                    &(struct http_call){.method = "HEAD", .url = url(&cx, "/json")},
+                                    &a));
     assert_int_equal(a.body.len, 0);
     assert_string_equal(answer_header(&a, "content-length"), "7");
-    assert_ok(&cx, http_client_call(&cx, c, &(struct http_call){.method = "DELETE", .url = url(&cx, "/worker")}, &a));
+    assert_ok(&cx,
+              http_client_call(
+                  &cx, c, &(struct http_call){.method = "DELETE", .url = url(&cx, "/worker")}, &a));
     assert_string_equal(buf_cstr(&a.body), "DELETE /worker  ");
-    assert_ok(&cx, http_client_call(&cx, c, &(struct http_call){.method = "POST", .url = url(&cx, "/early"), .body = "x", .body_size = 1}, &a));
+    assert_ok(&cx, http_client_call(&cx, c,
+                                    &(struct http_call){.method = "POST",
+                                                        .url = url(&cx, "/early"),
+                                                        .body = "x",
+                                                        .body_size = 1},
+                                    &a));
     assert_int_equal(a.status, 401);
     http_client_free(c);
 }
@@ -76,7 +92,8 @@ static void test_timeouts(void **state UNUSED)
     ctx_init(&cx);
     struct http_client *c = http_client_new();
     struct http_answer a;
-    struct http_call call = {.method = "GET", .url = url(&cx, "/park?topic=t&ms=20000"), .timeout_ms = 50};
+    struct http_call call = {
+        .method = "GET", .url = url(&cx, "/park?topic=t&ms=20000"), .timeout_ms = 50};
     int64_t start = mono_us(&cx);
     assert_err(&cx, ERR_TIMEOUT, http_client_call(&cx, c, &call, &a));
     call.timeout_ms = 0;
@@ -148,7 +165,8 @@ static void test_on_data(void **state UNUSED)
     srv.file_fd = mkstemp(tmp);
     unlink(tmp);
     assert_int_equal(ftruncate(srv.file_fd, 50000000), 0);
-    struct http_call call = {.method = "GET", .url = url(&cx, "/file?len=50000000"), .on_data = take, .arg = &t};
+    struct http_call call = {
+        .method = "GET", .url = url(&cx, "/file?len=50000000"), .on_data = take, .arg = &t};
     assert_ok(&cx, http_client_call(&cx, c, &call, &a));
     assert_int_equal(t.got, 50000000);
     assert_int_equal(a.body.len, 0);
@@ -158,7 +176,8 @@ static void test_on_data(void **state UNUSED)
     call.on_data = NULL; /* 16 MiB are the bound of what is kept */
     assert_err(&cx, ERR_BAD_GATEWAY, http_client_call(&cx, c, &call, &a));
     t = (struct taker){0};
-    call = (struct http_call){.method = "GET", .url = url(&cx, "/silent"), .on_data = take, .arg = &t};
+    call =
+        (struct http_call){.method = "GET", .url = url(&cx, "/silent"), .on_data = take, .arg = &t};
     assert_ok(&cx, http_client_call(&cx, c, &call, &a)); /* an error's body is not data */
     assert_int_equal(a.status, 500);
     assert_int_equal(t.got, 0);
@@ -167,7 +186,8 @@ static void test_on_data(void **state UNUSED)
     close_fd_p(&srv.file_fd);
 }
 
-/* The kept connection is dead, the server there again: the call goes through, without a request twice. */
+/* The kept connection is dead, the server there again: the call goes through, without a request
+ * twice. */
 static void test_server_restarted(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -176,7 +196,9 @@ static void test_server_restarted(void **state UNUSED)
     struct http_answer a;
     struct test_server t;
     test_server_start(&t, NULL);
-    struct http_call call = {.method = "POST", .body = "{}", .body_size = 2,
+    struct http_call call = {.method = "POST",
+                             .body = "{}",
+                             .body_size = 2,
                              .url = arena_printf(cx.arena, "%s/worker", t.url)};
     for (int i = 0; i < 5; i++) {
         assert_ok(&cx, http_client_call(&cx, c, &call, &a));
@@ -216,8 +238,10 @@ static struct err *call_liar(struct ctx *cx, const char *text, struct http_answe
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, liar_main, &l), 0);
     struct http_client *c = http_client_new();
-    struct http_call call = {.method = "GET", .timeout_ms = 5000,
-                             .url = arena_printf(cx->arena, "http://127.0.0.1:%u/", ntohs(sa.sin_port))};
+    struct http_call call = {
+        .method = "GET",
+        .timeout_ms = 5000,
+        .url = arena_printf(cx->arena, "http://127.0.0.1:%u/", ntohs(sa.sin_port))};
     struct err *e = http_client_call(cx, c, &call, a);
     pthread_join(thread, NULL);
     http_client_free(c);
@@ -231,19 +255,29 @@ static void test_misbehaving(void **state UNUSED)
     ctx_init(&cx);
     struct http_answer a;
     assert_err(&cx, ERR_UNAVAILABLE, call_liar(&cx, "", &a));
-    assert_err(&cx, ERR_UNAVAILABLE, call_liar(&cx, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", &a));
+    assert_err(&cx, ERR_UNAVAILABLE,
+               call_liar(&cx, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", &a));
     assert_err(&cx, ERR_UNAVAILABLE, call_liar(&cx, "SSH-2.0-x\r\n", &a));
-    assert_ok(&cx, call_liar(&cx, "HTTP/1.1 100 Continue\r\nX: 1\r\n\r\nHTTP/1.1 204 None\r\nX-A:b\r\n\r\n", &a));
+    assert_ok(&cx,
+              call_liar(&cx,
+                        "HTTP/1.1 100 Continue\r\nX: 1\r\n\r\nHTTP/1.1 204 None\r\nX-A:b\r\n\r\n",
+                        &a));
     assert_int_equal(a.status, 204);
     assert_null(answer_header(&a, "x"));
     assert_string_equal(answer_header(&a, "x-a"), "b");
-    assert_ok(&cx, call_liar(&cx, "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", &a));
+    assert_ok(
+        &cx,
+        call_liar(&cx,
+                  "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+                  &a));
     assert_int_equal(a.status, 302);
     struct http_client *c = http_client_new();
     assert_err(&cx, ERR_UNAVAILABLE,
-               http_client_call(&cx, c, &(struct http_call){.method = "GET", .url = "http://127.0.0.1:1/"}, &a));
+               http_client_call(
+                   &cx, c, &(struct http_call){.method = "GET", .url = "http://127.0.0.1:1/"}, &a));
     assert_err(&cx, ERR_INVALID,
-               http_client_call(&cx, c, &(struct http_call){.method = "GET", .url = "file:///etc/passwd"}, &a));
+               http_client_call(
+                   &cx, c, &(struct http_call){.method = "GET", .url = "file:///etc/passwd"}, &a));
     http_client_free(c);
 }
 

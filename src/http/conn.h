@@ -120,7 +120,8 @@ void exchange_free_spare(struct http_server *s);
 void reply_init(struct http_reply *rp, struct ctx *cx);
 /* Hands the filled reply to MHD. */
 enum MHD_Result reply_queue(struct http_conn *c);
-/* Writes a small reply straight to the socket, where MHD can't: the body is still coming. False: not possible. */
+/* Writes a small reply straight to the socket, where MHD can't: the body is still coming. False:
+ * not possible. */
 bool reply_raw(struct http_conn *c);
 
 /* lanes.c */
@@ -128,8 +129,8 @@ void lanes_init(struct http_server *s);
 void lanes_fini(struct http_server *s);
 MUST_USE struct err *lanes_start(struct ctx *cx, struct http_server *s);
 /*
- * Hands a complete, suspended request to its pool. False: the queue is full or the server stops; the caller still
- * owns the request.
+ * Hands a complete, suspended request to its pool. False: the queue is full or the server stops;
+ * the caller still owns the request.
  */
 bool lanes_submit(struct http_conn *c);
 /* Before each run of the handler. */

@@ -2,14 +2,15 @@
 /*
  * One request from its first line to its reply: what libmicrohttpd calls, on its I/O threads.
  *
- * MHD calls exchange_access once after the headers, once for each piece of the body and once when all is there;
- * only the last of them (and, losing the connection, the first) may queue a reply. A request that leaves the I/O thread
- * is suspended there: MHD then neither reads it nor frees it until it is resumed, so a client that goes away meanwhile
- * is noticed only when the reply is sent.
+ * MHD calls exchange_access once after the headers, once for each piece of the body and once when
+ * all is there; only the last of them (and, losing the connection, the first) may queue a reply. A
+ * request that leaves the I/O thread is suspended there: MHD then neither reads it nor frees it
+ * until it is resumed, so a client that goes away meanwhile is noticed only when the reply is sent.
  *
- * A reply that is ready before the body has come (refused, or the sink failed) waits for its end while the rest is
- * dropped, so that the connection can go on and no reset destroys the answer. When much is still to come, the answer goes
- * out at once on the bare socket and the connection is closed after a while.
+ * A reply that is ready before the body has come (refused, or the sink failed) waits for its end
+ * while the rest is dropped, so that the connection can go on and no reset destroys the answer.
+ * When much is still to come, the answer goes out at once on the bare socket and the connection is
+ * closed after a while.
  */
 #include "http/conn.h"
 #include <arpa/inet.h>
@@ -72,9 +73,9 @@ void exchange_free_spare(struct http_server *s)
 }
 
 /*
- * Before MHD takes the target apart. It would turn each query argument into a header record in the connection's small
- * pool, which a long query exhausts; we decode the query ourselves, so MHD is shown an empty one (the text is its own
- * read buffer, not constant).
+ * Before MHD takes the target apart. It would turn each query argument into a header record in the
+ * connection's small pool, which a long query exhausts; we decode the query ourselves, so MHD is
+ * shown an empty one (the text is its own read buffer, not constant).
  */
 void *exchange_new(void *server, const char *uri, struct MHD_Connection *mhd)
 {
@@ -149,14 +150,15 @@ static enum MHD_Result note_framing(void *arg, enum MHD_ValueKind kind UNUSED, c
     return MHD_YES;
 }
 
-/* A request whose length two parties could read differently is how requests are smuggled: refused. */
+/* Requests are smuggled where two parties read their length differently: refused. */
 static struct err *read_framing(struct http_conn *c)
 {
     struct framing f = {0};
     MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, note_framing, &f);
     int64_t length = 0;
     c->body_expected = f.n_encoding ? UINT64_MAX : 0;
-    if (f.n_encoding > 1 || (f.n_encoding && (strcasecmp(f.encoding, "chunked") != 0 || f.n_length)))
+    if (f.n_encoding > 1 ||
+        (f.n_encoding && (strcasecmp(f.encoding, "chunked") != 0 || f.n_length)))
         return fail(&c->cx, ERR_INVALID,
                     "Transfer-Encoding must be 'chunked', once, without Content-Length.");
     if (f.n_length > 1 || (f.n_length && !str_to_i64(f.length, 0, INT64_MAX, &length)))
@@ -199,7 +201,7 @@ static enum MHD_Result answer_early(struct http_conn *c)
         c->stage = STAGE_DONE; /* the call that says so follows at once */
         return MHD_YES;
     }
-    /* Where the body ends is not known, or the client waits for leave to send it: answered now, and closed. */
+    /* Nobody knows where the body ends, or the client waits for leave to send it: then close. */
     if (c->bad_framing || (c->stage != STAGE_BODY && http_header(&c->rq, "Expect")))
         return reply_queue(c);
     c->stage = STAGE_DISCARD;
@@ -226,7 +228,8 @@ static enum MHD_Result begin(struct http_conn *c, const char *method)
         return answer_early(c);
     }
     c->streamed = c->sink != NULL;
-    if (!c->streamed && c->body_expected != UINT64_MAX && c->body_expected > s->cfg.body_max_bytes) {
+    if (!c->streamed && c->body_expected != UINT64_MAX &&
+        c->body_expected > s->cfg.body_max_bytes) {
         exchange_refuse(c, 413, "The request body is too large.");
         return answer_early(c);
     }
@@ -245,8 +248,9 @@ static enum MHD_Result discard(struct http_conn *c, size_t size)
 }
 
 /*
- * MHD polls edge-triggered and takes a short read for the end of what there is: a close that came together with the last
- * data would be noticed only after the idle timeout. Suspending and resuming makes it read once more.
+ * MHD polls edge-triggered and takes a short read for the end of what there is: a close that came
+ * together with the last data would be noticed only after the idle timeout. Suspending and resuming
+ * makes it read once more.
  */
 static void notice_close(struct http_conn *c)
 {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * HTTP server on libmicrohttpd: frames requests, runs them in lanes, sends replies. Knows nothing of OpenStack.
+ * HTTP server on libmicrohttpd: frames requests, runs them in lanes, sends replies. Knows nothing
+ * of OpenStack.
  *
- * Lanes: I/O threads (epoll) parse and send. A complete request runs inline there (LANE_INLINE: short reads), on a
- * fixed pool of workers behind a bounded queue (LANE_WORKER: everything that writes), or on the low-priority pool
- * (LANE_SLOW: password hashing). A full queue answers 503 with Retry-After. Uploads stream into a sink.
- * A handler may park its request until a topic is woken or a time has come; then it runs again.
+ * Lanes: I/O threads (epoll) parse and send. A complete request runs inline there (LANE_INLINE:
+ * short reads), on a fixed pool of workers behind a bounded queue (LANE_WORKER: everything that
+ * writes), or on the low-priority pool (LANE_SLOW: password hashing). A full queue answers 503 with
+ * Retry-After. Uploads stream into a sink. A handler may park its request until a topic is woken or
+ * a time has come; then it runs again.
  */
 #pragma once
 
@@ -18,27 +20,36 @@ struct http_pair {
 };
 
 struct http_request {
-    struct ctx *cx;             /* one a request; request_id "req-<uuid>" set by the server (a client's X-Openstack-Request-Id
-                                   of the right form is kept as global_request_id) */
-    const char *method;         /* "GET" … */
-    const char *path;           /* percent-decoded, no query, no NUL; refused if it decodes to bad UTF-8 */
-    const char *raw_path;       /* as sent */
-    const char *query;          /* as sent, without '?', or "" */
-    struct http_pair *args;     /* decoded query, in order; repeated names kept */
+    /*
+     * One a request, given back when the reply has been sent. request_id "req-<uuid>" is set by the
+     * server and sent back as x-openstack-request-id.
+     */
+    struct ctx *cx;
+    const char *method; /* "GET" … */
+    /*
+     * Percent-decoded, no query, no NUL, valid UTF-8. In refuse of a path that is none of that: as
+     * sent, with anything odd replaced.
+     */
+    const char *path;
+    const char *raw_path;   /* as sent */
+    const char *query;      /* as sent, without '?', or "" */
+    struct http_pair *args; /* decoded query, in order; repeated names kept */
     size_t n_args;
-    const char *body;           /* NULL for a streamed upload */
+    const char *body; /* ends with a NUL; NULL for a streamed upload */
     size_t body_size;
-    const char *base_url;       /* "http://host:port" as the client sees it (Host header, X-Forwarded-Proto if trusted) */
+    /* "http://host:port" as the client sees it (Host header, X-Forwarded-Proto if trusted). */
+    const char *base_url;
     const char *remote_addr;
-    const char *global_request_id;
-    unsigned wakeups;           /* how often this request was parked and run again */
-    bool timed_out;             /* this run is because park_until passed */
-    void *app;                  /* the application's own, kept between begin, sink and handle */
-    struct http_conn *conn;     /* private */
+    const char *global_request_id; /* the client's X-Openstack-Request-Id, if of the right form */
+    unsigned wakeups;              /* how often this request was parked and run again */
+    bool timed_out;                /* this run is because park_until passed or the server stops */
+    void *app;                     /* the application's own, kept between begin, sink and handle */
+    struct http_conn *conn;        /* private */
 };
 
-const char *http_header(const struct http_request *rq, const char *name); /* NULL if absent */
-const char *http_arg(const struct http_request *rq, const char *name);    /* first one, NULL if absent */
+/* The first of that name, NULL if absent; lives as long as the request. */
+const char *http_header(const struct http_request *rq, const char *name);
+const char *http_arg(const struct http_request *rq, const char *name);
 
 struct http_reply {
     int status;                 /* 0: not answered yet (a bug, unless parked) */
@@ -46,12 +57,14 @@ struct http_reply {
     const char *content_type;   /* default "application/json" */
     struct http_pair headers[24];
     size_t n_headers;
-    int file_fd;                /* >= 0: the body is this file's [file_offset, file_offset + file_size), owned by the reply */
+    /* >= 0: the body is [file_offset, file_offset + file_size) of it; owned by the reply. */
+    int file_fd;
     int64_t file_offset, file_size;
     const char *park_topic;     /* set instead of a status: run again when http_wake() names it */
     int64_t park_until_us;      /* monotonic */
 };
 
+/* Copies both; control characters in the value become blanks. */
 void http_reply_header(struct http_reply *rp, struct ctx *cx, const char *name, const char *value);
 
 enum http_lane { LANE_INLINE, LANE_WORKER, LANE_SLOW };
@@ -59,44 +72,64 @@ enum http_lane { LANE_INLINE, LANE_WORKER, LANE_SLOW };
 /* Takes a streamed body piece by piece, on the I/O thread. */
 struct http_sink {
     struct err *(*write)(struct http_sink *sink, struct ctx *cx, const char *data, size_t size);
-    void (*abort)(struct http_sink *sink); /* the client went away or write failed: release; called at most once, instead of handle */
+    /*
+     * The client went away, write failed (its error is then answered through refuse), or no lane
+     * had room: release. Called at most once, instead of handle.
+     */
+    void (*abort)(struct http_sink *sink);
 };
 
 struct http_app {
     void *arg;
     /*
-     * After the headers. Chooses the lane; may set *ret_sink (memory of the request's arena) for a streamed body, or
-     * fill rp->status to answer at once (the body is then not read).
+     * After the headers, on the I/O thread. Chooses the lane; may set *ret_sink (memory of the
+     * request's arena) for a streamed body, or fill rp->status to answer at once (the body is then dropped).
      */
-    enum http_lane (*begin)(void *arg, struct http_request *rq, struct http_reply *rp, struct http_sink **ret_sink);
+    enum http_lane (*begin)(void *arg, struct http_request *rq, struct http_reply *rp,
+                            struct http_sink **ret_sink);
     /* The request is complete: fills the reply or parks. */
     void (*handle)(void *arg, struct http_request *rq, struct http_reply *rp);
-    /* A request that HTTP itself refuses (too large, malformed, queue full): renders a body in the family's shape. */
-    void (*refuse)(void *arg, struct http_request *rq, struct http_reply *rp, int status, const char *message);
+    /*
+     * A request that HTTP itself refuses (too large, malformed, queue full), maybe before begin:
+     * renders a body in the family's shape. The status is set by the server.
+     */
+    void (*refuse)(void *arg, struct http_request *rq, struct http_reply *rp, int status,
+                   const char *message);
 };
 
+/* Zero or NULL: the default. */
 struct http_config {
-    const char *host; /* address to bind */
-    uint16_t port;    /* 0: any free one, see http_server_port */
-    unsigned io_threads, workers, slow_workers, queue_max, connections_max;
-    size_t body_max_bytes; /* of requests that are not streamed */
-    unsigned idle_timeout_s;
-    const char *tls_cert_file, *tls_key_file; /* NULL: plain */
-    bool trust_forwarded; /* a proxy in front sets X-Forwarded-Proto */
+    const char *host;         /* address to bind: 127.0.0.1 */
+    uint16_t port;            /* any free one, see http_server_port */
+    unsigned io_threads;      /* 2 */
+    unsigned workers;         /* 8 */
+    unsigned slow_workers;    /* 1 */
+    unsigned queue_max;       /* 256, of each pool */
+    unsigned connections_max; /* 4096 */
+    size_t body_max_bytes;    /* 1 MiB; of requests that are not streamed */
+    unsigned idle_timeout_s;  /* 75; a parked or running request is not idle */
+    const char *tls_cert_file, *tls_key_file; /* plain */
+    bool trust_forwarded;                     /* a proxy in front sets X-Forwarded-Proto */
 };
 
 struct http_server;
-MUST_USE struct err *http_server_start(struct ctx *cx, const struct http_config *cfg, const struct http_app *app,
-                                       struct http_server **ret);
+MUST_USE struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
+                                       const struct http_app *app, struct http_server **ret);
 uint16_t http_server_port(const struct http_server *s);
-/* Runs every request parked on this topic again. Any thread. */
+/*
+ * Runs every request parked on this topic again, and every one whose handler looked before this
+ * call and parks after it. Any thread; after the change is visible (committed).
+ */
 void http_wake(struct http_server *s, const char *topic);
-/* Stops accepting, lets running requests finish (drain_ms), closes. */
+/*
+ * Stops accepting, runs parked requests a last time (timed_out), gives all that is under way
+ * drain_ms to finish; then refuses what is still queued, waits for handlers that still run, closes.
+ */
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 
 /* Figures for /metrics. */
 struct http_stats {
-    uint64_t requests, refused, bytes_in, bytes_out;
+    uint64_t requests, refused, bytes_in, bytes_out; /* bytes of bodies */
     uint64_t connections, queued, parked, running; /* now */
 };
 void http_server_stats(struct http_server *s, struct http_stats *ret);

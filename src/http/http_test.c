@@ -52,7 +52,8 @@ static void test_keepalive(void **state UNUSED)
         assert_string_not_equal(ids[0], ids[1]);
     }
     /* two at once in one segment */
-    raw_text(fd, "GET /inline?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /worker?2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    raw_text(fd,
+             "GET /inline?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /worker?2 HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
     assert_string_equal(raw_body(reply), "GET /inline 1 ");
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
@@ -90,8 +91,10 @@ static void test_headers(void **state UNUSED)
 {
     AUTO_FD int fd = raw_connect(srv.port);
     const char *id = "req-01234567-89ab-4def-8123-456789abcdef";
-    dprintf(fd, "GET /header HTTP/1.1\r\nHost: api.example:5000\r\nX-ECHO: caf\xc3\xa9\r\n"
-                "X-Forwarded-Proto: https\r\nX-Openstack-Request-Id: %s\r\n\r\n", id);
+    dprintf(fd,
+            "GET /header HTTP/1.1\r\nHost: api.example:5000\r\nX-ECHO: caf\xc3\xa9\r\n"
+            "X-Forwarded-Proto: https\r\nX-Openstack-Request-Id: %s\r\n\r\n",
+            id);
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
     char expect[128];
     snprintf(expect, sizeof(expect), "caf\xc3\xa9 http://api.example:5000 127.0.0.1 %s", id);
@@ -127,11 +130,13 @@ static void test_malformed(void **state UNUSED)
     expect_refusal("GET /a?x=1&%0 HTTP/1.1\r\nHost: x\r\n\r\n", 400);
     expect_refusal("GET a HTTP/1.1\r\nHost: x\r\n\r\n", 400);
     expect_refusal("GET / HTTP/1.1\r\nHost: x/y\"<z>\r\n\r\n", 400);
-    expect_refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-                   400);
+    expect_refusal(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400);
     expect_refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
-                   "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 400);
-    expect_refusal("POST /silent HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n", 400);
+                   "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                   400);
+    expect_refusal("POST /silent HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+                   400);
 }
 
 static void test_oversized_head(void **state UNUSED)
@@ -178,7 +183,9 @@ static void test_bodies(void **state UNUSED)
     }
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
     assert_string_equal(raw_body(reply), "POST /inline  hello");
-    raw_text(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    raw_text(
+        fd,
+        "POST /inline HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     assert_int_equal(raw_head(fd, reply, sizeof(reply)), 100);
     raw_text(fd, "ok");
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
@@ -193,8 +200,10 @@ static void test_too_large(void **state UNUSED)
     memset(body, 'b', sizeof(body) - 1);
     dprintf(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nContent-Length: 4097\r\n\r\n%.4097s", body);
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 413);
-    dprintf(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                "186A0\r\n%s\r\n0\r\n\r\n", body);
+    dprintf(fd,
+            "POST /inline HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "186A0\r\n%s\r\n0\r\n\r\n",
+            body);
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 413);
     raw_text(fd, "POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
     sleep_ms(20);
@@ -274,7 +283,9 @@ static void test_sink_error(void **state UNUSED)
     assert_true(raw_closed(fd));
     /* much, of unknown length */
     AUTO_FD int fd2 = raw_connect(srv.port);
-    raw_text(fd2, "PUT /upload?fail=10 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n");
+    raw_text(
+        fd2,
+        "PUT /upload?fail=10 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n");
     raw_send(fd2, data, sizeof(data));
     assert_int_equal(raw_reply(fd2, reply, sizeof(reply)), 415);
     /* all of it sent: closed once it has come */
@@ -293,8 +304,11 @@ static void test_truncated(void **state UNUSED)
     for (int i = 0; i < 4; i++) {
         AUTO_FD int fd = raw_connect(srv.port);
         atomic_store(&srv.sink_bytes, 0);
-        raw_text(fd, i % 2 ? "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
-                           : "PUT /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nabc");
+        raw_text(
+            fd,
+            i % 2
+                ? "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+                : "PUT /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nabc");
         if (i & 1)
             wait_until(srv.sink_bytes == 3);
         if (i < 2)
@@ -337,7 +351,8 @@ static void test_file(void **state UNUSED)
     } cases[] = {{0, 300000}, {0, 1}, {7, 100}, {299999, 1}, {100000, 200000}, {5, 0}};
     AUTO_FD int fd = raw_connect(srv.port);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        dprintf(fd, "GET /file?off=%zu&len=%zu HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].off, cases[i].len);
+        dprintf(fd, "GET /file?off=%zu&len=%zu HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].off,
+                cases[i].len);
         assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
         assert_int_equal(strlen(raw_body(reply)), cases[i].len);
         assert_memory_equal(raw_body(reply), data + cases[i].off, cases[i].len);
@@ -402,18 +417,23 @@ static void test_tls(void **state UNUSED)
     ctx_init(&cx);
     char dir[] = "/tmp/http-tls-XXXXXX";
     assert_non_null(mkdtemp(dir));
-    char *key = arena_printf(cx.arena, "%s/key", dir), *cert = arena_printf(cx.arena, "%s/cert", dir);
+    char *key = arena_printf(cx.arena, "%s/key", dir),
+         *cert = arena_printf(cx.arena, "%s/cert", dir);
     make_certificate(key, cert);
     struct http_config cfg = {.tls_cert_file = cert, .tls_key_file = key};
     struct test_server t;
     test_server_start(&t, &cfg);
     struct http_client *c = http_client_new();
     struct http_answer a;
-    struct http_call call = {.method = "POST", .body = "secret", .body_size = 6, .ca_file = cert,
+    struct http_call call = {.method = "POST",
+                             .body = "secret",
+                             .body_size = 6,
+                             .ca_file = cert,
                              .url = arena_printf(cx.arena, "%s/header", t.url)};
     assert_ok(&cx, http_client_call(&cx, c, &call, &a));
     assert_string_equal(buf_cstr(&a.body), arena_printf(cx.arena, "- %s 127.0.0.1", t.url));
-    /* a refusal in the middle of a long body can't be written on the bare socket: it comes at the end */
+    /* a refusal in the middle of a long body can't be written on the bare socket: it comes at the
+     * end */
     static char big[1000000];
     call.url = arena_printf(cx.arena, "%s/upload?fail=10", t.url);
     call.body = big;
@@ -457,7 +477,8 @@ static void test_restart_binds_at_once(void **state UNUSED)
     assert_err(&cx, ERR_UNAVAILABLE,
                http_server_start(&cx, &(struct http_config){.port = a.port}, &none, &second));
     assert_err(&cx, ERR_INVALID,
-               http_server_start(&cx, &(struct http_config){.host = "no.such.host.invalid"}, &none, &second));
+               http_server_start(&cx, &(struct http_config){.host = "no.such.host.invalid"}, &none,
+                                 &second));
     uint16_t port = a.port;
     test_server_stop(&a, 100); /* closes first: its side goes to TIME_WAIT */
     test_server_start(&b, &(struct http_config){.port = port, .io_threads = 1});

@@ -2,15 +2,17 @@
 /*
  * Where requests run when not on an I/O thread, and where they wait.
  *
- * Two pools, each with its own bounded queue. A request that was woken is queued whatever the queue's length: it was
- * admitted once. Parked requests hold no thread: they stand in a table by topic and in a heap by time, which one timer
- * thread watches.
+ * Two pools, each with its own bounded queue. A request that was woken is queued whatever the
+ * queue's length: it was admitted once. Parked requests hold no thread: they stand in a table by
+ * topic and in a heap by time, which one timer thread watches.
  *
- * No wake is lost between a handler's look at the state and the parking: every http_wake takes the next number of a
- * sequence and leaves it in its topic's bucket; the number is read before the handler runs, and a bucket woken since
- * means that the handler runs again instead of parking. (Topics that share a bucket cost a needless run.)
+ * No wake is lost between a handler's look at the state and the parking: every http_wake takes the
+ * next number of a sequence and leaves it in its topic's bucket; the number is read before the
+ * handler runs, and a bucket woken since means that the handler runs again instead of parking.
+ * (Topics that share a bucket cost a needless run.)
  *
- * MHD_resume_connection is called without the lock, and is the last touch of a request by its thread.
+ * MHD_resume_connection is called without the lock, and is the last touch of a request by its
+ * thread.
  */
 #include "http/conn.h"
 #include <signal.h>
@@ -71,8 +73,7 @@ static void heap_down(struct lanes *l, struct http_conn *c)
         size_t kid = i * 2;
         if (kid > l->n_heap)
             break;
-        if (kid < l->n_heap &&
-            l->heap[kid + 1]->rp.park_until_us < l->heap[kid]->rp.park_until_us)
+        if (kid < l->n_heap && l->heap[kid + 1]->rp.park_until_us < l->heap[kid]->rp.park_until_us)
             kid++;
         if (l->heap[kid]->rp.park_until_us >= c->rp.park_until_us)
             break;
@@ -112,7 +113,8 @@ static struct topic_bucket *bucket_of(struct lanes *l, const char *topic)
     return &l->topics[(h ^ (h >> 16)) % TOPIC_BUCKETS];
 }
 
-/* Under the lock: a request that waits no more goes to its queue, or to the list of those to resume on their I/O threads. */
+/* Under the lock: a request that waits no more goes to its queue, or to the list of those to resume
+ * on their I/O threads. */
 static void make_ready(struct http_conn *c, bool timed_out, struct conn_list *resume)
 {
     c->rq.wakeups++;

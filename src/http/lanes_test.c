@@ -92,8 +92,9 @@ static void *client_main(void *arg)
         const char *lane = lanes[i % 5];
         bool park = str_starts(lane, "park");
         int len = snprintf(mark, sizeof(mark), "mark-%d-%d", c->id, i);
-        snprintf(text, sizeof(text), "POST /%s?%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s",
-                 lane, park ? "topic=never&ms=1" : mark, len, mark);
+        snprintf(text, sizeof(text),
+                 "POST /%s?%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", lane,
+                 park ? "topic=never&ms=1" : mark, len, mark);
         snprintf(want, sizeof(want), park ? "timeout" : "POST /%s %s %s", lane, mark, mark);
         raw_text(fd, text);
         c->bad += raw_reply(fd, out, sizeof(out)) != 200 || strcmp(raw_body(out), want) != 0;
@@ -193,7 +194,8 @@ static void test_no_lost_wake(void **state UNUSED)
     for (int i = 0; i < 60; i++) {
         atomic_store(&t.flag, false);
         int before = t.handled;
-        int fd = ask(t.port, i % 2 ? "/park?topic=x&ms=20000&gap=3" : "/park-worker?topic=x&ms=20000&gap=3");
+        int fd = ask(t.port, i % 2 ? "/park?topic=x&ms=20000&gap=3"
+                                   : "/park-worker?topic=x&ms=20000&gap=3");
         wait_until(t.handled == before + 1);
         if (i % 3 == 0)
             sleep_ms(1);
@@ -275,7 +277,8 @@ static void test_stop_while_busy(void **state UNUSED)
     int upload = raw_connect(t.port);
     raw_text(upload, "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
     wait_until(t.sink_bytes == 3);
-    test_server_stop(&t, 20); /* shorter than the work: what runs is finished, what waits is refused */
+    test_server_stop(&t,
+                     20); /* shorter than the work: what runs is finished, what waits is refused */
     assert_int_equal(answer(running), 200);
     assert_int_equal(answer(queued), 503);
     assert_int_equal(t.aborted, 1);

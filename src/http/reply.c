@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* From a filled http_reply to bytes: through MHD, or straight to the socket where MHD has no way. */
+/* From a filled http_reply to bytes: through MHD, or straight to the socket where MHD has no way.
+ */
 #include "http/conn.h"
 #include <sys/socket.h>
 
@@ -17,7 +18,8 @@ void reply_init(struct http_reply *rp, struct ctx *cx)
     buf_init(&rp->body, cx->arena);
 }
 
-/* Header values may come from tenants (names in Location): a control character must not start a new header. */
+/* Header values may come from tenants (names in Location): a control character must not start a new
+ * header. */
 static const char *header_text(struct ctx *cx, const char *s)
 {
     char *out = arena_strdup(cx->arena, s);
@@ -97,7 +99,8 @@ bool reply_raw(struct http_conn *c)
     buf_str(&out, "\r\n");
     if (!str_eq(c->rq.method, "HEAD"))
         buf_add(&out, buf_cstr(&rp->body), rp->body.len);
-    /* Nothing else is in the socket's buffer, so a few KiB fit at once; once a part is out, MHD must not send more. */
+    /* Nothing else is in the socket's buffer, so a few KiB fit at once; once a part is out, MHD
+     * must not send more. */
     ssize_t n = send(info->connect_fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     atomic_fetch_add_explicit(&c->server->bytes_out, rp->body.len, memory_order_relaxed);
     return n > 0;

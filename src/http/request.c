@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Request targets: splitting and percent-decoding. Bytes from strangers enter here; everything that is handed on is
- * valid UTF-8 without NULs.
+ * Request targets: splitting and percent-decoding. Bytes from strangers enter here; everything that
+ * is handed on is valid UTF-8 without NULs.
  */
 #include "http/conn.h"
 #include <ctype.h>
@@ -106,8 +106,7 @@ struct err *request_target(struct http_request *rq, const char *target)
         return fail(cx, ERR_INVALID, "The request target does not start with '/'.");
     char *path;
     if (!percent_decode(cx, rq->raw_path, path_len, false, &path))
-        return fail(cx, ERR_INVALID,
-                    "The path holds a malformed percent-escape or is not UTF-8.");
+        return fail(cx, ERR_INVALID, "The path holds a malformed percent-escape or is not UTF-8.");
     rq->path = path;
     return decode_args(rq);
 }

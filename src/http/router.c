@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See router.h. Nodes are few and made once at start: plain lists; a look-up allocates only the decoded parameters. */
+/* See router.h. Nodes are few and made once at start: plain lists; a look-up allocates only the
+ * decoded parameters. */
 #include "http/conn.h"
 #include "http/router.h"
 
@@ -144,8 +145,9 @@ static void *route_at(const struct search *s, const struct node *at)
 }
 
 /*
- * The literal first, then the parameter: a path that fits only further down the parameter's branch is found too. The
- * tree is as deep as the longest pattern, and each node has one parameter child at most, so the search stays small.
+ * The literal first, then the parameter: a path that fits only further down the parameter's branch
+ * is found too. The tree is as deep as the longest pattern, and each node has one parameter child
+ * at most, so the search stays small.
  */
 static bool walk(struct search *s, const struct node *at, size_t i)
 {

@@ -19,8 +19,8 @@ static void test_target(void **state UNUSED)
     assert_string_equal(rq.raw_path, "/a%2Fb/%C3%A9+");
     assert_string_equal(rq.path, "/a/b/\xc3\xa9+");
     assert_string_equal(rq.query, "x=1&y=a+b%26&x=2&&z&=e&w=a=b#?%3F");
-    static const struct http_pair want[] = {{"x", "1"}, {"y", "a b&"}, {"x", "2"}, {"z", ""}, {"", "e"},
-                                            {"w", "a=b#??"}};
+    static const struct http_pair want[] = {{"x", "1"}, {"y", "a b&"}, {"x", "2"},
+                                            {"z", ""},  {"", "e"},     {"w", "a=b#??"}};
     assert_int_equal(rq.n_args, ARRAY_LEN(want));
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         assert_string_equal(rq.args[i].name, want[i].name);
@@ -33,10 +33,11 @@ static void test_target(void **state UNUSED)
     assert_ok(&cx, target(&cx, "/?", &rq));
     assert_string_equal(rq.query, "");
     assert_int_equal(rq.n_args, 0);
-    static const char *const bad[] = {"",      "a",      "*",          "?x",        "/%",       "/%4",
-                                      "/%zz",  "/%00",   "/%80",       "/%c0%af",   "/%ed%a0%80", "/%f5%80%80%80",
-                                      "/?%",   "/?a=%0", "/?a=%00",    "/?%ff=1",   "/\xff",      "http://host",
-                                      "/%c3(", "/?a=\x80"};
+    static const char *const bad[] = {"",      "a",           "*",          "?x",
+                                      "/%",    "/%4",         "/%zz",       "/%00",
+                                      "/%80",  "/%c0%af",     "/%ed%a0%80", "/%f5%80%80%80",
+                                      "/?%",   "/?a=%0",      "/?a=%00",    "/?%ff=1",
+                                      "/\xff", "http://host", "/%c3(",      "/?a=\x80"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_err(&cx, ERR_INVALID, target(&cx, bad[i], &rq));
         assert_true(str_utf8_len(rq.path) >= 0); /* still fit for a refusal */
@@ -45,12 +46,14 @@ static void test_target(void **state UNUSED)
 
 static void test_names(void **state UNUSED)
 {
-    assert_true(authority_valid("a.example:5000") && authority_valid("[::1]:80") && authority_valid("x"));
+    assert_true(authority_valid("a.example:5000") && authority_valid("[::1]:80") &&
+                authority_valid("x"));
     assert_false(authority_valid("") || authority_valid(NULL) || authority_valid("a/b") ||
                  authority_valid("a b") || authority_valid("a\"") || authority_valid("u@h"));
     assert_true(request_id_valid("req-01234567-89ab-4def-8123-456789abcdef"));
-    assert_false(request_id_valid("req-0123456789ab4def8123456789abcdef") || request_id_valid(NULL) ||
-                 request_id_valid("req-") || request_id_valid("01234567-89ab-4def-8123-456789abcdef"));
+    assert_false(request_id_valid("req-0123456789ab4def8123456789abcdef") ||
+                 request_id_valid(NULL) || request_id_valid("req-") ||
+                 request_id_valid("01234567-89ab-4def-8123-456789abcdef"));
 }
 
 static int a, b, c, d, e, f, root;
@@ -91,7 +94,8 @@ static void test_routes(void **state UNUSED)
     assert_ptr_equal(find(&cx, r, "GET", "/%73ervers", &m), &a);
     assert_ptr_equal(find(&cx, r, "GET", "/servers/detail", &m), &c);
     assert_int_equal(m.n_params, 0);
-    assert_ptr_equal(find(&cx, r, "DELETE", "/servers/detail", &m), &e); /* then an id of that name */
+    assert_ptr_equal(find(&cx, r, "DELETE", "/servers/detail", &m),
+                     &e); /* then an id of that name */
     assert_string_equal(m.params[0].value, "detail");
     assert_ptr_equal(find(&cx, r, "GET", "/servers/a%2Fb%20c/metadata/%C3%A9", &m), &f);
     assert_int_equal(m.n_params, 2);
@@ -104,9 +108,21 @@ static void test_routes(void **state UNUSED)
     assert_ptr_equal(find(&cx, r, "GET", "/other/x", &m), &b); /* back out of a literal branch */
     assert_string_equal(m.params[0].value, "other");
 
-    static const char *const none[] = {"", "x", "//", "/nothing", "/v3", "/servers/", "/servers//", "//servers",
-                                       "/servers/1/", "/servers/1/metadata", "/servers/1/metadata/",
-                                       "/servers//metadata/k", "/servers%2F1", "/servers/%zz", "/servers/%00"};
+    static const char *const none[] = {"",
+                                       "x",
+                                       "//",
+                                       "/nothing",
+                                       "/v3",
+                                       "/servers/",
+                                       "/servers//",
+                                       "//servers",
+                                       "/servers/1/",
+                                       "/servers/1/metadata",
+                                       "/servers/1/metadata/",
+                                       "/servers//metadata/k",
+                                       "/servers%2F1",
+                                       "/servers/%zz",
+                                       "/servers/%00"};
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         assert_null(find(&cx, r, "GET", none[i], &m));
         assert_null(m.allow);

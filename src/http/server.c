@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Starting and stopping: the listening socket, libmicrohttpd, the lanes. Requests themselves are exchange.c's. */
+/* Starting and stopping: the listening socket, libmicrohttpd, the lanes. Requests themselves are
+ * exchange.c's. */
 #include "http/conn.h"
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define CONNECTION_MEMORY_BYTES ((size_t)16 * 1024) /* request line, headers, read buffer, reply headers */
+#define CONNECTION_MEMORY_BYTES                                                                    \
+    ((size_t)16 * 1024) /* request line, headers, read buffer, reply headers */
 #define IO_STACK_BYTES ((size_t)512 * 1024)
 #define FLUSH_US ((int64_t)250 * 1000) /* for replies on their way when the drain is over */
 #define PEM_MAX_BYTES ((off_t)1024 * 1024)
@@ -96,8 +98,8 @@ static struct err *read_pem(struct ctx *cx, const char *path, char **ret)
     return NULL;
 }
 
-static void on_connection(void *arg, struct MHD_Connection *mhd UNUSED, void **socket_context UNUSED,
-                          enum MHD_ConnectionNotificationCode what)
+static void on_connection(void *arg, struct MHD_Connection *mhd UNUSED,
+                          void **socket_context UNUSED, enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *s = arg;
     if (what == MHD_CONNECTION_NOTIFY_STARTED)
@@ -128,9 +130,9 @@ static struct err *start_mhd(struct ctx *cx, struct http_server *s, int *fd)
         flags |= MHD_USE_TLS;
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, key};
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, cert};
-        extra[n++] =
-            (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
-                                    (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
+        extra[n++] = (struct MHD_OptionItem){
+            MHD_OPTION_HTTPS_PRIORITIES, 0,
+            (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
     }
     extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     s->mhd = MHD_start_daemon(
@@ -175,7 +177,8 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     set_defaults(&s->cfg);
     pthread_mutex_init(&s->spare_lock, NULL);
     lanes_init(s);
-    sigset_t all, before; /* signals are the main thread's, but for those that a thread's own fault raises */
+    sigset_t all,
+        before; /* signals are the main thread's, but for those that a thread's own fault raises */
     sigfillset(&all);
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
     for (size_t i = 0; i < ARRAY_LEN(faults); i++)

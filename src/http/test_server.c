@@ -21,7 +21,8 @@ struct upload {
     uint32_t sum;
 };
 
-static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const char *data, size_t size)
+static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const char *data,
+                                size_t size)
 {
     struct upload *u = (struct upload *)(void *)sink;
     for (size_t i = 0; i < size; i++)
@@ -48,8 +49,8 @@ static enum http_lane app_begin(void *arg, struct http_request *rq, struct http_
         buf_str(&rp->body, "{\"error\":\"early\"}");
     } else if (str_starts(rq->path, "/upload")) {
         struct upload *u = arena_new_of(rq->cx->arena, struct upload);
-        *u = (struct upload){.sink = {upload_write, upload_abort}, .t = t,
-                             .fail_at = arg_int(rq, "fail", 0)};
+        *u = (struct upload){
+            .sink = {upload_write, upload_abort}, .t = t, .fail_at = arg_int(rq, "fail", 0)};
         rq->app = u;
         *ret_sink = &u->sink;
         return LANE_WORKER;
@@ -165,8 +166,8 @@ void test_server_stop(struct test_server *t, unsigned drain_ms)
 int raw_connect(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
     return fd;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* For http's tests: a server with one application that does what the path says, and a bare socket client. */
+/* For http's tests: a server with one application that does what the path says, and a bare socket
+ * client. */
 #pragma once
 
 #include "base/test.h"
@@ -11,11 +12,10 @@
  * Paths of the application; arguments in the query:
  *   /inline /worker /slow     lanes; sleep=MS; answers "METHOD path query body" of the request
  *   /json                     {"a":1}, inline
- *   /park, /park-worker       parks on topic=T until ms=MS; answers "woken", "timeout" or, when "flag" is set, "flag"
- *   /upload                   streams into a sink; fail=N fails at the Nth byte; answers the count and a sum
- *   /early                    answers 401 in begin
- *   /file                     off=, len= of the file given by test_server_file
- *   /silent                   handler that answers nothing
+ *   /park, /park-worker       parks on topic=T until ms=MS; answers "woken", "timeout" or, when
+ * "flag" is set, "flag" /upload                   streams into a sink; fail=N fails at the Nth
+ * byte; answers the count and a sum /early                    answers 401 in begin /file off=, len=
+ * of the file given by test_server_file /silent                   handler that answers nothing
  *   /header                   echoes X-Echo in X-Echo and in the body
  */
 struct test_server {
@@ -36,7 +36,8 @@ void test_server_stop(struct test_server *t, unsigned drain_ms);
 int raw_connect(uint16_t port);
 void raw_send(int fd, const void *data, size_t size);
 void raw_text(int fd, const char *text);
-/* Waits for the pattern in what comes; all that came so far is in out (NUL-terminated). False: closed or 5 s over. */
+/* Waits for the pattern in what comes; all that came so far is in out (NUL-terminated). False:
+ * closed or 5 s over. */
 bool raw_until(int fd, char *out, size_t cap, const char *pattern);
 /* One whole reply: headers and, by Content-Length, its body. Returns the status, 0 if none. */
 int raw_reply(int fd, char *out, size_t cap);
