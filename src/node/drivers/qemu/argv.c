@@ -51,16 +51,16 @@ static void object_end(struct line *l, struct object *o, const char *name)
 }
 
 /* Opens a -device with its place, and notes it for the record. */
-static void device_begin(struct line *l, struct object *o, const char *driver, const char *id, const char *bus,
-                         const char *addr, const char *port_id)
+static void device_begin(struct line *l, struct object *o, const char *driver, const char *id,
+                         const char *bus, const char *addr, const char *port_id)
 {
     object_begin(l, o);
     jw_kstr(&o->w, "driver", driver);
     jw_kstr(&o->w, "id", id);
     jw_kstr(&o->w, "bus", bus);
     jw_kstr(&o->w, "addr", addr);
-    json_t *noted = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", id, "kind", driver, "bus", bus, "addr", addr,
-                              "port_id", port_id);
+    json_t *noted = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", id, "kind", driver, "bus", bus,
+                              "addr", addr, "port_id", port_id);
     must(noted && json_array_append_new(l->devices, noted) == 0);
 }
 
@@ -71,8 +71,10 @@ static void add_machine(struct line *l)
     word(l, "-S");
     word(l, "-no-user-config");
     word(l, "-nodefaults");
-    option(l, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-    option(l, "-machine", "pc-q35-7.2,usb=off,vmport=off,dump-guest-core=off,memory-backend=mem");
+    option(l, "-sandbox",
+           "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    option(l, "-machine",
+           "pc-q35-7.2,smm=off,usb=off,vmport=off,dump-guest-core=off,memory-backend=mem");
     option(l, "-accel", m->kvm ? "kvm" : "tcg,tb-size=64");
     option(l, "-cpu", m->kvm ? "host" : "qemu64");
     option(l, "-smp", "%" PRId64 ",sockets=%" PRId64 ",cores=1,threads=1", m->vcpus, m->vcpus);
@@ -80,7 +82,8 @@ static void add_machine(struct line *l)
     option(l, "-m", "size=%" PRId64 "M", m->memory_mib);
     option(l, "-uuid", "%s", m->id);
     /* cloud-init knows an OpenStack guest by its product name. */
-    option(l, "-smbios", "type=1,manufacturer=Colvert,product=OpenStack Compute,serial=%s,uuid=%s", m->id, m->id);
+    option(l, "-smbios", "type=1,manufacturer=Colvert,product=OpenStack Compute,serial=%s,uuid=%s",
+           m->id, m->id);
     option(l, "-rtc", "base=utc");
     option(l, "-boot", "strict=on");
     option(l, "-global", "ICH9-LPC.disable_s3=1");
@@ -96,8 +99,9 @@ static void add_consoles(struct line *l)
     option(l, "-chardev", "socket,id=mon,fd=%d,server=on,wait=off", FD_MONITOR);
     option(l, "-mon", "chardev=mon,mode=control");
     option(l, "-add-fd", "fd=%d,set=%d,opaque=console.log", FD_CONSOLE_LOG, FD_CONSOLE_LOG);
-    option(l, "-chardev", "socket,id=serial0,fd=%d,server=on,wait=off,logfile=/dev/fdset/%d,logappend=on", FD_SERIAL,
-           FD_CONSOLE_LOG);
+    option(l, "-chardev",
+           "socket,id=serial0,fd=%d,server=on,wait=off,logfile=/dev/fdset/%d,logappend=on",
+           FD_SERIAL, FD_CONSOLE_LOG);
     option(l, "-device", "isa-serial,id=ser0,chardev=serial0,index=0");
     option(l, "-display", "none");
     option(l, "-vnc", "unix:run/vnc.sock");
@@ -171,7 +175,8 @@ static void add_ports(struct line *l)
 {
     for (size_t i = 0; i < l->m->n_nics + MACHINE_SPARE_PORTS; i++) {
         struct object o;
-        unsigned slot = FIRST_PORT_SLOT + (unsigned)(i / PORTS_PER_SLOT), function = (unsigned)(i % PORTS_PER_SLOT);
+        unsigned slot = FIRST_PORT_SLOT + (unsigned)(i / PORTS_PER_SLOT),
+                 function = (unsigned)(i % PORTS_PER_SLOT);
         device_begin(l, &o, "pcie-root-port", arena_printf(l->cx->arena, "port%zu", i), "pcie.0",
                      arena_printf(l->cx->arena, "0x%x.%u", slot, function), NULL);
         jw_kint(&o.w, "chassis", (int64_t)i + 1);
@@ -199,7 +204,8 @@ static void add_nics(struct line *l)
     }
 }
 
-void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv, json_t **ret_devices)
+void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv,
+                  json_t **ret_devices)
 {
     must(m->n_nics <= MACHINE_MAX_NICS);
     struct line l = {.cx = cx,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* QEMU's command line against tests/golden/qemu; COLVERT_REGEN=1 writes the files anew, for the reviewer to read. */
+/* QEMU's command line against tests/golden/qemu; COLVERT_REGEN=1 writes the files anew, for the
+ * reviewer to read. */
 #include "base/test.h"
 #include "node/drivers/qemu/argv.h"
 #include "node/drivers/qemu/files.h"
@@ -111,7 +112,8 @@ static void test_most_nics_fit_and_addresses_differ(void **state UNUSED)
     size_t i;
     json_array_foreach(devices, i, device)
     {
-        const char *place = arena_printf(cx.arena, "%s/%s", json_get_str(device, "bus"), json_get_str(device, "addr"));
+        const char *place = arena_printf(cx.arena, "%s/%s", json_get_str(device, "bus"),
+                                         json_get_str(device, "addr"));
         assert_null(json_get(seen, place));
         json_object_set_new(seen, place, json_true());
     }

@@ -53,7 +53,8 @@ static bool write_text(const char *path, const char *text)
     return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
-/* One line: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue" (proc(5)). */
+/* One line: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"
+ * (proc(5)). */
 static bool parse_mount(const char *line, size_t len, struct cgroup_tree *ret)
 {
     char text[1024], mount[256], type[32], options[512];
@@ -109,7 +110,8 @@ static const char *guest_path(struct ctx *cx, const struct cgroups *c, size_t tr
     return arena_printf(cx->arena, "%s/" PARENT "/%s/%s", c->trees[tree].mount, c->instance, id);
 }
 
-/* v2: children get only what their parent hands down. Best effort, read back by the caller's writes. */
+/* v2: children get only what their parent hands down. Best effort, read back by the caller's
+ * writes. */
 static void hand_down(struct ctx *cx, const struct cgroup_tree *t, const char *path)
 {
     for (size_t i = 0; t->v2 && i < ARRAY_LEN(controllers); i++)
@@ -161,14 +163,15 @@ struct err *cgroups_open(struct ctx *cx, const char *instance, struct cgroups *r
             ret->trees[ret->n_trees++] = found.trees[i];
     if (ret->n_trees == 0)
         return fail(cx, ERR_UNAVAILABLE,
-                    "guests cannot be limited: no control group hierarchy with memory, cpu or pids can be written. "
+                    "guests cannot be limited: no control group hierarchy with memory, cpu or pids "
+                    "can be written. "
                     "Run the agent as root, with /sys/fs/cgroup mounted read-write");
     return NULL;
 }
 
 /* Writes one limit where the tree has the controller; the first one refused becomes the error. */
-static struct err *set(struct ctx *cx, const struct cgroup_tree *t, const char *path, unsigned controller,
-                       const char *v1, const char *v2, const char *value)
+static struct err *set(struct ctx *cx, const struct cgroup_tree *t, const char *path,
+                       unsigned controller, const char *v1, const char *v2, const char *value)
 {
     const char *name = t->v2 ? v2 : v1;
     if (!(t->controllers & controller) || !name)
@@ -211,8 +214,9 @@ static struct err *make_one(struct ctx *cx, const struct cgroups *c, size_t tree
     return NULL;
 }
 
-struct err *cgroup_make(struct ctx *cx, const struct cgroups *c, const char *id, const struct cgroup_limits *lim,
-                        int ret_fds[CGROUP_MAX_TREES], size_t *ret_n)
+struct err *cgroup_make(struct ctx *cx, const struct cgroups *c, const char *id,
+                        const struct cgroup_limits *lim, int ret_fds[CGROUP_MAX_TREES],
+                        size_t *ret_n)
 {
     for (size_t i = 0; i < c->n_trees; i++) {
         struct err *e = make_one(cx, c, i, id, lim, &ret_fds[i]);
@@ -236,7 +240,8 @@ static bool kill_once(struct ctx *cx, const char *path)
         return true;
     bool empty = true;
     char *at = NULL;
-    for (char *line = b.len ? strtok_r(b.data, "\n", &at) : NULL; line; line = strtok_r(NULL, "\n", &at)) {
+    for (char *line = b.len ? strtok_r(b.data, "\n", &at) : NULL; line;
+         line = strtok_r(NULL, "\n", &at)) {
         int64_t pid;
         if (str_to_i64(line, 2, INT32_MAX, &pid)) {
             empty = false;
@@ -284,7 +289,8 @@ void cgroups_tidy(const struct cgroups *c)
     }
 }
 
-struct err *cgroup_list(struct ctx *cx, const struct cgroups *c, const char ***ret_ids, size_t *ret_n)
+struct err *cgroup_list(struct ctx *cx, const struct cgroups *c, const char ***ret_ids,
+                        size_t *ret_n)
 {
     const char **ids = NULL;
     size_t n_ids = 0;

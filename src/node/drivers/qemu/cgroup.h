@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A guest's own control group, colvert/<instance>/<server id>, in whichever hierarchies of the host (v1 or v2) have the
- * memory, cpu and pids controllers and let us write. Bounds what a guest takes, and finds every process of it.
+ * A guest's own control group, colvert/<instance>/<server id>, in whichever hierarchies of the host
+ * (v1 or v2) have the memory, cpu and pids controllers and let us write. Bounds what a guest takes,
+ * and finds every process of it.
  */
 #pragma once
 
@@ -27,13 +28,16 @@ struct cgroup_limits {
     int64_t memory_bytes, vcpus, pids;
 };
 
-/* What this host offers; mountinfo is the text of /proc/self/mountinfo. v2 wins where both have a controller. */
+/* What this host offers; mountinfo is the text of /proc/self/mountinfo. v2 wins where both have a
+ * controller. */
 void cgroups_find(const char *mountinfo, const char *instance, struct cgroups *ret);
 /* cgroups_find, and a try that it can be written; ERR_UNAVAILABLE when there is none at all. */
 MUST_USE struct err *cgroups_open(struct ctx *cx, const char *instance, struct cgroups *ret);
-/* Makes the guest's groups, sets the limits, and opens each cgroup.procs (O_CLOEXEC): a process writes "0" to join. */
-MUST_USE struct err *cgroup_make(struct ctx *cx, const struct cgroups *c, const char *id, const struct cgroup_limits *lim,
-                                 int ret_fds[CGROUP_MAX_TREES], size_t *ret_n);
+/* Makes the guest's groups, sets the limits, and opens each cgroup.procs (O_CLOEXEC): a process
+ * writes "0" to join. */
+MUST_USE struct err *cgroup_make(struct ctx *cx, const struct cgroups *c, const char *id,
+                                 const struct cgroup_limits *lim, int ret_fds[CGROUP_MAX_TREES],
+                                 size_t *ret_n);
 /* SIGKILL to whatever is in them, until nothing is. Absent is success. */
 MUST_USE struct err *cgroup_kill(struct ctx *cx, const struct cgroups *c, const char *id);
 /* Gone, after cgroup_kill. Absent is success. */
@@ -41,4 +45,5 @@ MUST_USE struct err *cgroup_remove(struct ctx *cx, const struct cgroups *c, cons
 /* The agent's own folders, when no guest is left in them. */
 void cgroups_tidy(const struct cgroups *c);
 /* Ids of the guests that have a group. */
-MUST_USE struct err *cgroup_list(struct ctx *cx, const struct cgroups *c, const char ***ret_ids, size_t *ret_n);
+MUST_USE struct err *cgroup_list(struct ctx *cx, const struct cgroups *c, const char ***ret_ids,
+                                 size_t *ret_n);

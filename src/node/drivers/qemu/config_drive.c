@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See disk.h. The layout is Nova's (docs.openstack.org/nova/latest/user/metadata.html), which cloud-init reads. */
+/* See disk.h. The layout is Nova's (docs.openstack.org/nova/latest/user/metadata.html), which
+ * cloud-init reads. */
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/qemu/files.h"
 #include "node/drivers/qemu/tool.h"
@@ -39,7 +40,8 @@ static const char *ec2_metadata(struct ctx *cx, const struct spec_server *spec)
 
 static struct err *put(struct ctx *cx, int dir_fd, const char *name, const char *data, size_t size)
 {
-    AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO_FD int fd =
+        openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         return fail(cx, ERR_UNAVAILABLE, "cannot write %s of the config drive: %m", name);
     return NULL;
@@ -75,8 +77,8 @@ static struct err *fill(struct ctx *cx, int stage_fd, const struct spec_server *
     return put(cx, ec2, "user-data", spec->user_data, spec->user_data_size);
 }
 
-static struct err *make_iso(struct ctx *cx, int guest_fd, const char *guest_path, const char *stage, const char *temp,
-                            const struct spec_server *spec)
+static struct err *make_iso(struct ctx *cx, int guest_fd, const char *guest_path, const char *stage,
+                            const char *temp, const struct spec_server *spec)
 {
     AUTO_FD int stage_fd = -1;
     TRY(dir_make(cx, guest_fd, stage, 0700, 0, 0, &stage_fd));
@@ -101,7 +103,8 @@ static struct err *make_iso(struct ctx *cx, int guest_fd, const char *guest_path
     return file_settle(cx, guest_fd, temp, CONFIG_DRIVE_NAME);
 }
 
-struct err *config_drive_make(struct ctx *cx, int guest_fd, const char *guest_path, const struct spec_server *spec)
+struct err *config_drive_make(struct ctx *cx, int guest_fd, const char *guest_path,
+                              const struct spec_server *spec)
 {
     uint64_t mark = rng_u64(cx->rng);
     const char *stage = arena_printf(cx->arena, ".config-%016" PRIx64 ".tmp", mark);
@@ -110,7 +113,8 @@ struct err *config_drive_make(struct ctx *cx, int guest_fd, const char *guest_pa
     struct err *left = dir_remove(cx, guest_fd, stage);
     if (e) {
         unlinkat(guest_fd, temp, 0);
-        return wrap(cx, e, e->kind, "the config drive of server %s cannot be made: %s", spec->id, e->message);
+        return wrap(cx, e, e->kind, "the config drive of server %s cannot be made: %s", spec->id,
+                    e->message);
     }
     return left;
 }

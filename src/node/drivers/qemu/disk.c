@@ -18,18 +18,21 @@ static struct err *check_image(struct ctx *cx, const struct spec_image *image, c
 {
     struct stat st;
     if (!str_eq(image->disk_format, "qcow2") && !str_eq(image->disk_format, "raw"))
-        return fail(cx, ERR_INVALID, "image %s has disk format '%s'; guests start from raw and qcow2", image->id,
+        return fail(cx, ERR_INVALID,
+                    "image %s has disk format '%s'; guests start from raw and qcow2", image->id,
                     image->disk_format);
     if (path[0] != '/' || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return fail(cx, ERR_NOT_FOUND, "the file of image %s is not at '%s'", image->id, path);
     if (image->size_bytes > 0 && st.st_size != image->size_bytes)
-        return fail(cx, ERR_CONFLICT, "the file of image %s has %" PRId64 " bytes instead of %" PRId64, image->id,
+        return fail(cx, ERR_CONFLICT,
+                    "the file of image %s has %" PRId64 " bytes instead of %" PRId64, image->id,
                     (int64_t)st.st_size, image->size_bytes);
     return NULL;
 }
 
-struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd, const char *guest_path,
-                           const struct spec_server *spec, const char *image_path)
+struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd,
+                           const char *guest_path, const struct spec_server *spec,
+                           const char *image_path)
 {
     TRY(check_image(cx, &spec->image, image_path));
     if (spec->root_gib < 0 || spec->root_gib > INT64_MAX / GIB)
@@ -57,7 +60,8 @@ struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd, c
         e = file_settle(cx, guest_fd, temp, root_disk_name(cx, spec->build_seq));
     if (e) {
         unlinkat(guest_fd, temp, 0);
-        return wrap(cx, e, e->kind, "the root disk of server %s cannot be made: %s", spec->id, e->message);
+        return wrap(cx, e, e->kind, "the root disk of server %s cannot be made: %s", spec->id,
+                    e->message);
     }
     return NULL;
 }

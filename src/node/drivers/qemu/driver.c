@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The guest driver "qemu": the calls of node/drivers/driver.h. State and watching are in guests.h, power-on in start.h. */
+/* The guest driver "qemu": the calls of node/drivers/driver.h. State and watching are in guests.h,
+ * power-on in start.h. */
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/qemu/argv.h"
 #include "node/drivers/qemu/files.h"
@@ -31,7 +32,9 @@ static const char *guest_path(struct ctx *cx, const struct qemu *d, const char *
     return arena_printf(cx->arena, "%s/servers/%s", d->data_dir, id);
 }
 
-/* ---- prepare ------------------------------------------------------------------------------------------------- */
+/* ---- prepare
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* The folder and the first record, which holds the uid. */
 static struct err *make_home(struct ctx *cx, struct guest *g, int *ret_fd)
@@ -45,17 +48,21 @@ static struct err *make_home(struct ctx *cx, struct guest *g, int *ret_fd)
     return guest_save(cx, g);
 }
 
-static struct err *make_root_disk(struct ctx *cx, struct guest *g, int dir, const struct spec_server *spec,
-                                  const char *image_path, int64_t built)
+static struct err *make_root_disk(struct ctx *cx, struct guest *g, int dir,
+                                  const struct spec_server *spec, const char *image_path,
+                                  int64_t built)
 {
     if (built != spec->build_seq)
-        return root_disk_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g->drv, g->id), spec, image_path);
+        return root_disk_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g->drv, g->id), spec,
+                              image_path);
     if (faccessat(dir, root_disk_name(cx, built), F_OK, 0) != 0)
-        return fail(cx, ERR_CONFLICT, "the root disk of server %s is gone; rebuild the server", g->id);
+        return fail(cx, ERR_CONFLICT, "the root disk of server %s is gone; rebuild the server",
+                    g->id);
     return NULL;
 }
 
-static struct err *record_disks(struct ctx *cx, struct guest *g, const struct spec_server *spec, const char *image_path)
+static struct err *record_disks(struct ctx *cx, struct guest *g, const struct spec_server *spec,
+                                const char *image_path)
 {
     AUTO_LOCK(&g->lock);
     if (g->rec.build_seq != spec->build_seq) {
@@ -69,13 +76,15 @@ static struct err *record_disks(struct ctx *cx, struct guest *g, const struct sp
     return guest_save(cx, g);
 }
 
-static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_server *spec, const char *image_path)
+static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_server *spec,
+                              const char *image_path)
 {
     struct qemu *d = drv;
     TRY(check_id(cx, spec->id));
     if (spec->build_seq < 1)
         return fail(cx, ERR_INVALID, "server %s has no build number", spec->id);
     AUTO_GUEST struct guest *g = guest_obtain(d, spec->id);
+    TRY(guest_check(cx, g));
     pthread_mutex_lock(&g->lock);
     bool alive = g->pidfd >= 0;
     int64_t built = g->rec.build_seq;
@@ -83,7 +92,8 @@ static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_serve
     if (alive && built == spec->build_seq)
         return NULL;
     if (alive)
-        return fail(cx, ERR_CONFLICT, "server %s is running: its disk cannot be made now", spec->id);
+        return fail(cx, ERR_CONFLICT, "server %s is running: its disk cannot be made now",
+                    spec->id);
     AUTO_FD int dir = -1;
     TRY(make_home(cx, g, &dir));
     TRY(make_root_disk(cx, g, dir, spec, image_path, built));
@@ -95,7 +105,9 @@ static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_serve
     return root_disk_tidy(cx, dir, spec->build_seq);
 }
 
-/* ---- power --------------------------------------------------------------------------------------------------- */
+/* ---- power
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 /* Ends the process if there is one. gently: QEMU may close its images first. */
 static struct err *end_process(struct ctx *cx, struct guest *g, bool gently)
@@ -126,17 +138,20 @@ static struct err *check_start(struct ctx *cx, const struct spec_server *spec)
     if (spec->vcpus < 1 || spec->vcpus > MAX_VCPUS)
         return fail(cx, ERR_INVALID, "a server cannot have %" PRId64 " vCPUs", spec->vcpus);
     if (spec->memory_mib < 1 || spec->memory_mib > MAX_MEMORY_MIB)
-        return fail(cx, ERR_INVALID, "a server cannot have %" PRId64 " MiB of memory", spec->memory_mib);
+        return fail(cx, ERR_INVALID, "a server cannot have %" PRId64 " MiB of memory",
+                    spec->memory_mib);
     return NULL;
 }
 
-static struct err *op_start(struct ctx *cx, void *drv, const struct spec_server *spec, const int *taps)
+static struct err *op_start(struct ctx *cx, void *drv, const struct spec_server *spec,
+                            const int *taps)
 {
     struct qemu *d = drv;
     TRY(check_start(cx, spec));
     AUTO_GUEST struct guest *g = guest_find(d, spec->id);
     if (!g)
         return fail(cx, ERR_CONFLICT, "server %s has no disk yet", spec->id);
+    TRY(guest_check(cx, g));
     pthread_mutex_lock(&g->lock);
     bool alive = g->pidfd >= 0;
     bool same = alive && g->rec.power == RECORD_ON && g->rec.boot_seq == spec->boot_seq;
@@ -189,6 +204,17 @@ static struct err *op_reset(struct ctx *cx, void *drv, const char *id, int64_t r
     return guest_save(cx, g);
 }
 
+/* Renamed first: what is left after a crash can't be taken for a guest. */
+static struct err *remove_home(struct ctx *cx, struct qemu *d, const char *id)
+{
+    const char *gone = arena_printf(cx->arena, GONE_PREFIX "%s", id);
+    TRY(dir_remove(cx, d->servers_fd, gone));
+    if (renameat(d->servers_fd, id, d->servers_fd, gone) != 0 && errno != ENOENT)
+        return fail(cx, ERR_UNAVAILABLE, "cannot remove the files of server %s: %m", id);
+    TRY(dir_sync(cx, d->servers_fd));
+    return dir_remove(cx, d->servers_fd, gone);
+}
+
 static struct err *op_destroy(struct ctx *cx, void *drv, const char *id)
 {
     struct qemu *d = drv;
@@ -198,7 +224,7 @@ static struct err *op_destroy(struct ctx *cx, void *drv, const char *id)
         TRY(end_process(cx, g, false));
     TRY(cgroup_kill(cx, &d->cgroups, id));
     TRY(cgroup_remove(cx, &d->cgroups, id));
-    TRY(dir_remove(cx, d->servers_fd, id));
+    TRY(remove_home(cx, d, id));
     if (g)
         guest_forget(g);
     pthread_mutex_lock(&d->lock);
@@ -209,7 +235,8 @@ static struct err *op_destroy(struct ctx *cx, void *drv, const char *id)
     return NULL;
 }
 
-/* ---- what there is ------------------------------------------------------------------------------------------- */
+/* ---- what there is
+ * ------------------------------------------------------------------------------------------- */
 
 static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct guest_state *ret)
 {
@@ -218,9 +245,10 @@ static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct gu
     AUTO_GUEST struct guest *g = guest_find(drv, id);
     if (!g)
         return NULL;
+    TRY(guest_check(cx, g));
     AUTO_LOCK(&g->lock);
     bool on = g->pidfd >= 0 && (g->rec.power == RECORD_ON || g->rec.power == RECORD_STOPPING);
-    *ret = (struct guest_state){.power = on                                 ? GUEST_ON
+    *ret = (struct guest_state){.power = on                               ? GUEST_ON
                                          : g->rec.power == RECORD_CRASHED ? GUEST_CRASHED
                                                                           : GUEST_OFF,
                                 .boot_seq = g->rec.boot_seq,
@@ -253,7 +281,8 @@ static struct err *op_list(struct ctx *cx, void *drv, const char ***ret_ids, siz
     return NULL;
 }
 
-static struct err *op_console(struct ctx *cx, void *drv, const char *id, size_t max_bytes, struct buf *ret)
+static struct err *op_console(struct ctx *cx, void *drv, const char *id, size_t max_bytes,
+                              struct buf *ret)
 {
     TRY(check_id(cx, id));
     AUTO_GUEST struct guest *g = guest_find(drv, id);
@@ -294,7 +323,8 @@ static void op_free(void *drv)
     free(d);
 }
 
-/* ---- making one ---------------------------------------------------------------------------------------------- */
+/* ---- making one
+ * ---------------------------------------------------------------------------------------------- */
 
 static struct err *open_data(struct ctx *cx, struct qemu *d)
 {
@@ -321,11 +351,13 @@ static struct err *check_config(struct ctx *cx, const struct qemu_config *cfg)
         return fail(cx, ERR_INVALID, "the data folder must be an absolute path");
     size_t len = cfg->instance ? strlen(cfg->instance) : 0;
     if (len == 0 || len > 48 ||
-        strspn(cfg->instance, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != len)
+        strspn(cfg->instance, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") !=
+            len)
         return fail(cx, ERR_INVALID, "the instance name has 1 to 48 letters, digits and '-'");
-    if (cfg->uid_first < 1000 || cfg->uid_count < 1 || cfg->uid_count > UINT32_MAX - 1 - cfg->uid_first)
-        return fail(cx, ERR_INVALID, "guests need uids of 1000 and above; got %u from %u", cfg->uid_count,
-                    cfg->uid_first);
+    if (cfg->uid_first < 1000 || cfg->uid_count < 1 ||
+        cfg->uid_count > UINT32_MAX - 1 - cfg->uid_first)
+        return fail(cx, ERR_INVALID, "guests need uids of 1000 and above; got %u from %u",
+                    cfg->uid_count, cfg->uid_first);
     return NULL;
 }
 
@@ -358,7 +390,8 @@ static const struct guest_driver ops = {
     .inventory = op_inventory,
 };
 
-struct err *qemu_driver_new(struct ctx *cx, const struct qemu_config *cfg, struct guest_backend *ret)
+struct err *qemu_driver_new(struct ctx *cx, const struct qemu_config *cfg,
+                            struct guest_backend *ret)
 {
     TRY(check_config(cx, cfg));
     struct qemu *d = calloc(1, sizeof(*d));

@@ -19,12 +19,21 @@ struct qemu_config config(void)
                                 .uid_count = 8};
 }
 
+static struct guest_backend opened; /* a test that failed leaves it so */
+
 struct guest_backend open_driver(void)
 {
     struct qemu_config cfg = config();
-    struct guest_backend b = {0};
-    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
-    return b;
+    close_driver();
+    assert_ok(&cx, qemu_driver_new(&cx, &cfg, &opened));
+    return opened;
+}
+
+void close_driver(void)
+{
+    if (opened.ops)
+        opened.ops->free(opened.drv);
+    opened.ops = NULL;
 }
 
 struct guest_state state_of(const struct guest_backend *b, const char *id)
@@ -73,10 +82,12 @@ void await_power(const struct guest_backend *b, const char *id, enum guest_power
 /* Processes of a guest, found by its control group, not by what the driver says. */
 size_t pids_of(const char *id, pid_t *ret, size_t max)
 {
-    static const char *const trees[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+    static const char *const trees[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup",
+                                        "/sys/fs/cgroup/unified"};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(trees) && n == 0; i++) {
-        const char *path = arena_printf(cx.arena, "%s/colvert/%s/%s/cgroup.procs", trees[i], instance, id);
+        const char *path =
+            arena_printf(cx.arena, "%s/colvert/%s/%s/cgroup.procs", trees[i], instance, id);
         FILE *f = fopen(path, "re");
         for (int pid; f && fscanf(f, "%d", &pid) == 1;)
             if (n < max)
@@ -100,8 +111,10 @@ void assert_nothing_left(const char *id)
     assert_int_equal(pids_of(id, &pid, 1), 0);
     static const char *const trees[] = {"memory", "cpu", "pids", "unified", "."};
     for (size_t i = 0; i < ARRAY_LEN(trees); i++)
-        assert_int_not_equal(
-            access(arena_printf(cx.arena, "/sys/fs/cgroup/%s/colvert/%s/%s", trees[i], instance, id), F_OK), 0);
+        assert_int_not_equal(access(arena_printf(cx.arena, "/sys/fs/cgroup/%s/colvert/%s/%s",
+                                                 trees[i], instance, id),
+                                    F_OK),
+                             0);
     assert_int_not_equal(access(arena_printf(cx.arena, "%s/servers/%s", data_dir, id), F_OK), 0);
 }
 
@@ -121,6 +134,7 @@ int scene_end(void **state UNUSED)
     AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct qemu_config cfg = config();
     struct guest_backend b;
+    close_driver();
     bool left = qemu_driver_new(&cx, &cfg, &b) != NULL;
     if (!left) {
         left = b.ops->destroy(&cx, b.drv, ID_A) || b.ops->destroy(&cx, b.drv, ID_B);

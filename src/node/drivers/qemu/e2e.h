@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What tests with real QEMU processes share: a data folder and a control group of their own, waiting, looking at
- * processes from outside. One test program at a time uses it; all of it is gone at the end, also after a failure.
+ * What tests with real QEMU processes share: a data folder and a control group of their own,
+ * waiting, looking at processes from outside. One test program at a time uses it; all of it is gone
+ * at the end, also after a failure.
  */
 #pragma once
 
@@ -20,7 +21,9 @@ int scene_begin(void **state);
 int scene_end(void **state);
 
 struct qemu_config config(void);
+/* One at a time; guests run on when it is closed. */
 struct guest_backend open_driver(void);
+void close_driver(void);
 struct guest_state state_of(const struct guest_backend *b, const char *id);
 const char *console_of(const struct guest_backend *b, const char *id);
 /* Until the text is there that many times. */

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-struct err *file_write(struct ctx *cx, int dir_fd, const char *name, const void *data, size_t size, mode_t mode)
+struct err *file_write(struct ctx *cx, int dir_fd, const char *name, const void *data, size_t size,
+                       mode_t mode)
 {
     const char *temp = arena_printf(cx->arena, ".%s.%016" PRIx64 ".tmp", name, rng_u64(cx->rng));
-    AUTO_FD int fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    AUTO_FD int fd =
+        openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot create '%s': %m", temp);
     for (size_t done = 0; done < size;) {
@@ -41,7 +43,8 @@ struct err *file_read(struct ctx *cx, int dir_fd, const char *name, size_t max, 
 {
     AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "cannot open '%s': %m", name);
+        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "cannot open '%s': %m",
+                    name);
     for (;;) {
         char *p = buf_reserve(ret, 4096);
         ssize_t n = read(fd, p, 4096);
@@ -93,12 +96,14 @@ struct err *dir_open(struct ctx *cx, int parent_fd, const char *name, int *ret_f
 {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "cannot open folder '%s': %m", name);
+        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
+                    "cannot open folder '%s': %m", name);
     *ret_fd = fd;
     return NULL;
 }
 
-struct err *dir_make(struct ctx *cx, int parent_fd, const char *name, mode_t mode, uid_t uid, gid_t gid, int *ret_fd)
+struct err *dir_make(struct ctx *cx, int parent_fd, const char *name, mode_t mode, uid_t uid,
+                     gid_t gid, int *ret_fd)
 {
     bool made = mkdirat(parent_fd, name, 0700) == 0;
     if (!made && errno != EEXIST)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Files that survive a crash at any moment: written beside, synced, renamed. Paths are relative to an open folder. */
+/* Files that survive a crash at any moment: written beside, synced, renamed. Paths are relative to
+ * an open folder. */
 #pragma once
 
 #include "base/base.h"
 
 /* Readers see the old content or the new one, also after a power cut. */
-MUST_USE struct err *file_write(struct ctx *cx, int dir_fd, const char *name, const void *data, size_t size,
-                                mode_t mode);
+MUST_USE struct err *file_write(struct ctx *cx, int dir_fd, const char *name, const void *data,
+                                size_t size, mode_t mode);
 /* ERR_NOT_FOUND, or ERR_TOO_LARGE above max bytes. */
-MUST_USE struct err *file_read(struct ctx *cx, int dir_fd, const char *name, size_t max, struct buf *ret);
+MUST_USE struct err *file_read(struct ctx *cx, int dir_fd, const char *name, size_t max,
+                               struct buf *ret);
 /* At most the last max bytes of an open file. */
 MUST_USE struct err *file_tail(struct ctx *cx, int fd, size_t max, struct buf *ret);
 /* Puts a finished temporary file in its place: synced, renamed, the folder synced. */
@@ -17,8 +19,8 @@ MUST_USE struct err *dir_sync(struct ctx *cx, int dir_fd);
 /* An existing folder, not a link to one. */
 MUST_USE struct err *dir_open(struct ctx *cx, int parent_fd, const char *name, int *ret_fd);
 /* Made if missing, with this mode and owner. */
-MUST_USE struct err *dir_make(struct ctx *cx, int parent_fd, const char *name, mode_t mode, uid_t uid, gid_t gid,
-                              int *ret_fd);
+MUST_USE struct err *dir_make(struct ctx *cx, int parent_fd, const char *name, mode_t mode,
+                              uid_t uid, gid_t gid, int *ret_fd);
 /* With everything in it. Absent is success. */
 MUST_USE struct err *dir_remove(struct ctx *cx, int parent_fd, const char *name);
 /* Names in a folder but "." and "..", in the arena. */

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
@@ -37,6 +38,7 @@ static void guest_free(struct guest *g)
     close_fd_p(&g->pidfd);
     qmp_unref(g->qmp);
     record_fini(&g->rec);
+    free(g->broken);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
     free(g);
@@ -114,13 +116,22 @@ struct err *guest_give_uid(struct ctx *cx, struct guest *g)
         if (!uid_taken(d, d->uid_first + i))
             g->uid = d->uid_first + i;
     if (!g->uid)
-        return fail(cx, ERR_UNAVAILABLE, "all %u uids for guests are taken on this host", d->uid_count);
+        return fail(cx, ERR_UNAVAILABLE, "all %u uids for guests are taken on this host",
+                    d->uid_count);
     return NULL;
 }
 
 struct err *guest_dir(struct ctx *cx, const struct guest *g, int *ret_fd)
 {
     return dir_open(cx, g->drv->servers_fd, g->id, ret_fd);
+}
+
+struct err *guest_check(struct ctx *cx, struct guest *g)
+{
+    AUTO_LOCK(&g->lock);
+    if (g->broken)
+        return fail(cx, ERR_CONFLICT, "server %s cannot be used: %s", g->id, g->broken);
+    return NULL;
 }
 
 struct err *guest_save(struct ctx *cx, struct guest *g)
@@ -171,7 +182,7 @@ struct err *monitor_connect(struct ctx *cx, int guest_fd, int *ret_socket)
 
 struct err *guest_monitor(struct ctx *cx, struct guest *g, struct qmp **ret)
 {
-    AUTO_FD int dir = -1, pidfd = -1;
+    AUTO_FD int dir = -1;
     int fd = -1;
     {
         AUTO_LOCK(&g->lock);
@@ -181,7 +192,6 @@ struct err *guest_monitor(struct ctx *cx, struct guest *g, struct qmp **ret)
             *ret = qmp_ref(g->qmp);
             return NULL;
         }
-        pidfd = fcntl(g->pidfd, F_DUPFD_CLOEXEC, 0);
     }
     TRY(guest_dir(cx, g, &dir));
     TRY(monitor_connect(cx, dir, &fd));
@@ -211,70 +221,102 @@ static int open_recorded(const struct record *r)
     return -1;
 }
 
-static struct err *kill_and_wait(struct ctx *cx, int pidfd, const char *id)
+static bool kill_and_wait(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    if (poll(&p, 1, KILL_TIMEOUT_MS) != 1)
-        return fail(cx, ERR_TIMEOUT, "QEMU of server %s does not end", id);
-    return NULL;
+    return poll(&p, 1, KILL_TIMEOUT_MS) == 1;
 }
 
-/* It ended while nobody watched. */
-static struct err *note_end(struct ctx *cx, struct guest *g, int guest_fd)
+/* It ended while nobody watched. Where that can't be written now, the next start finds it out
+ * again. */
+static void note_end(struct ctx *cx, struct guest *g, int guest_fd)
 {
     char boot_id[37];
     struct buf log;
     buf_init(&log, cx->arena);
     host_boot_id(boot_id, sizeof(boot_id));
     AUTO_FD int fd = openat(guest_fd, QEMU_LOG_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0)
-        TRY(file_tail(cx, fd, 65536, &log));
-    g->rec.power = power_after_end(g->rec.power, cause_in_log(buf_cstr(&log)),
+    struct err *e = fd >= 0 ? file_tail(cx, fd, 65536, &log) : NULL;
+    g->rec.power = power_after_end(g->rec.power, e ? NULL : cause_in_log(buf_cstr(&log)),
                                    !str_eq(boot_id, g->rec.host_boot_id), &g->rec.guest_shutdown);
     g->rec.pid = 0;
-    return guest_save(cx, g);
+    e = guest_save(cx, g);
+    if (e)
+        log_err(cx, LOG_DEBUG, e, "end of guest not recorded", "server", g->id, NULL);
 }
 
-static struct err *recover_running(struct ctx *cx, struct guest *g, int guest_fd)
+static void recover_running(struct ctx *cx, struct guest *g, int guest_fd)
 {
     if (g->rec.power == RECORD_OFF || g->rec.power == RECORD_CRASHED)
-        return NULL;
+        return;
     AUTO_FD int pidfd = open_recorded(&g->rec);
-    if (pidfd >= 0 && g->rec.power == RECORD_STARTING) {
-        /* Nobody was told that it runs, and it may lack what came next: the next start makes a whole one. */
-        TRY(kill_and_wait(cx, pidfd, g->id));
+    /* Nobody was told that it runs, and it may lack what came next: the next start makes a whole
+     * one. */
+    if (pidfd >= 0 && g->rec.power == RECORD_STARTING && kill_and_wait(pidfd))
         close_fd_p(&pidfd);
+    if (pidfd < 0) {
+        note_end(cx, g, guest_fd);
+        return;
     }
-    if (pidfd < 0)
-        return note_end(cx, g, guest_fd);
     int monitor = -1;
     struct err *e = monitor_connect(cx, guest_fd, &monitor);
     if (e)
         log_err(cx, LOG_DEBUG, e, "guest without monitor", "server", g->id, NULL);
     guest_watch(g, TAKE_FD(pidfd), monitor);
+}
+
+static struct err *has_root_disk(struct ctx *cx, int guest_fd, bool *ret)
+{
+    const char **names;
+    size_t n;
+    TRY(dir_names(cx, guest_fd, &names, &n));
+    *ret = false;
+    for (size_t i = 0; i < n; i++)
+        *ret = *ret || str_starts(names[i], "root-");
     return NULL;
 }
 
-static struct err *recover_one(struct ctx *cx, struct qemu *d, const char *id)
+/* Its record, or the reason why there is none. */
+static struct err *read_record(struct ctx *cx, struct guest *g, int guest_fd)
 {
-    AUTO_GUEST struct guest *g = guest_obtain(d, id);
-    AUTO_FD int dir = -1;
-    TRY(guest_dir(cx, g, &dir));
     struct record r;
-    struct err *e = record_load(cx, dir, &r);
-    if (e && (e->kind == ERR_NOT_FOUND || e->kind == ERR_INVALID))
-        return cgroup_kill(cx, &d->cgroups, id); /* half made: nothing of it may run */
+    bool disk;
+    struct err *e = record_load(cx, guest_fd, &r);
+    if (e && e->kind == ERR_NOT_FOUND) {
+        TRY(has_root_disk(cx, guest_fd, &disk));
+        if (disk)
+            return fail(cx, ERR_CONFLICT, "it has a disk, but its %s is missing", RECORD_NAME);
+        return NULL; /* half made: it never ran */
+    }
     TRY(e);
-    if (!str_eq(r.id, id)) {
+    if (!str_eq(r.id, g->id)) {
         record_fini(&r);
-        return cgroup_kill(cx, &d->cgroups, id);
+        return fail(cx, ERR_CONFLICT, "its %s is another server's", RECORD_NAME);
     }
     record_fini(&g->rec);
     g->rec = r;
     g->recorded = true;
     g->uid = r.uid;
-    return recover_running(cx, g, dir);
+    return NULL;
+}
+
+static void recover_one(struct ctx *cx, struct qemu *d, const char *id)
+{
+    AUTO_GUEST struct guest *g = guest_obtain(d, id);
+    AUTO_FD int dir = -1;
+    struct stat st;
+    struct err *e = guest_dir(cx, g, &dir);
+    if (!e && fstat(dir, &st) == 0)
+        g->uid = st.st_gid >= d->uid_first
+                     ? st.st_gid
+                     : 0; /* its folder's group, also where the record is lost */
+    if (!e)
+        e = read_record(cx, g, dir);
+    if (!e && g->recorded)
+        recover_running(cx, g, dir);
+    if (e)
+        record_set(&g->broken, e->message);
 }
 
 struct err *guests_recover(struct ctx *cx, struct qemu *d)
@@ -283,11 +325,10 @@ struct err *guests_recover(struct ctx *cx, struct qemu *d)
     size_t n;
     TRY(dir_names(cx, d->servers_fd, &names, &n));
     for (size_t i = 0; i < n; i++) {
-        if (strlen(names[i]) != 36 || !uuid_valid(names[i]))
-            continue;
-        struct err *e = recover_one(cx, d, names[i]);
-        if (e)
-            return wrap(cx, e, e->kind, "server %s cannot be taken over: %s", names[i], e->message);
+        if (str_starts(names[i], GONE_PREFIX))
+            TRY(dir_remove(cx, d->servers_fd, names[i]));
+        else if (strlen(names[i]) == 36 && uuid_valid(names[i]))
+            recover_one(cx, d, names[i]);
     }
     return NULL;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The driver's guests in memory, found again after our own death, and the one thread that watches all of them: their
- * monitors (events, replies) and their processes (pidfd). Whatever ends a guest, the watcher alone writes down how.
+ * The driver's guests in memory, found again after our own death, and the one thread that watches
+ * all of them: their monitors (events, replies) and their processes (pidfd). Whatever ends a guest,
+ * the watcher alone writes down how.
  */
 #pragma once
 
@@ -13,20 +14,22 @@
 
 #define MONITOR_NAME "qmp.sock"
 #define QEMU_LOG_NAME "qemu.log"
+#define GONE_PREFIX ".gone-" /* folders whose guest is destroyed */
 
 struct shutdown_cause;
 
 struct guest {
     struct qemu *drv;
     char id[37];
-    uint64_t serial; /* for epoll: a pointer could be stale */
-    int refs;        /* drv->lock guards refs and uid */
-    uid_t uid;       /* 0: none yet */
+    uint64_t serial;      /* for epoll: a pointer could be stale */
+    int refs;             /* drv->lock guards refs and uid */
+    uid_t uid;            /* 0: none yet */
     pthread_mutex_t lock; /* guards what follows; never held across a monitor call */
     pthread_cond_t changed;
     struct record rec;
-    bool recorded;  /* rec is on disk */
-    int pidfd;      /* -1: no process */
+    bool recorded; /* rec is on disk */
+    char *broken;  /* why nothing but destroy may touch it; NULL: it is fine */
+    int pidfd;     /* -1: no process */
     struct qmp *qmp;
     const struct shutdown_cause *cause; /* heard from this process */
 };
@@ -65,10 +68,13 @@ void guest_forget(struct guest *g);
 /* A uid that no other guest has; keeps the one it has. */
 MUST_USE struct err *guest_give_uid(struct ctx *cx, struct guest *g);
 MUST_USE struct err *guest_dir(struct ctx *cx, const struct guest *g, int *ret_fd);
+/* ERR_CONFLICT for a broken one. */
+MUST_USE struct err *guest_check(struct ctx *cx, struct guest *g);
 /* rec on disk; g->lock held. */
 MUST_USE struct err *guest_save(struct ctx *cx, struct guest *g);
 
-/* From now on the watcher has the process and the monitor (-1: connect when needed). Takes both descriptors. */
+/* From now on the watcher has the process and the monitor (-1: connect when needed). Takes both
+ * descriptors. */
 void guest_watch(struct guest *g, int pidfd, int qmp_socket);
 bool guest_alive(struct guest *g);
 /* Until the watcher has written down the end of the process. */
@@ -79,21 +85,27 @@ void guest_signal(struct guest *g, int signal);
 MUST_USE struct err *guest_monitor(struct ctx *cx, struct guest *g, struct qmp **ret);
 MUST_USE struct err *monitor_connect(struct ctx *cx, int guest_fd, int *ret_socket);
 
-/* Every guest under DATA/servers: those that run are watched, the end of the others is written down. */
+/*
+ * Every guest under DATA/servers: those that run are watched, the end of the others is written
+ * down. One whose record can't be read is left alone: its disk may be all that its owner has.
+ */
 MUST_USE struct err *guests_recover(struct ctx *cx, struct qemu *d);
 MUST_USE struct err *guests_watch_begin(struct ctx *cx, struct qemu *d);
 /* Ends the watcher and frees the table; guests run on. */
 void guests_free(struct qemu *d);
 
-/* The serial console's log: at most CONSOLE_KEPT_BYTES are kept, the older half in a second file. */
+/* The serial console's log: at most CONSOLE_KEPT_BYTES are kept, the older half in a second file.
+ */
 #define CONSOLE_KEPT_BYTES ((size_t)1 << 20)
 #define CONSOLE_NAME "console.log"
 MUST_USE struct err *console_trim(struct ctx *cx, int guest_fd);
 MUST_USE struct err *console_read(struct ctx *cx, int guest_fd, size_t max_bytes, struct buf *ret);
 
-/* Why QEMU ended, by the SHUTDOWN event's reason or by the number that the trace in qemu.log has. NULL: unknown. */
+/* Why QEMU ended, by the SHUTDOWN event's reason or by the number that the trace in qemu.log has.
+ * NULL: unknown. */
 const struct shutdown_cause *cause_by_reason(const char *reason);
 const struct shutdown_cause *cause_in_log(const char *log);
-/* What a guest is after it ended: by its record, the cause, and whether the host itself restarted meanwhile. */
-enum record_power power_after_end(enum record_power was, const struct shutdown_cause *cause, bool host_restarted,
-                                  bool *ret_guest_shutdown);
+/* What a guest is after it ended: by its record, the cause, and whether the host itself restarted
+ * meanwhile. */
+enum record_power power_after_end(enum record_power was, const struct shutdown_cause *cause,
+                                  bool host_restarted, bool *ret_guest_shutdown);

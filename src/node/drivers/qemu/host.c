@@ -35,7 +35,8 @@ static struct err *kvm_group(struct ctx *cx, gid_t *ret)
         return NULL;
     if ((st.st_mode & 0060) != 0060 || st.st_gid == 0)
         return fail(cx, ERR_UNAVAILABLE,
-                    "guests may not open /dev/kvm: run 'groupadd -f kvm; chgrp kvm /dev/kvm; chmod 0660 /dev/kvm', or "
+                    "guests may not open /dev/kvm: run 'groupadd -f kvm; chgrp kvm /dev/kvm; chmod "
+                    "0660 /dev/kvm', or "
                     "choose the accelerator 'tcg'");
     *ret = st.st_gid;
     return NULL;
@@ -76,7 +77,8 @@ struct err *host_probe(struct ctx *cx, const char *accel, const char *qemu_path,
     TRY(tool_run(cx, argv, VERSION_TIMEOUT_MS, &out));
     h.qemu_version = host_parse_version(buf_cstr(&out));
     if (h.qemu_version < 7002000)
-        return fail(cx, ERR_UNAVAILABLE, "%s is not QEMU 7.2 or later: %.60s", qemu_path, buf_cstr(&out));
+        return fail(cx, ERR_UNAVAILABLE, "%s is not QEMU 7.2 or later: %.60s", qemu_path,
+                    buf_cstr(&out));
     *ret = h;
     return NULL;
 }

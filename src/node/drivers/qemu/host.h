@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What this host can do: accelerator, disk interface, QEMU's version, and its inventory for the registration. */
+/* What this host can do: accelerator, disk interface, QEMU's version, and its inventory for the
+ * registration. */
 #pragma once
 
 #include "base/base.h"
@@ -12,10 +13,13 @@ struct host {
 };
 
 /* accel: "auto", "kvm" or "tcg". */
-MUST_USE struct err *host_probe(struct ctx *cx, const char *accel, const char *qemu_path, struct host *ret);
+MUST_USE struct err *host_probe(struct ctx *cx, const char *accel, const char *qemu_path,
+                                struct host *ret);
 /* "QEMU emulator version 7.2.22 (…)" → 7002022; -1: no version in it. */
 int64_t host_parse_version(const char *text);
-/* KVM runs ordinary guests only with a hardware module; sys_module is "/sys/module" but in tests. */
+/* KVM runs ordinary guests only with a hardware module; sys_module is "/sys/module" but in tests.
+ */
 bool host_has_kvm(const char *sys_module);
 /* Members of the agent's registration. */
-MUST_USE struct err *host_inventory(struct ctx *cx, const struct host *h, const char *data_dir, struct jw *w);
+MUST_USE struct err *host_inventory(struct ctx *cx, const struct host *h, const char *data_dir,
+                                    struct jw *w);

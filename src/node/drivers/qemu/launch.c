@@ -56,15 +56,17 @@ static void drop_privileges(const struct launch *l, int report_fd)
     const struct rlimit no_core = {0, 0};
     if (setrlimit(RLIMIT_CORE, &no_core) != 0)
         give_up(report_fd, "setrlimit");
-    if (setgroups(l->extra_gid ? 1 : 0, &l->extra_gid) != 0 || setresgid(l->uid, l->uid, l->uid) != 0 ||
-        setresuid(l->uid, l->uid, l->uid) != 0)
+    if (setgroups(l->extra_gid ? 1 : 0, &l->extra_gid) != 0 ||
+        setresgid(l->uid, l->uid, l->uid) != 0 || setresuid(l->uid, l->uid, l->uid) != 0)
         give_up(report_fd, "change of user");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         give_up(report_fd, "no_new_privs");
 }
 
-/* Only async-signal-safe calls: the parent has threads. All descriptors of l are set aside above FD_ASIDE. */
-NORETURN static void child(const struct launch *l, const char *path, char *const *envp, int go_fd, int report_fd)
+/* Only async-signal-safe calls: the parent has threads. All descriptors of l are set aside above
+ * FD_ASIDE. */
+NORETURN static void child(const struct launch *l, const char *path, char *const *envp, int go_fd,
+                           int report_fd)
 {
     char go;
     child_reset_signals();
@@ -135,12 +137,14 @@ static struct err *await_exec(struct ctx *cx, const char *path, int report_fd, p
         ;
     f.step[sizeof(f.step) - 1] = 0;
     errno = f.code;
-    return fail(cx, ERR_UNAVAILABLE, "cannot run %s: %s: %m", path, n == (ssize_t)sizeof(f) ? f.step : "it vanished");
+    return fail(cx, ERR_UNAVAILABLE, "cannot run %s: %s: %m", path,
+                n == (ssize_t)sizeof(f) ? f.step : "it vanished");
 }
 
 /* All descriptors of l are above FD_ASIDE by now. */
 static struct err *run(struct ctx *cx, const struct launch *l, const char *path,
-                       struct err *(*record)(struct ctx *, void *, pid_t), void *arg, pid_t *ret_pid)
+                       struct err *(*record)(struct ctx *, void *, pid_t), void *arg,
+                       pid_t *ret_pid)
 {
     char *env[] = {(char[]){"PATH=/usr/bin:/bin"}, (char[]){"LC_ALL=C"}, NULL};
     int go[2], report[2];
@@ -174,8 +178,8 @@ static struct err *run(struct ctx *cx, const struct launch *l, const char *path,
     return NULL;
 }
 
-struct err *launch(struct ctx *cx, const struct launch *l, struct err *(*record)(struct ctx *, void *, pid_t),
-                   void *arg, pid_t *ret_pid)
+struct err *launch(struct ctx *cx, const struct launch *l,
+                   struct err *(*record)(struct ctx *, void *, pid_t), void *arg, pid_t *ret_pid)
 {
     const char *path = NULL;
     TRY(find_program(cx, l->argv[0], &path));
@@ -223,8 +227,8 @@ bool process_start_time(pid_t pid, int64_t *ret)
     long long start;
     if (!after_name ||
         sscanf(after_name + 1,
-               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld", &state,
-               &start) != 2)
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld",
+               &state, &start) != 2)
         return false;
     *ret = start;
     return state != 'Z' && state != 'X';

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The driver's parts without QEMU: records, files, disks, config drive, helpers that fail, launching, control groups. */
+/* The driver's parts without QEMU: records, files, disks, config drive, helpers that fail,
+ * launching, control groups. */
 #include "base/test.h"
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/qemu/files.h"
@@ -36,7 +37,9 @@ static bool exists(const char *name)
     return faccessat(dir, name, F_OK, 0) == 0;
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------- */
+/* ---- records
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void test_record_round_trip(void **state UNUSED)
 {
@@ -121,21 +124,26 @@ static void test_how_guests_end(void **state UNUSED)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         bool by_guest = false;
-        const struct shutdown_cause *cause = cases[i].reason ? cause_by_reason(cases[i].reason) : NULL;
+        const struct shutdown_cause *cause =
+            cases[i].reason ? cause_by_reason(cases[i].reason) : NULL;
         assert_true(!cases[i].reason == !cause);
-        assert_int_equal(power_after_end(cases[i].was, cause, cases[i].restarted, &by_guest), cases[i].want);
+        assert_int_equal(power_after_end(cases[i].was, cause, cases[i].restarted, &by_guest),
+                         cases[i].want);
         assert_int_equal(by_guest, cases[i].want_guest_shutdown);
     }
     assert_null(cause_by_reason("no-such-reason"));
     assert_null(cause_in_log("qemu: hello\n"));
     assert_null(cause_in_log("1@2.3:qemu_system_shutdown_request reason=66\n"));
-    assert_ptr_equal(cause_in_log("1@2.3:qemu_system_shutdown_request reason=6\n"), cause_by_reason("guest-shutdown"));
+    assert_ptr_equal(cause_in_log("1@2.3:qemu_system_shutdown_request reason=6\n"),
+                     cause_by_reason("guest-shutdown"));
     assert_ptr_equal(cause_in_log("x\n1@2.3:qemu_system_shutdown_request reason=6\n"
                                   "1@2.4:qemu_system_shutdown_request reason=4\n"),
                      cause_by_reason("host-signal"));
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void test_files(void **state UNUSED)
 {
@@ -213,7 +221,9 @@ static void test_console_stays_bounded(void **state UNUSED)
     unlinkat(dir, "console.log.1", 0);
 }
 
-/* ---- helpers ------------------------------------------------------------------------------------------------- */
+/* ---- helpers
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void test_tools(void **state UNUSED)
 {
@@ -221,9 +231,11 @@ static void test_tools(void **state UNUSED)
     ctx_init(&cx);
     struct buf out;
     buf_init(&out, cx.arena);
-    assert_ok(&cx, tool_run(&cx, (const char *[]){"sh", "-c", "echo hello; echo noise >&2", NULL}, 5000, &out));
+    assert_ok(&cx, tool_run(&cx, (const char *[]){"sh", "-c", "echo hello; echo noise >&2", NULL},
+                            5000, &out));
     assert_string_equal(buf_cstr(&out), "hello\n");
-    struct err *e = tool_run(&cx, (const char *[]){"sh", "-c", "printf 'a\\nb' >&2; exit 3", NULL}, 5000, NULL);
+    struct err *e =
+        tool_run(&cx, (const char *[]){"sh", "-c", "printf 'a\\nb' >&2; exit 3", NULL}, 5000, NULL);
     assert_non_null(e);
     assert_string_equal(e->message, "sh failed: a b");
     e = tool_run(&cx, (const char *[]){"sh", "-c", "kill -9 $$", NULL}, 5000, NULL);
@@ -234,7 +246,8 @@ static void test_tools(void **state UNUSED)
     assert_non_null(e);
     assert_non_null(strstr(e->message, "no such program"));
     buf_clear(&out);
-    assert_ok(&cx, tool_run(&cx, (const char *[]){"head", "-c", "1000000", "/dev/zero", NULL}, 5000, &out));
+    assert_ok(&cx, tool_run(&cx, (const char *[]){"head", "-c", "1000000", "/dev/zero", NULL}, 5000,
+                            &out));
     assert_int_equal(out.len, 65536);
 }
 
@@ -299,13 +312,15 @@ static void test_root_disk_refusals(void **state UNUSED)
     AUTO_CTX struct ctx cx;
     ctx_init(&cx);
     assert_ok(&cx, file_write(&cx, dir, "image", "1234", 4, 0600));
-    assert_ok(&cx, file_write(&cx, dir, "img-fails", "#!/bin/sh\necho no space left >&2\nexit 1\n", 40, 0755));
+    assert_ok(&cx, file_write(&cx, dir, "img-fails", "#!/bin/sh\necho no space left >&2\nexit 1\n",
+                              40, 0755));
     struct spec_server s = spec(4);
     const char *image = in_dir(&cx, "image");
     struct err *e = root_disk_make(&cx, in_dir(&cx, "img-fails"), dir, base_dir, &s, image);
     assert_non_null(e);
     assert_non_null(strstr(e->message, "no space left"));
-    assert_err(&cx, ERR_NOT_FOUND, root_disk_make(&cx, NULL, dir, base_dir, &s, in_dir(&cx, "none")));
+    assert_err(&cx, ERR_NOT_FOUND,
+               root_disk_make(&cx, NULL, dir, base_dir, &s, in_dir(&cx, "none")));
     assert_err(&cx, ERR_NOT_FOUND, root_disk_make(&cx, NULL, dir, base_dir, &s, "json:{}"));
     s.image.size_bytes = 5; /* cut short */
     assert_err(&cx, ERR_CONFLICT, root_disk_make(&cx, NULL, dir, base_dir, &s, image));
@@ -334,18 +349,21 @@ static void test_config_drive(void **state UNUSED)
     AUTO_CTX struct ctx cx;
     ctx_init(&cx);
     struct spec_server s = spec(4);
-    s.meta_data = json_own(&cx, json_pack("{s:s, s:{s:s}}", "uuid", ID, "public_keys", "mine", "ssh-ed25519 AAAA"));
+    s.meta_data = json_own(
+        &cx, json_pack("{s:s, s:{s:s}}", "uuid", ID, "public_keys", "mine", "ssh-ed25519 AAAA"));
     s.network_data = json_own(&cx, json_pack("{s:[]}", "links"));
     s.user_data = "#!/bin/sh\necho hi\n";
     s.user_data_size = strlen(s.user_data);
     assert_ok(&cx, config_drive_make(&cx, dir, base_dir, &s));
     assert_ok(&cx, config_drive_make(&cx, dir, base_dir, &s));
-    assert_string_equal(iso_file(&cx, "/openstack/latest/meta_data.json"), json_text(&cx, s.meta_data));
+    assert_string_equal(iso_file(&cx, "/openstack/latest/meta_data.json"),
+                        json_text(&cx, s.meta_data));
     assert_string_equal(iso_file(&cx, "/openstack/latest/network_data.json"), "{\"links\":[]}");
     assert_string_equal(iso_file(&cx, "/openstack/latest/vendor_data.json"), "{}");
     assert_string_equal(iso_file(&cx, "/openstack/latest/user_data"), s.user_data);
     assert_string_equal(iso_file(&cx, "/ec2/latest/user-data"), s.user_data);
-    assert_non_null(strstr(iso_file(&cx, "/ec2/latest/meta-data.json"), "\"openssh-key\":\"ssh-ed25519 AAAA\""));
+    assert_non_null(strstr(iso_file(&cx, "/ec2/latest/meta-data.json"),
+                           "\"openssh-key\":\"ssh-ed25519 AAAA\""));
     char label[9] = {0};
     AUTO_FD int fd = openat(dir, CONFIG_DRIVE_NAME, O_RDONLY | O_CLOEXEC);
     assert_int_equal(pread(fd, label, 8, 32808), 8); /* where guests look */
@@ -362,7 +380,9 @@ static void test_config_drive(void **state UNUSED)
     assert_false(exists(CONFIG_DRIVE_NAME));
 }
 
-/* ---- launching ----------------------------------------------------------------------------------------------- */
+/* ---- launching
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static struct err *refuse_record(struct ctx *cx, void *arg, pid_t pid)
 {
@@ -383,9 +403,17 @@ static void test_launch(void **state UNUSED)
     int ends[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     AUTO_FD int in = ends[0], out = ends[1], log = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    const char *argv[] = {"sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$i ] && printf $i >&4; done; "
-                          "printf ' %s %s' $(id -u) $PWD >&4", NULL};
-    const struct launch l = {.argv = argv, .fds = (int[]){-1, out}, .n_fds = 2, .dir_fd = dir, .log_fd = log, .uid = 610000};
+    const char *argv[] = {
+        "sh", "-c",
+        "for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$i ] && printf $i >&4; done; "
+        "printf ' %s %s' $(id -u) $PWD >&4",
+        NULL};
+    const struct launch l = {.argv = argv,
+                             .fds = (int[]){-1, out},
+                             .n_fds = 2,
+                             .dir_fd = dir,
+                             .log_fd = log,
+                             .uid = 610000};
     pid_t recorded = 0, pid = 0;
     /* What isn't on record doesn't run. */
     struct err *e = launch(&cx, &l, refuse_record, &recorded, &pid);
@@ -398,7 +426,8 @@ static void test_launch(void **state UNUSED)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     char text[256] = {0};
     assert_true(read(in, text, sizeof(text) - 1) > 0);
-    assert_string_equal(text, arena_printf(cx.arena, "0124 610000 %s", base_dir)); /* no other file is open */
+    assert_string_equal(
+        text, arena_printf(cx.arena, "0124 610000 %s", base_dir)); /* no other file is open */
     struct launch bad = l;
     bad.n_fds = 0;
     bad.argv = (const char *[]){"no-such-program-here", NULL};
@@ -425,7 +454,9 @@ static void test_process_identity(void **state UNUSED)
     assert_false(process_start_time(pid, &its));
 }
 
-/* ---- host ---------------------------------------------------------------------------------------------------- */
+/* ---- host
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void test_cgroups_found(void **state UNUSED)
 {
@@ -510,13 +541,20 @@ static void test_host(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_record_round_trip), cmocka_unit_test(test_bad_records),
-        cmocka_unit_test(test_how_guests_end),    cmocka_unit_test(test_files),
-        cmocka_unit_test(test_console_stays_bounded), cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_root_disk),         cmocka_unit_test(test_root_disk_refusals),
-        cmocka_unit_test(test_config_drive),      cmocka_unit_test(test_launch),
-        cmocka_unit_test(test_process_identity),  cmocka_unit_test(test_cgroups_found),
-        cmocka_unit_test(test_cgroup_v2_first),   cmocka_unit_test(test_host),
+        cmocka_unit_test(test_record_round_trip),
+        cmocka_unit_test(test_bad_records),
+        cmocka_unit_test(test_how_guests_end),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_console_stays_bounded),
+        cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_root_disk),
+        cmocka_unit_test(test_root_disk_refusals),
+        cmocka_unit_test(test_config_drive),
+        cmocka_unit_test(test_launch),
+        cmocka_unit_test(test_process_identity),
+        cmocka_unit_test(test_cgroups_found),
+        cmocka_unit_test(test_cgroup_v2_first),
+        cmocka_unit_test(test_host),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

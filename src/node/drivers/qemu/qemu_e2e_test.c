@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The driver with real QEMU processes: whole lives of a guest, and the driver's own death at any moment. The driver that
- * gets killed is this program run again ("victim"). Needs root and writable control groups; nothing is left behind.
+ * The driver with real QEMU processes: whole lives of a guest, and the driver's own death at any
+ * moment. The driver that gets killed is this program run again ("victim"). Needs root and writable
+ * control groups; nothing is left behind.
  */
 #include "node/drivers/qemu/e2e.h"
 #include "node/drivers/qemu/files.h"
@@ -21,7 +22,9 @@
 
 #define WAIT_S 60
 
-/* ---- the scene ----------------------------------------------------------------------------------------------- */
+/* ---- the scene
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static struct spec_nic nic = {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001",
                               .mac = "fa:16:3e:00:00:01",
@@ -39,7 +42,9 @@ static struct spec_server spec_of(const char *id, int64_t boot_seq)
                                 .vcpus = 1,
                                 .memory_mib = 32,
                                 .root_gib = 1,
-                                .image = {.id = "img", .disk_format = "raw", .size_bytes = 1 << 20,
+                                .image = {.id = "img",
+                                          .disk_format = "raw",
+                                          .size_bytes = 1 << 20,
                                           .virtual_size_bytes = 1 << 20}};
 }
 
@@ -66,7 +71,8 @@ static const char *proc_text(pid_t pid, const char *name)
 {
     struct buf b;
     buf_init(&b, cx.arena);
-    AUTO_FD int dir = open(arena_printf(cx.arena, "/proc/%d", pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int dir =
+        open(arena_printf(cx.arena, "/proc/%d", pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(dir >= 0);
     assert_ok(&cx, file_read(&cx, dir, name, 1 << 20, &b));
     return buf_cstr(&b);
@@ -94,7 +100,8 @@ static void await_gone(pid_t pid)
     fail_msg("process %d does not end", pid);
 }
 
-/* ---- the driver in a process of its own, to be killed ---------------------------------------------------------- */
+/* ---- the driver in a process of its own, to be killed
+ * ---------------------------------------------------------- */
 
 /* Runs the guest and says so on descriptor 3. */
 static int victim(const char *dir, const char *name, const char *img)
@@ -152,7 +159,9 @@ static pid_t orphan(void)
     return qemu;
 }
 
-/* ---- tests --------------------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static atomic_int changes;
 
@@ -173,12 +182,15 @@ static void assert_confined(pid_t pid)
     assert_non_null(strstr(status, "NoNewPrivs:\t1"));
     assert_non_null(strstr(status, "Seccomp:\t2"));
     assert_string_equal(proc_text(pid, "oom_score_adj"), "500\n");
-    assert_non_null(strstr(proc_text(pid, "limits"), "Max core file size        0                    0"));
+    assert_non_null(
+        strstr(proc_text(pid, "limits"), "Max core file size        0                    0"));
     char mine[64], its[64];
     static const char *const spaces[] = {"net", "ipc", "uts"};
     for (size_t i = 0; i < ARRAY_LEN(spaces); i++) {
-        ssize_t n = readlink(arena_printf(cx.arena, "/proc/self/ns/%s", spaces[i]), mine, sizeof(mine));
-        ssize_t m = readlink(arena_printf(cx.arena, "/proc/%d/ns/%s", pid, spaces[i]), its, sizeof(its));
+        ssize_t n =
+            readlink(arena_printf(cx.arena, "/proc/self/ns/%s", spaces[i]), mine, sizeof(mine));
+        ssize_t m =
+            readlink(arena_printf(cx.arena, "/proc/%d/ns/%s", pid, spaces[i]), its, sizeof(its));
         assert_true(n > 0 && m > 0);
         assert_false(n == m && memcmp(mine, its, (size_t)n) == 0);
     }
@@ -251,7 +263,7 @@ static void test_life(void **state UNUSED)
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_int_equal(state_of(&b, ID_A).power, GUEST_ABSENT);
     assert_nothing_left(ID_A);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static void test_hard_reboot_and_rebuild(void **state UNUSED)
@@ -274,7 +286,7 @@ static void test_hard_reboot_and_rebuild(void **state UNUSED)
     assert_int_equal(state_of(&b, ID_A).build_seq, 2);
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_nothing_left(ID_A);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static void test_two_guests_share_no_uid(void **state UNUSED)
@@ -296,7 +308,7 @@ static void test_two_guests_share_no_uid(void **state UNUSED)
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_B));
     assert_nothing_left(ID_A);
     assert_nothing_left(ID_B);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static void test_taken_over_after_sigkill(void **state UNUSED)
@@ -313,7 +325,7 @@ static void test_taken_over_after_sigkill(void **state UNUSED)
     assert_true(state_of(&b, ID_A).guest_shutdown);
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_nothing_left(ID_A);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static void test_power_off_while_nobody_watches(void **state UNUSED)
@@ -321,7 +333,7 @@ static void test_power_off_while_nobody_watches(void **state UNUSED)
     pid_t qemu = orphan();
     struct guest_backend b = open_driver();
     await_console(&b, ID_A, "guest: up", 1);
-    b.ops->free(b.drv);
+    close_driver();
     type(ID_A, "p");
     await_gone(qemu);
     b = open_driver();
@@ -329,7 +341,7 @@ static void test_power_off_while_nobody_watches(void **state UNUSED)
     assert_int_equal(s.power, GUEST_OFF);
     assert_true(s.guest_shutdown);
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static void test_crash(void **state UNUSED)
@@ -348,10 +360,11 @@ static void test_crash(void **state UNUSED)
     assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_nothing_left(ID_A);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
-/* Whenever the driver dies, the next one has at most one process, knows of it, and can go on from there. */
+/* Whenever the driver dies, the next one has at most one process, knows of it, and can go on from
+ * there. */
 static void test_killed_at_any_moment(void **state UNUSED)
 {
     struct rng_seeded seeded;
@@ -377,7 +390,7 @@ static void test_killed_at_any_moment(void **state UNUSED)
         }
         assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
         assert_nothing_left(ID_A);
-        b.ops->free(b.drv);
+        close_driver();
     }
 }
 
@@ -418,12 +431,104 @@ static void test_refusals_say_why(void **state UNUSED)
     b.ops->free(b.drv);
 }
 
+static const char *home_of(const char *id)
+{
+    return arena_printf(cx.arena, "%s/servers/%s", data_dir, id);
+}
+
+/* A lost or broken record never makes a new disk over the old one; deletion works, and the uid
+ * stays taken. */
+static void test_broken_records_keep_disks(void **state UNUSED)
+{
+    struct spec_server one = spec_of(ID_A, 1), two = spec_of(ID_B, 1);
+    for (int i = 0; i < 2; i++) {
+        struct guest_backend b = open_driver();
+        struct guest_state s;
+        struct stat before, after, other;
+        assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
+        close_driver();
+        AUTO_FD int dir = open(home_of(ID_A), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(fstatat(dir, "root-1.qcow2", &before, 0), 0);
+        if (i == 0)
+            assert_int_equal(unlinkat(dir, "guest.json", 0), 0);
+        else
+            assert_ok(&cx, file_write(&cx, dir, "guest.json", "{\"version\":99}", 14, 0600));
+        b = open_driver();
+        assert_err(&cx, ERR_CONFLICT, b.ops->prepare(&cx, b.drv, &one, image));
+        assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &one, NULL));
+        assert_err(&cx, ERR_CONFLICT, b.ops->state(&cx, b.drv, ID_A, &s));
+        assert_int_equal(fstatat(dir, "root-1.qcow2", &after, 0), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        assert_ok(&cx, b.ops->prepare(&cx, b.drv, &two, image));
+        assert_int_equal(stat(home_of(ID_B), &other), 0);
+        assert_int_equal(other.st_gid, UID_FIRST + 1);
+        assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+        assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_B));
+        assert_nothing_left(ID_A);
+        close_driver();
+    }
+}
+
+/* What a killed driver began is finished: a folder without record is a new guest's, a renamed one
+ * is removed. */
+static void test_half_made_and_half_destroyed(void **state UNUSED)
+{
+    assert_int_equal(mkdir(home_of(ID_A), 0700), 0);
+    assert_int_equal(mkdir(home_of(".gone-" ID_B), 0700), 0);
+    struct guest_backend b = open_driver();
+    struct spec_server one = spec_of(ID_A, 1);
+    const char **ids;
+    size_t n;
+    assert_ok(&cx, b.ops->list(&cx, b.drv, &ids, &n));
+    assert_int_equal(n, 1);
+    assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
+    assert_int_not_equal(access(home_of(".gone-" ID_B), F_OK), 0);
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    close_driver();
+}
+
+/* A guest that never stops writing fills no disk. */
+static void test_endless_console(void **state UNUSED)
+{
+    struct guest_backend b = open_driver();
+    struct spec_server one = spec_of(ID_A, 1);
+    struct stat st;
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
+    await_console(&b, ID_A, "guest: up", 1);
+    close_driver();
+    AUTO_FD int log = open(arena_printf(cx.arena, "%s/console.log", home_of(ID_A)),
+                           O_WRONLY | O_APPEND | O_CLOEXEC);
+    static char block[65536];
+    memset(block, '.', sizeof(block));
+    for (int i = 0; i < 40; i++) /* in its place: the guest is slow */
+        assert_int_equal(write(log, block, sizeof(block)), sizeof(block));
+    b = open_driver();
+    for (int i = 0; i < WAIT_S * 10; i++) {
+        assert_int_equal(fstat(log, &st), 0);
+        if (st.st_size == 0)
+            break;
+        usleep(100000);
+    }
+    assert_int_equal(st.st_size, 0);
+    assert_ok(&cx, b.ops->reset(&cx, b.drv, ID_A, 1));
+    await_console(&b, ID_A, "guest: up", 1); /* goes on at the start of the shortened file */
+    assert_int_equal(fstat(log, &st), 0);
+    assert_true(st.st_size > 0 && st.st_size < 65536);
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    close_driver();
+}
+
 static void test_one_driver_a_folder(void **state UNUSED)
 {
-    struct guest_backend b = open_driver(), second;
+    struct guest_backend second;
     struct qemu_config cfg = config();
+    open_driver();
     assert_err(&cx, ERR_CONFLICT, qemu_driver_new(&cx, &cfg, &second));
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 static int begin(void **state)
@@ -447,6 +552,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_crash),
         cmocka_unit_test(test_killed_at_any_moment),
         cmocka_unit_test(test_refusals_say_why),
+        cmocka_unit_test(test_broken_records_keep_disks),
+        cmocka_unit_test(test_half_made_and_half_destroyed),
+        cmocka_unit_test(test_endless_console),
         cmocka_unit_test(test_one_driver_a_folder),
     };
     int failed = cmocka_run_group_tests(tests, begin, scene_end);

@@ -238,7 +238,8 @@ static struct err *no_answer(struct ctx *cx, const char *command, int code)
     return fail(cx, ERR_UNAVAILABLE, "QEMU's monitor went away during %s", command);
 }
 
-static const char *command_text(struct ctx *cx, const char *command, const json_t *args, json_int_t id, size_t *ret)
+static const char *command_text(struct ctx *cx, const char *command, const json_t *args,
+                                json_int_t id, size_t *ret)
 {
     struct buf b;
     struct jw w;
@@ -255,8 +256,8 @@ static const char *command_text(struct ctx *cx, const char *command, const json_
     return buf_cstr(&b);
 }
 
-struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const json_t *args, int pass_fd,
-                     int64_t timeout_ms, json_t **ret)
+struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const json_t *args,
+                     int pass_fd, int64_t timeout_ms, json_t **ret)
 {
     struct clock *c = clock_system();
     int64_t until_us = c->mono_us(c) + timeout_ms * 1000;
@@ -277,7 +278,8 @@ struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const j
     const json_t *error = json_get(reply, "error");
     if (error) {
         const char *why = json_get_str(error, "desc");
-        return fail(cx, ERR_CONFLICT, "QEMU refused %s: %s", command, why ? why : "it gave no reason");
+        return fail(cx, ERR_CONFLICT, "QEMU refused %s: %s", command,
+                    why ? why : "it gave no reason");
     }
     if (ret)
         *ret = json_get(reply, "return");

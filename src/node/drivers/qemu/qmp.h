@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * QEMU's monitor protocol (docs/interop/qmp-spec): one connection, many callers, one reader. The reader thread calls
- * qmp_pump() when the socket is readable; it negotiates by itself, hands replies to the waiting callers and events to
- * the owner. Counted references, for the reader may find the end while callers wait.
+ * QEMU's monitor protocol (docs/interop/qmp-spec): one connection, many callers, one reader. The
+ * reader thread calls qmp_pump() when the socket is readable; it negotiates by itself, hands
+ * replies to the waiting callers and events to the owner. Counted references, for the reader may
+ * find the end while callers wait.
  */
 #pragma once
 
@@ -18,16 +19,17 @@ struct qmp *qmp_new(int fd, qmp_event_fn *on_event, void *arg);
 struct qmp *qmp_ref(struct qmp *q);
 void qmp_unref(struct qmp *q); /* NULL is fine */
 int qmp_fd(const struct qmp *q);
-/* Reads what there is. False once the connection is of no more use: at its end, or when the peer talks nonsense. */
+/* Reads what there is. False once the connection is of no more use: at its end, or when the peer
+ * talks nonsense. */
 bool qmp_pump(struct qmp *q);
 /* Wakes all callers with an error; further calls fail at once. */
 void qmp_close(struct qmp *q);
 bool qmp_closed(struct qmp *q);
 
 /*
- * One command. args: object or NULL (borrowed); pass_fd: sent along (getfd, add-fd), -1: none. Waits for the
- * negotiation too. ERR_CONFLICT with QEMU's words when it refuses, ERR_TIMEOUT, ERR_UNAVAILABLE when the connection
- * ends. ret (may be NULL): the reply's "return", in cx's arena.
+ * One command. args: object or NULL (borrowed); pass_fd: sent along (getfd, add-fd), -1: none.
+ * Waits for the negotiation too. ERR_CONFLICT with QEMU's words when it refuses, ERR_TIMEOUT,
+ * ERR_UNAVAILABLE when the connection ends. ret (may be NULL): the reply's "return", in cx's arena.
  */
-MUST_USE struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const json_t *args, int pass_fd,
-                              int64_t timeout_ms, json_t **ret);
+MUST_USE struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command,
+                              const json_t *args, int pass_fd, int64_t timeout_ms, json_t **ret);

@@ -8,7 +8,8 @@
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 
-/* Both ends: the client with its reader thread, and the peer's socket that the test itself plays. */
+/* Both ends: the client with its reader thread, and the peer's socket that the test itself plays.
+ */
 struct scene {
     struct qmp *q;
     int peer;
@@ -69,7 +70,10 @@ static json_t *hear(struct ctx *cx, struct scene *s, int *ret_fd)
         assert_int_equal(poll(&p, 1, 5000), 1);
         struct iovec part = {.iov_base = line + len, .iov_len = 1};
         char control[CMSG_SPACE(sizeof(int))];
-        struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        struct msghdr msg = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
         assert_int_equal(recvmsg(s->peer, &msg, MSG_CMSG_CLOEXEC), 1);
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
         if (c && ret_fd)
@@ -123,7 +127,8 @@ static void call_begin(struct call *c, struct scene *s, const char *command, int
 
 static void answer(struct ctx *cx, struct scene *s, const json_t *question, const char *what)
 {
-    say(s, arena_printf(cx->arena, "{%s, \"id\": %" PRId64 "}\r\n", what, json_get_int(question, "id", -1)));
+    say(s, arena_printf(cx->arena, "{%s, \"id\": %" PRId64 "}\r\n", what,
+                        json_get_int(question, "id", -1)));
 }
 
 static void test_call(void **state UNUSED)
@@ -139,9 +144,11 @@ static void test_call(void **state UNUSED)
     assert_string_equal(json_get_str(j, "execute"), "query-status");
     assert_string_equal(json_get_str(json_get(j, "arguments"), "a"), "b");
     /* An event in between, and the reply in pieces. */
-    say(&s, "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"guest-shutdown\"}}\r\n{\"ret");
+    say(&s, "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": "
+            "\"guest-shutdown\"}}\r\n{\"ret");
     usleep(20000);
-    say(&s, arena_printf(cx.arena, "urn\": {\"x\": 1}, \"id\": %" PRId64 "}\r", json_get_int(j, "id", -1)));
+    say(&s, arena_printf(cx.arena, "urn\": {\"x\": 1}, \"id\": %" PRId64 "}\r",
+                         json_get_int(j, "id", -1)));
     say(&s, "\n");
     pthread_join(c.thread, NULL);
     assert_int_equal(c.kind, ERR_KIND_COUNT);
@@ -161,7 +168,8 @@ static void test_refusal(void **state UNUSED)
     scene_begin(&s);
     negotiate(&cx, &s);
     call_begin(&c, &s, "cont", 5000);
-    answer(&cx, &s, hear(&cx, &s, NULL), "\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}");
+    answer(&cx, &s, hear(&cx, &s, NULL),
+           "\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}");
     pthread_join(c.thread, NULL);
     assert_int_equal(c.kind, ERR_CONFLICT);
     assert_string_equal(c.text, "QEMU refused cont: not today");
@@ -242,7 +250,8 @@ static void test_end_wakes_callers(void **state UNUSED)
 
 static void test_nonsense_ends_it(void **state UNUSED)
 {
-    static const char *const nonsense[] = {"hello\r\n", "[1]\r\n", "{\"neither\": 1}\r\n", "{\"return\": \r\n"};
+    static const char *const nonsense[] = {"hello\r\n", "[1]\r\n", "{\"neither\": 1}\r\n",
+                                           "{\"return\": \r\n"};
     for (size_t i = 0; i < ARRAY_LEN(nonsense); i++) {
         struct scene s;
         scene_begin(&s);

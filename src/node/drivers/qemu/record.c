@@ -104,8 +104,9 @@ struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct re
     int64_t uid = json_get_int(j, "uid", -1), pid = json_get_int(j, "pid", -1);
     if (json_get_int(j, "version", -1) != RECORD_VERSION)
         return fail(cx, ERR_INVALID, "%s has an unknown version", RECORD_NAME);
-    if (!copy_id(json_get_str(j, "id"), r.id, sizeof(r.id)) || !uuid_valid(r.id) || uid < 1 || uid > UINT32_MAX - 1 ||
-        pid < 0 || pid > INT32_MAX || !power_of(json_get_str(j, "power"), &r.power) ||
+    if (!copy_id(json_get_str(j, "id"), r.id, sizeof(r.id)) || !uuid_valid(r.id) || uid < 1 ||
+        uid > UINT32_MAX - 1 || pid < 0 || pid > INT32_MAX ||
+        !power_of(json_get_str(j, "power"), &r.power) ||
         !copy_id(json_get_str(j, "host_boot_id"), r.host_boot_id, sizeof(r.host_boot_id)))
         return fail(cx, ERR_INVALID, "%s is not a guest's record", RECORD_NAME);
     r.uid = (uid_t)uid;

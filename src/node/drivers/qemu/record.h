@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What the driver knows of a guest, kept in DATA/servers/<id>/guest.json across its own death. The record is on disk
- * before the act it speaks of, so that no QEMU ever runs which no record names.
+ * What the driver knows of a guest, kept in DATA/servers/<id>/guest.json across its own death. The
+ * record is on disk before the act it speaks of, so that no QEMU ever runs which no record names.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ struct record {
     int64_t started_at_us;
     /* The process: its number alone could be another's by now. */
     pid_t pid;
-    int64_t pid_start;    /* field 22 of /proc/<pid>/stat */
+    int64_t pid_start;     /* field 22 of /proc/<pid>/stat */
     char host_boot_id[37]; /* of this run of the host's kernel */
     /* What it was made and started with; owned, NULL: not yet. */
     char *image_path, *image_format;
@@ -43,6 +43,7 @@ MUST_USE struct err *record_save(struct ctx *cx, int guest_fd, const struct reco
 /* The text of guest.json and back. */
 const char *record_text(struct ctx *cx, const struct record *r);
 MUST_USE struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct record *ret);
-/* Replaces an owned string or tree by a copy of its own: the record outlives the call, and moves between threads. */
+/* Replaces an owned string or tree by a copy of its own: the record outlives the call, and moves
+ * between threads. */
 void record_set(char **at, const char *value);
 void record_set_json(json_t **at, const json_t *value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * See start.h. Opens everything QEMU needs, launches it paused, talks to it, records, lets it run. The record goes ahead:
- * "starting" with the process's number before QEMU can run, "on" before anybody is told.
+ * See start.h. Opens everything QEMU needs, launches it paused, talks to it, records, lets it run.
+ * The record goes ahead: "starting" with the process's number before QEMU can run, "on" before
+ * anybody is told.
  */
 #include "node/drivers/qemu/start.h"
 #include "node/drivers/qemu/argv.h"
@@ -55,8 +56,8 @@ static struct err *listen_at(struct ctx *cx, int dir_fd, const char *name, int *
     snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
     if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
         return fail(cx, ERR_UNAVAILABLE, "cannot replace socket %s: %m", name);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || fchmodat(dir_fd, name, 0600, 0) != 0 ||
-        listen(fd, 4) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+        fchmodat(dir_fd, name, 0600, 0) != 0 || listen(fd, 4) != 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot listen on %s: %m", name);
     *ret_fd = TAKE_FD(fd);
     return NULL;
@@ -77,7 +78,8 @@ static struct err *open_logs(struct ctx *cx, struct start *s)
     struct err *e = console_trim(cx, s->dir_fd);
     pthread_mutex_unlock(&s->g->lock);
     TRY(e);
-    TRY(open_in(cx, s->dir_fd, CONSOLE_NAME, O_WRONLY | O_CREAT | O_APPEND, own_fd(s, FD_CONSOLE_LOG)));
+    TRY(open_in(cx, s->dir_fd, CONSOLE_NAME, O_WRONLY | O_CREAT | O_APPEND,
+                own_fd(s, FD_CONSOLE_LOG)));
     /* From an empty log: an older process's end is not this one's. */
     return open_in(cx, s->dir_fd, QEMU_LOG_NAME, O_RDWR | O_CREAT | O_APPEND | O_TRUNC, &s->log_fd);
 }
@@ -87,8 +89,10 @@ static struct err *open_disks(struct ctx *cx, struct start *s)
     TRY(open_in(cx, s->dir_fd, root_disk_name(cx, s->build_seq), O_RDWR, own_fd(s, FD_ROOT)));
     *own_fd(s, FD_BASE) = open(s->image_path, O_RDONLY | O_CLOEXEC);
     if (*own_fd(s, FD_BASE) < 0)
-        return fail(cx, ERR_NOT_FOUND, "the image file '%s' that the root disk of server %s builds on cannot be opened: %m",
-                    s->image_path, s->g->id);
+        return fail(
+            cx, ERR_NOT_FOUND,
+            "the image file '%s' that the root disk of server %s builds on cannot be opened: %m",
+            s->image_path, s->g->id);
     if (s->config_drive)
         TRY(open_in(cx, s->dir_fd, CONFIG_DRIVE_NAME, O_RDONLY, own_fd(s, FD_CONFIG_DRIVE)));
     return NULL;
@@ -114,7 +118,8 @@ static struct err *make_cgroup(struct ctx *cx, struct start *s)
     return cgroup_make(cx, &s->g->drv->cgroups, s->g->id, &lim, s->cgroup_fds, &s->n_cgroups);
 }
 
-static void make_argv(struct ctx *cx, const struct start *s, const char ***ret_argv, json_t **ret_devices)
+static void make_argv(struct ctx *cx, const struct start *s, const char ***ret_argv,
+                      json_t **ret_devices)
 {
     const struct qemu *d = s->g->drv;
     const struct machine m = {
@@ -240,8 +245,8 @@ static struct err *give_up(struct ctx *cx, struct start *s, struct err *why)
     s->g->rec.power = RECORD_OFF;
     s->g->rec.pid = 0;
     TRY(guest_save(cx, s->g));
-    return wrap(cx, why, why->kind, "server %s cannot be started: %s. QEMU said: %s", s->g->id, why->message,
-                last_words(cx, s->log_fd));
+    return wrap(cx, why, why->kind, "server %s cannot be started: %s. QEMU said: %s", s->g->id,
+                why->message, last_words(cx, s->log_fd));
 }
 
 static struct err *open_all(struct ctx *cx, struct start *s)
@@ -255,9 +260,11 @@ static struct err *open_all(struct ctx *cx, struct start *s)
     return make_cgroup(cx, s);
 }
 
-struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec, const int *taps)
+struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec,
+                        const int *taps)
 {
-    __attribute__((cleanup(start_fini))) struct start s = {.g = g, .spec = spec, .dir_fd = -1, .log_fd = -1};
+    __attribute__((cleanup(start_fini))) struct start s = {
+        .g = g, .spec = spec, .dir_fd = -1, .log_fd = -1};
     for (size_t i = 0; i < ARRAY_LEN(s.fds); i++)
         s.fds[i] = -1;
     for (size_t i = 0; i < spec->n_nics; i++)

@@ -4,5 +4,7 @@
 
 #include "node/drivers/qemu/guests.h"
 
-/* The guest doesn't run. On return it does, and its record says so; on error no process of it is left. */
-MUST_USE struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec, const int *taps);
+/* The guest doesn't run. On return it does, and its record says so; on error no process of it is
+ * left. */
+MUST_USE struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec,
+                                 const int *taps);

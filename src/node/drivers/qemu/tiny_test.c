@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A real Linux guest (images/build-tiny) under the driver: boots from an overlay, reads its config drive, obeys the power
- * button, keeps its disk. usage: qemu_tiny_test BUILD-TINY IMAGE; the image is made first where it is missing or old.
+ * A real Linux guest (images/build-tiny) under the driver: boots from an overlay, reads its config
+ * drive, obeys the power button, keeps its disk. usage: qemu_tiny_test BUILD-TINY IMAGE; the image
+ * is made first where it is missing or old.
  */
 #include "node/drivers/qemu/e2e.h"
 #include "node/drivers/qemu/tool.h"
@@ -38,13 +39,16 @@ static void test_linux(void **state UNUSED)
                                .vcpus = 1,
                                .memory_mib = 128,
                                .root_gib = 1,
-                               .image = {.id = "tiny", .disk_format = "qcow2", .size_bytes = st.st_size,
+                               .image = {.id = "tiny",
+                                         .disk_format = "qcow2",
+                                         .size_bytes = st.st_size,
                                          .virtual_size_bytes = 1 << 20},
                                .config_drive = true,
                                .user_data = user_data,
                                .user_data_size = sizeof(user_data) - 1};
-    spec.meta_data = json_own(&cx, json_pack("{s:s, s:s, s:{s:s}}", "uuid", ID_A, "hostname", "tiny-one",
-                                             "public_keys", "k", "ssh-ed25519 AAAA test"));
+    spec.meta_data =
+        json_own(&cx, json_pack("{s:s, s:s, s:{s:s}}", "uuid", ID_A, "hostname", "tiny-one",
+                                "public_keys", "k", "ssh-ed25519 AAAA test"));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, tiny));
     assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
     await_console(&b, ID_A, "tiny: ready", 1);
@@ -57,7 +61,7 @@ static void test_linux(void **state UNUSED)
     assert_true(state_of(&b, ID_A).guest_shutdown);
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_nothing_left(ID_A);
-    b.ops->free(b.drv);
+    close_driver();
 }
 
 int main(int argc, char **argv)

@@ -77,7 +77,8 @@ static const char *said(struct ctx *cx, const struct buf *b)
     return len ? text : "it gave no reason";
 }
 
-struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms, struct buf *ret_out)
+struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms,
+                     struct buf *ret_out)
 {
     int pipes[2][2];
     for (int i = 0; i < 2; i++) {
@@ -106,11 +107,11 @@ struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!in_time)
-        return fail(cx, ERR_TIMEOUT, "%s did not end within %" PRId64 " s: %s", argv[0], timeout_ms / 1000,
-                    said(cx, &bufs[1]));
+        return fail(cx, ERR_TIMEOUT, "%s did not end within %" PRId64 " s: %s", argv[0],
+                    timeout_ms / 1000, said(cx, &bufs[1]));
     if (WIFSIGNALED(status))
-        return fail(cx, ERR_UNAVAILABLE, "%s was killed by signal %d: %s", argv[0], WTERMSIG(status),
-                    said(cx, &bufs[1]));
+        return fail(cx, ERR_UNAVAILABLE, "%s was killed by signal %d: %s", argv[0],
+                    WTERMSIG(status), said(cx, &bufs[1]));
     if (WEXITSTATUS(status) != 0)
         return fail(cx, ERR_UNAVAILABLE, "%s failed: %s", argv[0], said(cx, &bufs[1]));
     if (ret_out)

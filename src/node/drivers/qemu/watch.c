@@ -20,14 +20,10 @@ struct shutdown_cause {
     bool guest_shutdown;
 };
 static const struct shutdown_cause causes[] = {
-    {0, "none", RECORD_CRASHED, false},
-    {1, "host-error", RECORD_CRASHED, false},
-    {2, "host-qmp-quit", RECORD_OFF, false},
-    {3, "host-qmp-system-reset", RECORD_OFF, false},
-    {4, "host-signal", RECORD_OFF, false},
-    {5, "host-ui", RECORD_OFF, false},
-    {6, "guest-shutdown", RECORD_OFF, true},
-    {7, "guest-reset", RECORD_OFF, true},
+    {0, "none", RECORD_CRASHED, false},        {1, "host-error", RECORD_CRASHED, false},
+    {2, "host-qmp-quit", RECORD_OFF, false},   {3, "host-qmp-system-reset", RECORD_OFF, false},
+    {4, "host-signal", RECORD_OFF, false},     {5, "host-ui", RECORD_OFF, false},
+    {6, "guest-shutdown", RECORD_OFF, true},   {7, "guest-reset", RECORD_OFF, true},
     {8, "guest-panic", RECORD_CRASHED, false},
 };
 
@@ -43,7 +39,7 @@ const struct shutdown_cause *cause_in_log(const char *log)
 {
     static const char mark[] = "qemu_system_shutdown_request reason=";
     const struct shutdown_cause *found = NULL;
-    for (const char *p = log; (p = strstr(p, mark)); ) {
+    for (const char *p = log; (p = strstr(p, mark));) {
         p += sizeof(mark) - 1;
         for (size_t i = 0; i < ARRAY_LEN(causes); i++)
             if (p[0] == '0' + causes[i].number && (p[1] < '0' || p[1] > '9'))
@@ -52,8 +48,8 @@ const struct shutdown_cause *cause_in_log(const char *log)
     return found;
 }
 
-enum record_power power_after_end(enum record_power was, const struct shutdown_cause *cause, bool host_restarted,
-                                  bool *ret_guest_shutdown)
+enum record_power power_after_end(enum record_power was, const struct shutdown_cause *cause,
+                                  bool host_restarted, bool *ret_guest_shutdown)
 {
     if (was != RECORD_ON && !(was == RECORD_STOPPING && cause))
         return was == RECORD_CRASHED ? RECORD_CRASHED : RECORD_OFF;
@@ -174,7 +170,8 @@ static void process_ended(struct guest *g)
         return;
     }
     siginfo_t info;
-    waitid((idtype_t)P_PIDFD, (id_t)g->pidfd, &info, WEXITED | WNOHANG); /* ours; or init has it since we died */
+    waitid((idtype_t)P_PIDFD, (id_t)g->pidfd, &info,
+           WEXITED | WNOHANG); /* ours; or init has it since we died */
     const struct shutdown_cause *cause = g->cause ? g->cause : cause_on_disk(&cx, g);
     g->rec.power = power_after_end(g->rec.power, cause, false, &g->rec.guest_shutdown);
     g->rec.pid = 0;
@@ -294,7 +291,8 @@ struct err *console_trim(struct ctx *cx, int guest_fd)
     return NULL;
 }
 
-static struct err *add_tail(struct ctx *cx, int guest_fd, const char *name, size_t max, struct buf *ret)
+static struct err *add_tail(struct ctx *cx, int guest_fd, const char *name, size_t max,
+                            struct buf *ret)
 {
     AUTO_FD int fd = openat(guest_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 || max == 0 ? NULL : file_tail(cx, fd, max, ret);
