@@ -75,13 +75,8 @@ struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, cons
     return NULL;
 }
 
-int stage_setup(void **state)
+struct err *stage_driver(struct stage *s, struct net_backend *ret)
 {
-    struct stage *s = calloc(1, sizeof(*s));
-    ctx_init(&s->cx);
-    pthread_mutex_init(&s->lock, NULL);
-    snprintf(s->dir, sizeof(s->dir), "/tmp/colvert-net-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
     struct kernel_net_config cfg = {
         .netns = HOST_NS,
         .data_dir = s->dir,
@@ -89,7 +84,17 @@ int stage_setup(void **state)
         .metadata = stage_answer,
         .metadata_arg = s,
     };
-    assert_ok(&s->cx, kernel_net_new(&s->cx, &cfg, &s->net));
+    return kernel_net_new(&s->cx, &cfg, ret);
+}
+
+int stage_setup(void **state)
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    ctx_init(&s->cx);
+    pthread_mutex_init(&s->lock, NULL);
+    snprintf(s->dir, sizeof(s->dir), "/tmp/colvert-net-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    assert_ok(&s->cx, stage_driver(s, &s->net));
     *state = s;
     return 0;
 }
@@ -329,9 +334,9 @@ const char *snapshot(struct stage *s)
     sh(NULL,
                 "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep ^cv-|sort); do echo \"== $n\"; "
                 "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
-                "s/gc_timer.*//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
+                "s/gc_timer.*//; s/ tentative//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
                 "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
                 "done; ls -R /run/colvert 2>/dev/null; "
-                "for p in $(pgrep -f conf-file=/run/colvert); do tr '\\0' ' ' </proc/$p/cmdline; echo $p; done");
+                "for p in $(pgrep -f '^dnsmasq --conf-file=/run/colvert'); do tr '\\0' ' ' </proc/$p/cmdline; echo $p; done");
     return arena_strdup(s->cx.arena, sh_out);
 }

@@ -20,6 +20,7 @@
 #define CONNECTION_SECONDS 10
 #define BACKLOG 32
 #define EVENTS 32
+#define LISTEN_TRIES 50
 
 enum source_kind { SOURCE_WAKE, SOURCE_LISTENER, SOURCE_CONNECTION };
 
@@ -132,32 +133,56 @@ MUST_USE static struct err *watch(struct ctx *cx, struct metadata *md, struct ne
     return NULL;
 }
 
+/* What a killed agent left between fork and exec may hold the address for a moment. */
+static int listen_soon(int family, const char *address)
+{
+    static const struct timespec pause = {.tv_nsec = 20000000};
+    int fd = listen_on(family, address);
+    for (int i = 0; fd < 0 && errno == EADDRINUSE && i < LISTEN_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        fd = listen_on(family, address);
+    }
+    return fd;
+}
+
+/* False when it listens in this very namespace; an entry for another one of the same name goes. */
+static bool needs_listeners(struct metadata *md, const char *network_id, ino_t netns)
+{
+    AUTO_LOCK(&md->lock);
+    struct network **at = find_network(md, network_id);
+    if (*at && (*at)->netns == netns)
+        return false;
+    if (*at)
+        close_found(md, at);
+    return true;
+}
+
 struct err *metadata_listen(struct ctx *cx, struct metadata *md, const char *network_id, const char *netns)
 {
     struct stat st;
-    AUTO_FD int ns = -1;
+    AUTO_FD int ns = -1, fd4 = -1, fd6 = -1;
     TRY(netns_open(cx, netns, &ns));
     if (fstat(ns, &st) < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot look at the namespace %s: %m", netns);
-    AUTO_LOCK(&md->lock);
-    struct network **at = find_network(md, network_id);
-    if (*at && (*at)->netns == st.st_ino)
+    /* An open listener keeps its namespace, and so the number stays its own. */
+    if (!needs_listeners(md, network_id, st.st_ino))
         return NULL;
-    if (*at)
-        close_found(md, at);
+    AUTO_NETNS int back = -1;
+    TRY(netns_enter(cx, netns, &back));
+    fd4 = listen_soon(AF_INET, METADATA_IP);
+    if (fd4 < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot listen on " METADATA_IP " in %s: %m", netns);
+    /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do without. */
+    fd6 = listen_soon(AF_INET6, NULL);
+
     struct network *n = calloc(1, sizeof(*n));
     must(n);
     snprintf(n->id, sizeof(n->id), "%s", network_id);
     n->netns = st.st_ino;
-    AUTO_NETNS int back = -1;
-    struct err *e = netns_enter(cx, netns, &back);
-    n->listeners[0].fd = e ? -1 : listen_on(AF_INET, METADATA_IP);
-    if (!e && n->listeners[0].fd < 0)
-        e = fail(cx, ERR_UNAVAILABLE, "cannot listen on " METADATA_IP " in %s: %m", netns);
-    /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do without. */
-    n->listeners[1].fd = e ? -1 : listen_on(AF_INET6, NULL);
-    if (!e)
-        e = watch(cx, md, n);
+    n->listeners[0].fd = TAKE_FD(fd4);
+    n->listeners[1].fd = TAKE_FD(fd6);
+    AUTO_LOCK(&md->lock);
+    struct err *e = watch(cx, md, n);
     if (e) {
         network_close(md, n);
         return e;

@@ -58,20 +58,38 @@ MUST_USE static struct err *settings(struct ctx *cx, const char *netns)
     return NULL;
 }
 
-/* The two ends of one link: there on the bridge, here with MAC and addresses. */
-MUST_USE static struct err *plug(struct pass *p, struct links *outside, const struct link *bridge,
-                                 const char *outer, const char *inner, const char *mac_is,
+/* A port of a bridge takes no part in IPv6 itself. */
+MUST_USE static struct err *mute_ipv6(struct ctx *cx, const char *netns, const char *link)
+{
+    AUTO_NETNS int back = -1;
+    if (!host_has_ipv6())
+        return NULL;
+    TRY(netns_enter(cx, netns, &back));
+    return sysctl_set(cx, arena_printf(cx->arena, "ipv6/conf/%s/disable_ipv6", link), "1");
+}
+
+struct outside {
+    const char *netns; /* NULL: the process's own */
+    struct links *links;
+    struct link bridge;
+};
+
+/* The two ends of one link: outer on the bridge there, inner here with MAC and addresses. */
+MUST_USE static struct err *plug(struct pass *p, const struct outside *out, const char *outer,
+                                 const char *inner, const char *mac_is,
                                  const struct ip *ips, size_t n, struct link *ret)
 {
-    struct veth_end there = {.links = outside, .name = outer};
+    struct veth_end there = {.links = out->links, .netns = out->netns, .name = outer};
     struct veth_end here = {.links = p->l, .netns = p->netns, .name = inner};
-    struct link out;
+    struct link port;
     struct mac mac;
+    uint32_t mtu = out->bridge.mtu;
     bool found, up = p->spec->admin_state_up;
     TRY(mac_parse(p->cx, mac_is, &mac));
-    TRY(veth_ensure(p->cx, &there, &here, &out, ret));
-    TRY(link_shape(p->cx, outside, &out, bridge->mtu, NULL, bridge->index, true));
-    TRY(link_shape(p->cx, p->l, ret, bridge->mtu, &mac, 0, up));
+    TRY(veth_ensure(p->cx, &there, &here, &port, ret));
+    TRY(mute_ipv6(p->cx, out->netns, outer));
+    TRY(link_shape(p->cx, out->links, &port, mtu, NULL, out->bridge.index, true));
+    TRY(link_shape(p->cx, p->l, ret, mtu, &mac, 0, up));
     TRY(link_find(p->cx, p->l, inner, ret, &found));
     return addrs_sync(p->cx, p->l, ret, ips, n, true);
 }
@@ -80,8 +98,8 @@ MUST_USE static struct err *interface(struct pass *p, const struct spec_interfac
 {
     const char *network, *port, *ra;
     struct ip *ips = arena_new_array(p->cx->arena, struct ip, i->n_ips + 1);
-    struct links *l;
-    struct link bridge, link;
+    struct outside out = {0};
+    struct link link;
     bool found = false, ours;
     TRY(short_id(p->cx, i->network_id, &network));
     TRY(short_id(p->cx, i->port_id, &port));
@@ -90,14 +108,15 @@ MUST_USE static struct err *interface(struct pass *p, const struct spec_interfac
         TRY(ip_parse_with(p->cx, i->ips[k].ip, i->ips[k].prefix, &ips[k]));
     TRY(namespace_ours(p->cx, p->net, network, &ours));
     if (ours) {
-        TRY(links_open(p->cx, network, &l));
-        TRY(link_find(p->cx, l, BRIDGE, &bridge, &found));
+        out.netns = network;
+        TRY(links_open(p->cx, network, &out.links));
+        TRY(link_find(p->cx, out.links, BRIDGE, &out.bridge, &found));
     }
     if (!found)
         return fail(p->cx, ERR_UNAVAILABLE, "network %s of router %s is not on this host yet",
                     i->network_id, p->spec->id);
     const char *inner = arena_printf(p->cx->arena, "qr-%s", port);
-    TRY(plug(p, l, &bridge, arena_printf(p->cx->arena, "ri-%s", port), inner, i->mac, ips, i->n_ips, &link));
+    TRY(plug(p, &out, arena_printf(p->cx->arena, "ri-%s", port), inner, i->mac, ips, i->n_ips, &link));
     TRY(run_file_read(p->cx, network, "ra", &ra));
     p->ra[p->n_ra++] = (struct ra_link){.name = inner, .lines = ra, .link = link.index};
     return NULL;
@@ -143,17 +162,16 @@ MUST_USE static struct err *gateway(struct pass *p, struct link *ret)
 {
     const struct spec_router *spec = p->spec;
     struct ip *ips = arena_new_array(p->cx->arena, struct ip, spec->n_floating + 1);
-    struct links *l;
-    struct link bridge;
+    struct outside out = {.netns = p->net->netns};
     const char *port;
     size_t n = 1;
     TRY(short_id(p->cx, spec->external.port_id, &port));
     TRY(ip_parse_with(p->cx, spec->external.ip, spec->external.prefix, &ips[0]));
     for (size_t i = 0; i < spec->n_floating; i++)
         TRY(ip_parse_with(p->cx, spec->floating[i].floating_ip, 32, &ips[n++]));
-    TRY(external_ensure(p->cx, p->net, &l, &bridge));
-    TRY(plug(p, l, &bridge, arena_printf(p->cx->arena, "rx-%s", port), p->external, spec->external.mac, ips,
-             n, ret));
+    TRY(external_ensure(p->cx, p->net, &out.links, &out.bridge));
+    TRY(plug(p, &out, arena_printf(p->cx->arena, "rx-%s", port), p->external, spec->external.mac, ips, n,
+             ret));
     return spec->admin_state_up ? announce_all(p, ret, ips, n) : NULL;
 }
 
