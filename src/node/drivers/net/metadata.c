@@ -4,6 +4,7 @@
  * A closed listener is freed by the thread between two turns, when no event can name it any more.
  */
 #include "node/drivers/net/metadata.h"
+#include "node/drivers/net/metadata_request.h"
 #include "node/drivers/net/names.h"
 #include "node/drivers/net/netns.h"
 
@@ -13,8 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define REQUEST_BYTES ((size_t)8192)
-#define PATH_BYTES ((size_t)1024)
 #define CONNECTIONS_MAX 256
 #define CONNECTIONS_PER_NETWORK 32
 #define CONNECTION_SECONDS 10
@@ -44,7 +43,7 @@ struct connection {
     struct network *network;
     int64_t deadline_us;
     char source[INET6_ADDRSTRLEN];
-    char request[REQUEST_BYTES + 1];
+    char request[METADATA_REQUEST_BYTES + 1];
     size_t request_len;
     char *reply; /* set once the request is complete */
     size_t reply_len, reply_sent;
@@ -207,6 +206,7 @@ static const char *reason(int status)
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 414: return "URI Too Long";
     case 431: return "Request Header Fields Too Large";
     default: return "Internal Server Error";
     }
@@ -235,35 +235,8 @@ static void reply_status(struct connection *c, int status)
     reply(c, status, "text/plain; charset=UTF-8", body, (size_t)n);
 }
 
-/* Cuts the path out of "GET /path?query HTTP/1.x"; 0 or the status of the refusal. */
-static int parse_request(const char *request, char path[PATH_BYTES])
+static void answer(struct metadata *md, struct connection *c, const char *path)
 {
-    const char *eol = strpbrk(request, "\r\n");
-    if (!eol || !strchr(request, ' '))
-        return 400;
-    if (strncmp(request, "GET ", 4) != 0)
-        return 405;
-    const char *start = request + 4, *end = start;
-    while (end < eol && *end > ' ' && *end < 0x7f)
-        end++;
-    if (*end != ' ' || strncmp(end, " HTTP/1.", 8) != 0 || *start != '/')
-        return 400;
-    size_t len = strcspn(start, "? ");
-    if (len >= PATH_BYTES)
-        return 400;
-    memcpy(path, start, len);
-    path[len] = 0;
-    return 0;
-}
-
-static void answer(struct metadata *md, struct connection *c)
-{
-    char path[PATH_BYTES];
-    int status = parse_request(c->request, path);
-    if (status) {
-        reply_status(c, status);
-        return;
-    }
     struct ctx cx AUTO_CTX;
     struct buf body;
     const char *type = NULL;
@@ -281,29 +254,28 @@ static void answer(struct metadata *md, struct connection *c)
     }
 }
 
-/* Request complete, too long, or broken off: a reply is there. False: more must come. */
-static bool read_request(struct connection *c)
+/* Reads what is there, and answers once the request is whole. */
+static void read_request(struct metadata *md, struct connection *c)
 {
-    while (!c->done) {
-        ssize_t got = read(c->fd, c->request + c->request_len, REQUEST_BYTES - c->request_len);
+    char path[METADATA_PATH_BYTES];
+    while (!c->done && !c->reply) {
+        ssize_t got = read(c->fd, c->request + c->request_len, METADATA_REQUEST_BYTES - c->request_len);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
-            return false;
+            return;
         if (got <= 0) {
             c->done = true;
-            break;
+            return;
         }
         c->request_len += (size_t)got;
         c->request[c->request_len] = 0;
-        if (strstr(c->request, "\r\n\r\n") || strstr(c->request, "\n\n"))
-            return true;
-        if (c->request_len == REQUEST_BYTES || memchr(c->request, 0, c->request_len)) {
-            reply_status(c, c->request_len == REQUEST_BYTES ? 431 : 400);
-            return true;
-        }
+        int status = metadata_request_parse(c->request, c->request_len, path);
+        if (status == 0)
+            answer(md, c, path);
+        else if (status > 0)
+            reply_status(c, status);
     }
-    return false;
 }
 
 static void write_reply(struct metadata *md, struct connection *c)
@@ -327,13 +299,10 @@ static void write_reply(struct metadata *md, struct connection *c)
 
 static void on_connection(struct metadata *md, struct connection *c)
 {
-    if (!c->reply) {
-        if (!read_request(c))
-            return;
-        if (!c->reply)
-            answer(md, c);
-    }
-    write_reply(md, c);
+    if (!c->reply)
+        read_request(md, c);
+    if (c->reply)
+        write_reply(md, c);
 }
 
 static void on_listener(struct metadata *md, struct listener *l)
