@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: EUPL-1.2
+# A thin front for Meson and the scripts in tools/ and tests/.
+.PHONY: all demo demo-stop check bench fuzz clean
+
+all: build/release/colvert
+
+# The executable, in the flavour that is shipped.
+build/release/build.ninja:
+	meson setup build/release --buildtype=release -Dstrip=true >/dev/null
+
+.PHONY: build/release/colvert
+build/release/colvert: build/release/build.ninja
+	@ninja -C build/release src/cmd/colvert | tail -n 1
+	@ln -sf src/cmd/colvert $@
+
+demo:
+	@tools/install-packages build run image client
+	@$(MAKE) --no-print-directory build/release/colvert
+	@tools/demo
+
+demo-stop:
+	@tools/demo-stop
+
+# All tests, as a bare machine runs them; the last line counts them.
+check:
+	@tests/check
+
+bench:
+	@tools/install-packages build run
+	@$(MAKE) --no-print-directory build/release/colvert
+	@bench/run
+
+fuzz:
+	@tools/install-packages build test
+	@tests/fuzz
+
+clean:
+	rm -rf build
