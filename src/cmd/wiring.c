@@ -5,7 +5,7 @@
 #include "identity/identity.h"
 #include "image/image.h"
 
-const struct service *const all_services[] = {&engine_service, &identity_service, &fleet_service, &image_service};
+const struct service *const all_services[] = {&engine_service, &operations_service, &identity_service, &fleet_service, &image_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
 const char *const catalog_paths[] = {"identity", "/identity/v3", "image", "/image", "network", "/network", "compute",

@@ -10,6 +10,9 @@ extern const size_t n_all_services;
 extern const struct migration all_migrations[];
 extern const size_t n_all_migrations;
 
+/* /healthz and /metrics. */
+extern const struct service operations_service;
+
 /* Pairs type, path for the catalogue, NULL-terminated. */
 extern const char *const catalog_paths[];
 

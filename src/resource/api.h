@@ -96,6 +96,7 @@ struct call {
     struct http_reply *rp;
     const struct route *route;
     const struct service *service;
+    struct bound_route *bound; /* private to the dispatcher */
     const struct http_pair *params; /* path parameters */
     size_t n_params;
     struct actor *actor;     /* never NULL in a handler; empty for public routes without a token */
@@ -176,6 +177,15 @@ void api_wake(struct api *a, const char *topic);
 void api_wake_on_commit(struct api *a, struct ctx *cx, struct tx *tx, const char *topic);
 /* Parks the call: the handler runs again (whole, in a new transaction) when the topic wakes or until_us (monotonic) passes. */
 void call_park(struct call *c, const char *topic, int64_t until_us);
+
+/* What each route has answered so far. */
+struct route_figures {
+    uint64_t answers[6]; /* by the status' first digit */
+    uint64_t busy_us;    /* in handlers, waiting for the store included */
+};
+void api_each_route(struct api *a, void (*fn)(void *arg, const struct service *svc, const struct route *r,
+                                              const struct route_figures *f), void *arg);
+struct http_server *api_server(struct api *a); /* NULL before api_set_server */
 
 /* All DDL of these services, in order: what migration 1 holds. */
 const char *api_ddl(struct ctx *cx, const struct service *const *services, size_t n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The dispatcher: nothing is reached without a route's decision, and each handler is left with its own decision only. */
 #include "resource/engine.h"
+#include <stdatomic.h>
 
 #define STALE_RETRIES 8
 
@@ -130,6 +131,22 @@ void call_park(struct call *c, const char *topic, int64_t until_us)
     c->rp->park_until_us = until_us;
 }
 
+void api_each_route(struct api *a, void (*fn)(void *arg, const struct service *svc, const struct route *r,
+                                              const struct route_figures *f), void *arg)
+{
+    for (struct bound_route *b = a->bound; b->route; b++) {
+        struct route_figures f = {.busy_us = b->busy_us};
+        for (size_t i = 0; i < ARRAY_LEN(f.answers); i++)
+            f.answers[i] = b->answers[i];
+        fn(arg, b->service, b->route, &f);
+    }
+}
+
+struct http_server *api_server(struct api *a)
+{
+    return a->server;
+}
+
 /* ---------------------------------------------------------------- one call */
 
 static const struct family *family_of_path(const struct api *a, const char *path)
@@ -179,9 +196,9 @@ static struct err *match(struct api *a, struct http_request *rq, struct call *c)
                         m.allow);
         return fail(rq->cx, ERR_NOT_FOUND, "The resource could not be found.");
     }
-    const struct bound_route *b = m.route;
+    struct bound_route *b = m.route;
     struct http_pair *params = arena_memdup(rq->cx->arena, m.params, sizeof(m.params));
-    *c = (struct call){.cx = rq->cx, .api = a, .rq = rq, .route = b->route, .service = b->service, .params = params,
+    *c = (struct call){.cx = rq->cx, .api = a, .rq = rq, .route = b->route, .service = b->service, .bound = b, .params = params,
                        .n_params = m.n_params, .store = a->store, .actor = arena_new_of(rq->cx->arena, struct actor)};
     return NULL;
 }
@@ -339,6 +356,15 @@ static void audit_apart(struct call *c, int status)
         log_err(c->cx, LOG_ERROR, e, "an audit event was lost", "action", c->route->policy, NULL);
 }
 
+static void count_answer(struct call *c, int64_t began_us)
+{
+    int class = c->rp->status / 100;
+    if (c->rp->park_topic || class < 0 || class > 5)
+        return;
+    atomic_fetch_add_explicit(&c->bound->answers[class], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->bound->busy_us, (uint64_t)(mono_us(c->cx) - began_us), memory_order_relaxed);
+}
+
 static void finish(struct call *c, struct err *e)
 {
     if (e)
@@ -355,6 +381,7 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
 {
     struct call *c = rq->app; /* a streamed call was admitted when it began */
     struct err *e = NULL;
+    int64_t began_us = mono_us(rq->cx);
     if (!c) {
         c = arena_new_of(rq->cx->arena, struct call);
         e = match(arg, rq, c);
@@ -373,6 +400,7 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
     if (!e)
         e = run_handler(c);
     finish(c, e);
+    count_answer(c, began_us);
 }
 
 /* After the headers: the lane, and a streamed call's admission. */
