@@ -29,7 +29,9 @@ static void bind_service(struct api *a, const struct service *svc, size_t *n)
         if (r->target)
             resource_init(r->target);
         struct bound_route *b = &a->bound[(*n)++];
-        *b = (struct bound_route){.route = r, .service = svc, .base = base_of(r->pattern)};
+        b->route = r;
+        b->service = svc;
+        b->base = base_of(r->pattern);
         router_add(a->router, r->method, r->pattern, b);
     }
 }

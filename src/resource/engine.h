@@ -22,6 +22,8 @@ struct bound_route {
     const struct route *route;
     const struct service *service;
     char *base; /* "/compute/v2.1" */
+    _Atomic uint64_t answers[6]; /* by the status' first digit */
+    _Atomic uint64_t busy_us;
 };
 
 /* audit.c: the event of a mutating call, in tx. */
