@@ -38,7 +38,8 @@ enum route_flags {
     RT_STREAM = 1 << 4,  /* the body is streamed: .stream opens the sink */
     RT_RAW_BODY = 1 << 5,/* the body is not parsed as JSON */
     RT_UPDATE = 1 << 6,  /* .body decodes as an update of the target (default for PUT and PATCH) */
-    RT_NO_AUDIT = 1 << 7 /* agents' reports: not a user's act */
+    RT_NO_AUDIT = 1 << 7,/* agents' reports: not a user's act */
+    RT_BULK = 1 << 8     /* the body may hold many, {"ports": […]}: the handler decodes .body itself */
 };
 
 struct call;
@@ -54,8 +55,8 @@ struct route {
     unsigned flags, since, until;
     int status;                    /* success; 0: 200 */
     struct err *(*stream)(struct call *c, struct http_sink **ret_sink);
-    /* Before the transaction, with the body parsed but not decoded, or streamed: slow work (hashing, fsync, calls to
-       agents); leaves its result in c->state. For calls that only read it may set a status: then that is the answer. */
+    /* Before the transaction, with the body parsed but not decoded, or streamed: slow work (hashing, fsync); leaves its
+       result in c->state. */
     struct err *(*before)(struct call *c);
     const char *doc;
 };

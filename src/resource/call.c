@@ -17,10 +17,23 @@ const char *call_base_url(const struct call *c)
     return arena_printf(c->cx->arena, "%s%.*s", c->rq->base_url, (int)(p - c->route->pattern), c->route->pattern);
 }
 
+/* Neutron's fields=, repeated: only these members. */
+static void read_fields(struct call *c, struct view *v)
+{
+    const char **fields = arena_new_array(c->cx->arena, const char *, c->rq->n_args + 1);
+    for (size_t i = 0; i < c->rq->n_args; i++)
+        if (str_eq(c->rq->args[i].name, "fields"))
+            fields[v->n_fields++] = c->rq->args[i].value;
+    v->fields = v->n_fields ? fields : NULL;
+}
+
 struct view call_view(struct call *c)
 {
-    return (struct view){.admin = c->actor->admin, .microversion = c->microversion, .base_url = call_base_url(c),
-                         .actor = c->actor, .call = c};
+    struct view v = {.admin = c->actor->admin, .microversion = c->microversion, .base_url = call_base_url(c),
+                     .actor = c->actor, .call = c};
+    if (c->service->family->paging == PAGING_NETWORK && str_eq(c->rq->method, "GET"))
+        read_fields(c, &v);
+    return v;
 }
 
 struct jw call_json(struct call *c, int status)

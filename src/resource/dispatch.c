@@ -284,7 +284,7 @@ static struct err *parse_body(struct call *c)
 static struct err *decode_body(struct call *c)
 {
     const struct resource *res = c->route->body;
-    if (!res)
+    if (!res || (c->route->flags & RT_BULK))
         return NULL;
     bool update = (c->route->flags & RT_UPDATE) || (str_eq(c->rq->method, "PUT") && c->target && c->route->target == res) ||
                   str_eq(c->rq->method, "PATCH");
@@ -399,8 +399,6 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
     c->rp = rp;
     if (!e && c->route->before)
         e = c->route->before(c);
-    if (!e && c->route->before && rp->status)
-        return;
     if (!e)
         e = run_handler(c);
     finish(c, e);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* ports.h: what compute asks of the network for its servers. Errors are in nova's words: they reach its users. */
+#include "network/nw.h"
+
+const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH, "server_id, created_at, id"};
+const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "created_at, id"};
+const struct res_where nw_w_own_networks = {
+    &network_resource, "(project_id = $1 OR shared = 1) AND external = 0", "created_at, id"};
+const struct res_where nw_w_networks_by_ids = {&network_resource, "id IN " IN_BATCH, NULL};
+const struct res_where nw_w_groups_by_ids = {&security_group_resource, "id IN " IN_BATCH, NULL};
+const struct res_where nw_w_groups_named = {&security_group_resource, "project_id = $1 AND (id = $2 OR name = $2)", "id"};
+const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH, "id"};
+const struct stmt nw_st_plugged = {"plugged", "UPDATE ports SET status = $2 WHERE id = $1 AND status <> $2"};
+
+/* ---------------------------------------------------------------- rows → struct server_port */
+
+struct described {
+    void **networks, **groups, **floating;
+    size_t n_networks, n_groups, n_floating;
+};
+
+static const struct network *network_of(const struct described *d, const char *id)
+{
+    for (size_t i = 0; i < d->n_networks; i++)
+        if (str_eq(ROW(network, d->networks, i)->id, id))
+            return d->networks[i];
+    bug_at(WHERE, "a port without its network");
+}
+
+static const char *floating_of(const struct described *d, const struct port *p, const char *ip)
+{
+    for (size_t i = 0; i < d->n_floating; i++) {
+        const struct floatingip *f = d->floating[i];
+        if (str_eq(f->port_id, p->id) && str_eq(f->fixed_ip_address, ip))
+            return f->floating_ip_address;
+    }
+    return NULL;
+}
+
+static void fill(struct ctx *cx, const struct described *d, const struct port *p, struct server_port *out)
+{
+    const struct network *n = network_of(d, p->network_id);
+    const json_t *groups = nw_json(cx, p->security_groups);
+    struct fixed_ip *ips;
+    *out = (struct server_port){.id = p->id, .network_id = p->network_id, .network_name = n->name, .mtu = n->mtu,
+                                .mac = p->mac_address, .tap = arena_printf(cx->arena, "tap%.11s", p->id),
+                                .status = p->status, .server_id = p->server_id, .preserve = p->preserve};
+    out->n_ips = nw_fixed_ips(cx, p, &ips);
+    out->ips = arena_new_array(cx->arena, struct server_ip, out->n_ips + 1);
+    for (size_t i = 0; i < out->n_ips; i++)
+        out->ips[i] = (struct server_ip){.ip = ips[i].ip, .subnet_id = ips[i].subnet_id,
+                                         .floating_ip = floating_of(d, p, ips[i].ip),
+                                         .version = strchr(ips[i].ip, ':') ? 6 : 4};
+    out->security_groups = arena_new_array(cx->arena, const char *, json_array_size(groups) + 1);
+    for (size_t i = 0; i < json_array_size(groups); i++)
+        for (size_t k = 0; k < d->n_groups; k++)
+            if (str_eq(ROW(security_group, d->groups, k)->id, json_string_value(json_array_get(groups, i))))
+                out->security_groups[out->n_security_groups++] = ROW(security_group, d->groups, k)->name;
+}
+
+/* The ids of one kind that these ports name, each once. */
+static const char **unique(struct ctx *cx, json_t *set, size_t *ret_n)
+{
+    const char **ids = arena_new_array(cx->arena, const char *, json_object_size(set) + 1), *key;
+    json_t *v;
+    *ret_n = 0;
+    json_object_foreach(set, key, v) {
+        (void)v;
+        ids[(*ret_n)++] = key;
+    }
+    return ids;
+}
+
+static struct err *describe(struct ctx *cx, struct tx *tx, void *const *ports, size_t n, struct server_port **ret)
+{
+    struct described d;
+    json_t *networks = json_own(cx, json_object()), *groups = json_own(cx, json_object());
+    const char **port_ids = arena_new_array(cx->arena, const char *, n + 1);
+    size_t n_ids;
+    for (size_t i = 0; i < n; i++) {
+        const struct port *p = ports[i];
+        const json_t *list = nw_json(cx, p->security_groups);
+        port_ids[i] = p->id;
+        json_object_set_new(networks, p->network_id, json_true());
+        for (size_t k = 0; k < json_array_size(list); k++)
+            json_object_set_new(groups, json_string_value(json_array_get(list, k)), json_true());
+    }
+    const char **ids = unique(cx, networks, &n_ids);
+    TRY(nw_select_in(cx, tx, &nw_w_networks_by_ids, ids, n_ids, &d.networks, &d.n_networks));
+    ids = unique(cx, groups, &n_ids);
+    TRY(nw_select_in(cx, tx, &nw_w_groups_by_ids, ids, n_ids, &d.groups, &d.n_groups));
+    TRY(nw_select_in(cx, tx, &nw_w_floating_by_ports, port_ids, n, &d.floating, &d.n_floating));
+    *ret = arena_new_array(cx->arena, struct server_port, n + 1);
+    for (size_t i = 0; i < n; i++)
+        fill(cx, &d, ports[i], &(*ret)[i]);
+    return NULL;
+}
+
+struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *server_ids, size_t n,
+                             struct server_port **ret, size_t *ret_n)
+{
+    void **ports;
+    TRY(nw_select_in(cx, tx, &nw_w_ports_of_servers, server_ids, n, &ports, ret_n));
+    return describe(cx, tx, ports, *ret_n, ret);
+}
+
+/* ---------------------------------------------------------------- attach */
+
+/* What is not there is the tenant's mistake in a server's request, not a missing page. */
+static struct err *as_invalid(struct ctx *cx, struct err *e)
+{
+    return e && e->kind == ERR_NOT_FOUND ? fail_type(cx, ERR_INVALID, e->type, "%s", e->message) : e;
+}
+
+static struct err *own_port(struct call *c, const char *port_id, const char *server_id, struct port **ret)
+{
+    void *row = NULL;
+    struct err *e = res_find_visible(c->cx, c->tx, &port_resource, port_id, c->actor, &row);
+    if (e && e->kind == ERR_NOT_FOUND)
+        return fail(c->cx, ERR_INVALID, "Port id %s could not be found.", port_id);
+    TRY(e);
+    struct port *p = row;
+    if (p->router_id || (p->server_id && !str_eq(p->server_id, server_id)) || str_eq(p->device_owner, OWNER_DHCP) ||
+        (*p->device_id && !str_eq(p->device_id, server_id)))
+        return fail(c->cx, ERR_CONFLICT, "Port %s is still in use.", port_id);
+    *ret = p;
+    return NULL;
+}
+
+static struct err *new_port(struct call *c, const struct port_request *rq, const char *const *group_ids, size_t n_groups,
+                            struct port **ret)
+{
+    struct network *n;
+    struct subnets subnets;
+    struct err *e = nw_network_visible(c, rq->network_id, &n);
+    if (e && e->kind == ERR_NOT_FOUND)
+        return fail(c->cx, ERR_INVALID, "Network %s could not be found.", rq->network_id);
+    TRY(e);
+    if (n->external && !n->shared && !c->actor->admin)
+        return fail(c->cx, ERR_FORBIDDEN, "It is not allowed to create an interface on external network %s", n->id);
+    TRY(quota_check(c->cx, c->tx, &network_service, "port", c->actor->project_id, 1));
+    TRY(nw_subnets_of(c->cx, c->tx, n->id, &subnets));
+    if (!subnets.n)
+        return fail(c->cx, ERR_INVALID, "Network %s requires a subnet in order to boot instances on.", n->id);
+    struct port *p = nw_port_row(c->cx, n, c->actor->project_id);
+    json_t *groups = json_own(c->cx, json_array());
+    p->port_security_enabled = n->port_security_enabled;
+    struct security_group *g = NULL;
+    if (p->port_security_enabled && !group_ids)
+        TRY(nw_default_group(c->cx, c->tx, p->project_id, &g));
+    if (g)
+        json_array_append_new(groups, json_string(g->id));
+    for (size_t i = 0; p->port_security_enabled && group_ids && i < n_groups; i++)
+        json_array_append_new(groups, json_string(group_ids[i]));
+    p->security_groups = json_text(c->cx, groups);
+    p->device_owner = "compute:"; /* before its addresses: subnets may be for some owners only */
+    struct addr wanted;
+    if (rq->fixed_ip && !addr_parse(rq->fixed_ip, &wanted))
+        return fail(c->cx, ERR_INVALID, "Fixed IP address %s is invalid.", rq->fixed_ip);
+    json_t *ips = rq->fixed_ip ? json_own(c->cx, json_pack("[{s:s}]", "ip_address", addr_text(c->cx, &wanted))) : NULL;
+    *ret = p;
+    return as_invalid(c->cx, nw_port_new(c->cx, c->tx, p, ips, &subnets));
+}
+
+struct err *network_port_attach(struct call *c, const struct port_request *rq, const char *const *security_group_ids,
+                                size_t n_groups, const char *server_id, const char *hostname, const char *host_id,
+                                const char *zone, struct server_port *ret)
+{
+    struct port *p = NULL;
+    struct fleet_host host = {0};
+    struct server_port *out;
+    if (rq->port_id)
+        TRY(own_port(c, rq->port_id, server_id, &p));
+    else
+        TRY(new_port(c, rq, security_group_ids, n_groups, &p));
+    if (host_id)
+        TRY(fleet_host_get(c->cx, c->tx, host_id, &host));
+    p->device_id = p->server_id = server_id;
+    p->device_owner = arena_printf(c->cx->arena, "compute:%s", zone ? zone : "");
+    p->host_id = host_id;
+    p->binding_host = host.name ? host.name : "";
+    if (!p->dns_name || !*p->dns_name)
+        p->dns_name = hostname ? hostname : "";
+    if (rq->tag)
+        p->tags = json_text(c->cx, json_own(c->cx, json_pack("[s]", rq->tag)));
+    TRY(nw_port_changed(c->cx, c->tx, p));
+    TRY(describe(c->cx, c->tx, (void *[]){p}, 1, &out));
+    *ret = out[0];
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- detach */
+
+static struct err *give_back(struct ctx *cx, struct tx *tx, struct port *p)
+{
+    if (!p->preserve)
+        return nw_port_remove(cx, tx, p);
+    TRY(nw_touch_port(cx, tx, p)); /* while it is bound */
+    p->device_id = p->device_owner = p->binding_host = p->dns_name = "";
+    p->server_id = p->host_id = NULL;
+    p->status = "DOWN";
+    return nw_port_changed(cx, tx, p);
+}
+
+struct err *network_port_detach(struct ctx *cx, struct tx *tx, const char *port_id)
+{
+    void *p = NULL;
+    TRY(res_get(cx, tx, &port_resource, port_id, &p));
+    return p && ((struct port *)p)->server_id ? give_back(cx, tx, p) : NULL;
+}
+
+struct err *network_ports_release(struct ctx *cx, struct tx *tx, const char *server_id)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select_by(cx, tx, &nw_w_ports_of_server, &rows, &n, V_TEXT(server_id)));
+    for (size_t i = 0; i < n; i++)
+        TRY(give_back(cx, tx, rows[i]));
+    return NULL;
+}
+
+struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const char *port_id, bool plugged)
+{
+    return db_run(cx, tx, &nw_st_plugged, V_TEXT(port_id), V_TEXT(plugged ? "ACTIVE" : "DOWN"));
+}
+
+struct err *network_default_for(struct call *c, const char **ret_network_id)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select_by(c->cx, c->tx, &nw_w_own_networks, &rows, &n, V_TEXT(c->actor->project_id)));
+    if (n > 1)
+        return fail(c->cx, ERR_CONFLICT, "Multiple possible networks found, use a Network ID to be more specific.");
+    *ret_network_id = n ? ROW(network, rows, 0)->id : NULL;
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- security groups */
+
+static struct err *resolve(struct call *c, const char *name, const char **ret_id)
+{
+    void **rows;
+    size_t n;
+    struct security_group *g;
+    if (str_eq(name, "default"))
+        TRY(nw_default_group(c->cx, c->tx, c->actor->project_id, &g));
+    TRY(res_select_by(c->cx, c->tx, &nw_w_groups_named, &rows, &n, V_TEXT(c->actor->project_id), V_TEXT(name)));
+    if (!n)
+        return fail(c->cx, ERR_INVALID, "Security group %s not found for project %s.", name, c->actor->project_id);
+    for (size_t i = 0; i < n; i++)
+        if (n == 1 || str_eq(ROW(security_group, rows, i)->id, name)) {
+            *ret_id = ROW(security_group, rows, i)->id;
+            return NULL;
+        }
+    return fail(c->cx, ERR_CONFLICT,
+                "Multiple security_group matches found for name '%s', use an ID to be more specific.", name);
+}
+
+struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n, const char ***ret_ids)
+{
+    *ret_ids = arena_new_array(c->cx->arena, const char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        TRY(resolve(c, names[i], &(*ret_ids)[i]));
+    return NULL;
+}
+
+static struct err *group_on_port(struct call *c, struct port *p, const char *group_id, bool add, bool *ret_found)
+{
+    json_t *groups = json_own(c->cx, json_deep_copy(nw_json(c->cx, p->security_groups)));
+    size_t at = 0;
+    while (at < json_array_size(groups) && !str_eq(json_string_value(json_array_get(groups, at)), group_id))
+        at++;
+    bool there = at < json_array_size(groups);
+    *ret_found |= there;
+    if (there == add || !p->port_security_enabled)
+        return NULL;
+    TRY(nw_touch_port(c->cx, c->tx, p));
+    if (add)
+        json_array_append_new(groups, json_string(group_id));
+    else
+        json_array_remove(groups, at);
+    p->security_groups = json_text(c->cx, groups);
+    TRY(nw_port_groups_set(c->cx, c->tx, p));
+    return nw_port_changed(c->cx, c->tx, p);
+}
+
+struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name, bool add)
+{
+    const char *group_id;
+    void **rows;
+    size_t n;
+    bool found = false;
+    struct err *e = resolve(c, group_name, &group_id);
+    if (e && e->kind == ERR_INVALID)
+        return fail(c->cx, ERR_NOT_FOUND, "%s", e->message);
+    TRY(e);
+    TRY(res_select_by(c->cx, c->tx, &nw_w_ports_of_server, &rows, &n, V_TEXT(server_id)));
+    for (size_t i = 0; i < n; i++)
+        TRY(group_on_port(c, rows[i], group_id, add, &found));
+    if (!add && !found)
+        return fail(c->cx, ERR_NOT_FOUND, "Security group %s not associated with the instance %s", group_name, server_id);
+    return NULL;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* What an agent is told of a router, and what it reports: the status of the router, its ports, its floating IPs. */
+#include "network/nw.h"
+
+const struct stmt nw_st_view_routers = {"view_routers", "SELECT DISTINCT router_id FROM ports WHERE router_id IS NOT NULL"};
+const struct stmt nw_st_report_router = {"report_router", "UPDATE routers SET status = $2 WHERE id = $1 AND status <> $2"};
+const struct stmt nw_st_report_router_ports = {"report_router_ports",
+    "UPDATE ports SET status = $2 WHERE router_id = $1 AND status <> $2"};
+const struct stmt nw_st_report_floating = {"report_floating",
+    "UPDATE floatingips SET status = $2 WHERE router_id = $1 AND port_id IS NOT NULL AND status <> $2"};
+const struct res_where nw_w_subnets_by_ids = {&subnet_resource, "id IN " IN_BATCH, NULL};
+
+struct viewing {
+    struct ctx *cx;
+    struct port **ports;
+    size_t n_ports;
+    struct subnets subnets;
+};
+
+static struct err *load_subnets(struct ctx *cx, struct tx *tx, struct viewing *vw)
+{
+    const char **ids = NULL;
+    size_t n = 0;
+    void **rows;
+    for (size_t i = 0; i < vw->n_ports; i++) {
+        struct fixed_ip *ips;
+        size_t n_ips = nw_fixed_ips(cx, vw->ports[i], &ips);
+        const char **more = arena_new_array(cx->arena, const char *, n + n_ips + 1);
+        if (n)
+            memcpy(more, ids, n * sizeof(*ids));
+        ids = more;
+        for (size_t k = 0; k < n_ips; k++)
+            ids[n++] = ips[k].subnet_id;
+    }
+    TRY(nw_select_in(cx, tx, &nw_w_subnets_by_ids, ids, n, &rows, &vw->subnets.n));
+    vw->subnets.v = (struct subnet **)rows;
+    return NULL;
+}
+
+/* IPv4 first: floating IPs and SNAT are of that version. */
+static void write_external(struct viewing *vw, struct jw *w, const struct port *p)
+{
+    struct fixed_ip *ips;
+    size_t n = nw_fixed_ips(vw->cx, p, &ips), best = 0;
+    for (size_t i = n; i-- > 0;)
+        if (!strchr(ips[i].ip, ':'))
+            best = i;
+    const struct subnet *s = n ? nw_subnet_by_id(&vw->subnets, ips[best].subnet_id) : NULL;
+    if (!s) {
+        jw_knull(w, "external");
+        return;
+    }
+    jw_kobj(w, "external");
+    jw_kstr(w, "network_id", p->network_id);
+    jw_kstr(w, "ip", ips[best].ip);
+    jw_kint(w, "prefix", nw_cidr_of(s).prefix);
+    jw_kstr(w, "gateway", s->gateway_ip);
+    jw_kstr(w, "mac", p->mac_address);
+    jw_kstr(w, "port_id", p->id);
+    jw_obj_end(w);
+}
+
+static void write_interface(struct viewing *vw, struct jw *w, const struct port *p)
+{
+    struct fixed_ip *ips;
+    size_t n = nw_fixed_ips(vw->cx, p, &ips);
+    jw_obj(w);
+    jw_kstr(w, "port_id", p->id);
+    jw_kstr(w, "network_id", p->network_id);
+    jw_kstr(w, "mac", p->mac_address);
+    jw_karr(w, "ips");
+    for (size_t i = 0; i < n; i++) {
+        const struct subnet *s = nw_subnet_by_id(&vw->subnets, ips[i].subnet_id);
+        if (!s)
+            continue;
+        jw_obj(w);
+        jw_kstr(w, "ip", ips[i].ip);
+        jw_kint(w, "prefix", nw_cidr_of(s).prefix);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    jw_obj_end(w);
+}
+
+static void write_router(struct viewing *vw, struct jw *w, const struct router *r, void *const *floating,
+                         size_t n_floating)
+{
+    const struct port *gateway = NULL;
+    for (size_t i = 0; i < vw->n_ports; i++)
+        if (str_eq(vw->ports[i]->device_owner, OWNER_GATEWAY))
+            gateway = vw->ports[i];
+    jw_obj(w);
+    jw_kstr(w, "id", r->id);
+    jw_kbool(w, "admin_state_up", r->admin_state_up);
+    jw_kbool(w, "enable_snat", r->enable_snat);
+    if (gateway)
+        write_external(vw, w, gateway);
+    else
+        jw_knull(w, "external");
+    jw_karr(w, "interfaces");
+    for (size_t i = 0; i < vw->n_ports; i++)
+        if (vw->ports[i] != gateway)
+            write_interface(vw, w, vw->ports[i]);
+    jw_arr_end(w);
+    jw_karr(w, "floating");
+    for (size_t i = 0; i < n_floating; i++) {
+        const struct floatingip *f = floating[i];
+        jw_obj(w);
+        jw_kstr(w, "id", f->id);
+        jw_kstr(w, "floating_ip", f->floating_ip_address);
+        jw_kstr(w, "fixed_ip", f->fixed_ip_address);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    jw_kraw(w, "routes", r->routes);
+    jw_obj_end(w);
+}
+
+static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id, struct jw *w,
+                        bool *ret_present)
+{
+    struct viewing vw = {.cx = cx};
+    void *r = NULL, **floating;
+    size_t n_floating;
+    TRY(nw_router_ports(cx, tx, id, &vw.ports, &vw.n_ports));
+    TRY(res_get(cx, tx, &router_resource, id, &r));
+    *ret_present = r && vw.n_ports;
+    if (!*ret_present)
+        return NULL;
+    TRY(load_subnets(cx, tx, &vw));
+    TRY(res_select_by(cx, tx, &nw_w_floating_of_router, &floating, &n_floating, V_TEXT(id)));
+    write_router(&vw, w, r, floating, n_floating);
+    return NULL;
+}
+
+static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, struct db_rows *ret_ids)
+{
+    return db_query(cx, tx, &nw_st_view_routers, NULL, 0, ret_ids);
+}
+
+static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id,
+                          const json_t *observed)
+{
+    bool ok = !json_get_str(observed, "error");
+    TRY(db_run(cx, tx, &nw_st_report_router, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR")));
+    TRY(db_run(cx, tx, &nw_st_report_router_ports, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "DOWN")));
+    return db_run(cx, tx, &nw_st_report_floating, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR"));
+}
+
+const struct fleet_kind nw_kind_router = {.name = "router", .view = view, .list = list, .report = report};
