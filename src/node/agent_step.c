@@ -145,7 +145,7 @@ static void report_server(struct ctx *cx, struct job *job, const struct guest_st
     buf_init(&b, cx->arena);
     jw_init(&w, &b);
     jw_obj(&w);
-    jw_kstr(&w, "power", plan_power(want, is));
+    jw_kstr(&w, "power", job->gone ? "absent" : plan_power(want, is));
     jw_kint(&w, "boot_seq", is->boot_seq);
     jw_kint(&w, "reset_seq", is->reset_seq);
     jw_kint(&w, "build_seq", is->build_seq);

@@ -289,6 +289,23 @@ static void test_deaf_guest_is_forced(void **state UNUSED)
     assert_int_equal(power_of(S1), GUEST_OFF);
 }
 
+static struct err *prepares_fail(struct ctx *cx, void *arg UNUSED, const char *call,
+                                 const char *id UNUSED, bool after)
+{
+    return after && str_eq(call, "prepare") ? fail(cx, ERR_UNAVAILABLE, "no word") : NULL;
+}
+
+/* A guest that is not there yet, as far as is known, is not "absent": that word would end a
+ * deletion. */
+static void test_not_yet_is_not_gone(void **state UNUSED)
+{
+    fake_guests_set_fault(&fx->guests, prepares_fail, NULL);
+    fx->revision = 1;
+    take(true, server_item(S1, true, 1, 1, false), NULL);
+    run_for(0);
+    assert_string_equal(json_get_str(report_of(S1), "power"), "off");
+}
+
 static struct err *starts_fail(struct ctx *cx, void *arg, const char *call, const char *id UNUSED,
                                bool after)
 {
@@ -392,6 +409,7 @@ int main(void)
         TEST(test_own_doing),
         TEST(test_deaf_guest_is_forced),
         TEST(test_backoff),
+        TEST(test_not_yet_is_not_gone),
         TEST(test_unknown_guest),
         TEST(test_answers),
         TEST(test_metadata_lookup),

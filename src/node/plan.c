@@ -87,13 +87,9 @@ const char *action_name(enum action action)
 
 const char *plan_power(const struct spec_server *desired, const struct guest_state *is)
 {
-    static const char *const names[] = {[GUEST_ABSENT] = "absent",
-                                        [GUEST_OFF] = "off",
-                                        [GUEST_ON] = "on",
-                                        [GUEST_CRASHED] = "crashed"};
-    if (is->power == GUEST_CRASHED && desired && !desired->power_on)
-        return "off";
-    return names[is->power];
+    if (is->power == GUEST_ON)
+        return "on";
+    return is->power == GUEST_CRASHED && desired && desired->power_on ? "crashed" : "off";
 }
 
 bool plan_guest_shutdown(const struct spec_server *desired, const struct guest_state *is)

@@ -202,6 +202,8 @@ static void test_reported(void **state UNUSED)
     assert_string_equal(plan_power(&on, &crashed), "crashed");
     assert_string_equal(plan_power(&off, &crashed), "off");
     assert_string_equal(plan_power(NULL, &own), "off");
+    struct guest_state absent = IS(GUEST_ABSENT, 0, 0, 0, false);
+    assert_string_equal(plan_power(&on, &absent), "off");
 }
 
 int main(void)

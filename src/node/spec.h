@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What the control plane wants of this host, as decoded from the watch. Plain data in an arena. README.md has the wire form. */
+/* What the control plane wants of this host, as decoded from the watch. Plain data in an arena.
+ * README.md has the wire form. */
 #pragma once
 
 #include "base/base.h"
@@ -25,7 +26,7 @@ struct spec_server {
     struct spec_nic *nics;
     size_t n_nics;
     const json_t *meta_data, *network_data, *vendor_data; /* objects */
-    const char *user_data; /* decoded bytes, may be NULL */
+    const char *user_data;                                /* decoded bytes, may be NULL */
     size_t user_data_size;
 };
 
@@ -46,12 +47,12 @@ struct spec_subnet {
 
 struct spec_rule {
     bool ingress;
-    int ip_version;        /* 4 or 6 */
-    const char *protocol;  /* NULL: any; a name nft knows, or a number */
+    int ip_version;             /* 4 or 6 */
+    const char *protocol;       /* NULL: any; a name nft knows, or a number */
     int64_t port_min, port_max; /* -1: any; ICMP: type and code */
-    const char **remotes;  /* addresses or prefixes */
+    const char **remotes;       /* addresses or prefixes */
     size_t n_remotes;
-    bool any_remote;       /* false with n_remotes 0: matches nothing */
+    bool any_remote; /* false with n_remotes 0: matches nothing */
 };
 
 struct spec_address {
@@ -109,7 +110,8 @@ struct spec_router {
     size_t n_routes;
 };
 
-/* Strict: a member that is missing, unknown in type, or not what it must be (names, addresses) is ERR_INVALID. */
+/* Strict: a member that is missing, unknown in type, or not what it must be (names, addresses) is
+ * ERR_INVALID. */
 MUST_USE struct err *spec_server_read(struct ctx *cx, const json_t *j, struct spec_server *ret);
 MUST_USE struct err *spec_network_read(struct ctx *cx, const json_t *j, struct spec_network *ret);
 MUST_USE struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router *ret);

@@ -55,8 +55,8 @@ struct route {
     unsigned flags, since, until;
     int status;                    /* success; 0: 200 */
     struct err *(*stream)(struct call *c, struct http_sink **ret_sink);
-    /* Before the transaction, with the body parsed but not decoded, or streamed: slow work (hashing, fsync); leaves its
-       result in c->state. */
+    /* Before the transaction, with the body parsed but not decoded, or streamed: slow work (hashing, fsync, calls to
+       agents); leaves its result in c->state. For calls that only read it may set a status: then that is the answer. */
     struct err *(*before)(struct call *c);
     const char *doc;
 };

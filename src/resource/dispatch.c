@@ -399,6 +399,8 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
     c->rp = rp;
     if (!e && c->route->before)
         e = c->route->before(c);
+    if (!e && c->route->before && rp->status)
+        return;
     if (!e)
         e = run_handler(c);
     finish(c, e);

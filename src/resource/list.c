@@ -52,6 +52,14 @@ static const char *bound(struct list *l, const char *sql, const char *value)
     return sql;
 }
 
+static const struct field *query_field(const struct resource *res, const char *name)
+{
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (str_eq(res->fields[i].query, name))
+            return &res->fields[i];
+    return resource_field(res, name);
+}
+
 /* ---------------------------------------------------------------- filters */
 
 static struct err *filter_value(struct list *l, const struct field *f, const char *text, struct db_value *ret)
@@ -122,7 +130,7 @@ static struct err *read_limit(struct list *l, const char *text)
 
 static struct err *add_sort(struct list *l, const char *key, const char *dir)
 {
-    const struct field *f = resource_field(l->res, key);
+    const struct field *f = query_field(l->res, key);
     if (!f) /* some APIs sort by the column's name: created_at, display_name */
         for (size_t i = 0; i < l->res->n_fields; i++)
             if (str_eq(l->res->fields[i].member, key))
@@ -226,7 +234,7 @@ static struct err *read_args(struct list *l)
             TRY(paging_arg(l, name, value));
             continue;
         }
-        const struct field *f = resource_field(l->res, name);
+        const struct field *f = query_field(l->res, name);
         if (f && (f->flags & F_FILTER) && !(f->flags & F_VIRTUAL) && !seen_before(rq, i))
             TRY(add_filter(l, f, name));
     }

@@ -69,6 +69,7 @@ struct field {
     const char *const *values;  /* NULL-terminated: the only ones allowed */
     const char *ref;            /* plural of the resource it names (documentation) */
     const char *also;           /* a second wire name for the same value: project_id and tenant_id */
+    const char *query;          /* another name in queries, as filter and sort key: "image" for imageRef */
     unsigned since, until;      /* microversions; 0: any */
     const char *fk;             /* "table(id)" for a foreign key */
     /* Further validation: NULL, or the reason why not. May give another form to keep (owned by cx). */

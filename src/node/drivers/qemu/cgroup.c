@@ -156,16 +156,36 @@ struct err *cgroups_open(struct ctx *cx, const char *instance, struct cgroups *r
     TRY(file_read(cx, root, "mountinfo", READ_MAX, &text));
     struct cgroups found;
     cgroups_find(buf_cstr(&text), instance, &found);
-    *ret = found;
+    return cgroups_use(cx, &found, ret);
+}
+
+/* What a v2 tree really hands down; in a container it may be less than its root has. */
+static void narrow(struct ctx *cx, const struct cgroups *c, struct cgroup_tree *t)
+{
+    char list[256];
+    const char *path =
+        arena_printf(cx->arena, "%s/" PARENT "/%s/cgroup.subtree_control", t->mount, c->instance);
+    if (t->v2)
+        t->controllers &= read_text(path, list, sizeof(list)) ? controllers_in(list) : 0;
+}
+
+struct err *cgroups_use(struct ctx *cx, const struct cgroups *found, struct cgroups *ret)
+{
+    *ret = *found;
     ret->n_trees = 0;
-    for (size_t i = 0; i < found.n_trees; i++)
-        if (make_parents(cx, &found, i))
-            ret->trees[ret->n_trees++] = found.trees[i];
+    for (size_t i = 0; i < found->n_trees; i++) {
+        struct cgroup_tree tree = found->trees[i];
+        if (!make_parents(cx, found, i))
+            continue;
+        narrow(cx, found, &tree);
+        if (tree.controllers)
+            ret->trees[ret->n_trees++] = tree;
+    }
     if (ret->n_trees == 0)
-        return fail(cx, ERR_UNAVAILABLE,
-                    "guests cannot be limited: no control group hierarchy with memory, cpu or pids "
-                    "can be written. "
-                    "Run the agent as root, with /sys/fs/cgroup mounted read-write");
+        return fail(
+            cx, ERR_UNAVAILABLE,
+            "guests cannot be limited: no control group hierarchy with memory, cpu or pids "
+            "can be written. Run the agent as root, with /sys/fs/cgroup mounted read-write");
     return NULL;
 }
 

@@ -31,7 +31,9 @@ struct cgroup_limits {
 /* What this host offers; mountinfo is the text of /proc/self/mountinfo. v2 wins where both have a
  * controller. */
 void cgroups_find(const char *mountinfo, const char *instance, struct cgroups *ret);
-/* cgroups_find, and a try that it can be written; ERR_UNAVAILABLE when there is none at all. */
+/* What of it can be written; ERR_UNAVAILABLE when there is nothing at all. */
+MUST_USE struct err *cgroups_use(struct ctx *cx, const struct cgroups *found, struct cgroups *ret);
+/* Both, for this host. */
 MUST_USE struct err *cgroups_open(struct ctx *cx, const char *instance, struct cgroups *ret);
 /* Makes the guest's groups, sets the limits, and opens each cgroup.procs (O_CLOEXEC): a process
  * writes "0" to join. */

@@ -32,9 +32,7 @@ static const char *guest_path(struct ctx *cx, const struct qemu *d, const char *
     return arena_printf(cx->arena, "%s/servers/%s", d->data_dir, id);
 }
 
-/* ---- prepare
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- prepare ---- */
 
 /* The folder and the first record, which holds the uid. */
 static struct err *make_home(struct ctx *cx, struct guest *g, int *ret_fd)
@@ -105,9 +103,7 @@ static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_serve
     return root_disk_tidy(cx, dir, spec->build_seq);
 }
 
-/* ---- power
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- power ---- */
 
 /* Ends the process if there is one. gently: QEMU may close its images first. */
 static struct err *end_process(struct ctx *cx, struct guest *g, bool gently)
@@ -235,8 +231,7 @@ static struct err *op_destroy(struct ctx *cx, void *drv, const char *id)
     return NULL;
 }
 
-/* ---- what there is
- * ------------------------------------------------------------------------------------------- */
+/* ---- what there is ---- */
 
 static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct guest_state *ret)
 {
@@ -312,6 +307,7 @@ static void op_free(void *drv)
 {
     struct qemu *d = drv;
     guests_free(d);
+    cgroups_tidy(&d->cgroups); /* stays where guests are in it */
     close_fd_p(&d->servers_fd);
     close_fd_p(&d->lock_fd);
     close_fd_p(&d->epoll_fd);
@@ -323,8 +319,7 @@ static void op_free(void *drv)
     free(d);
 }
 
-/* ---- making one
- * ---------------------------------------------------------------------------------------------- */
+/* ---- making one ---- */
 
 static struct err *open_data(struct ctx *cx, struct qemu *d)
 {

@@ -37,9 +37,7 @@ static bool exists(const char *name)
     return faccessat(dir, name, F_OK, 0) == 0;
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 static void test_record_round_trip(void **state UNUSED)
 {
@@ -141,9 +139,7 @@ static void test_how_guests_end(void **state UNUSED)
                      cause_by_reason("host-signal"));
 }
 
-/* ---- files
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static void test_files(void **state UNUSED)
 {
@@ -221,9 +217,7 @@ static void test_console_stays_bounded(void **state UNUSED)
     unlinkat(dir, "console.log.1", 0);
 }
 
-/* ---- helpers
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- helpers ---- */
 
 static void test_tools(void **state UNUSED)
 {
@@ -380,9 +374,7 @@ static void test_config_drive(void **state UNUSED)
     assert_false(exists(CONFIG_DRIVE_NAME));
 }
 
-/* ---- launching
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- launching ---- */
 
 static struct err *refuse_record(struct ctx *cx, void *arg, pid_t pid)
 {
@@ -454,9 +446,7 @@ static void test_process_identity(void **state UNUSED)
     assert_false(process_start_time(pid, &its));
 }
 
-/* ---- host
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- host ---- */
 
 static void test_cgroups_found(void **state UNUSED)
 {
@@ -499,6 +489,56 @@ static void test_cgroup_v2_first(void **state UNUSED)
     assert_int_equal(c.trees[0].controllers, CGROUP_CPU | CGROUP_MEMORY);
     assert_string_equal(c.trees[1].mount, "/v1/pids");
     unlinkat(dir, "cgroup.controllers", 0);
+}
+
+static const char *file_text(struct ctx *cx, const char *path)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    AUTO_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_ok(cx, file_read(cx, root, path + 1, 4096, &b));
+    return buf_cstr(&b);
+}
+
+/* The files that the kernel would make, in a folder that plays the tree. */
+static void test_cgroup_v2_limits(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    static const char *const files[] = {"memory.max", "cpu.weight", "cpu.max", "cgroup.procs"};
+    const struct cgroup_limits lim = {.memory_bytes = 1 << 30, .vcpus = 3, .pids = 300};
+    struct cgroups found = {.instance = "x", .n_trees = 1}, c;
+    found.trees[0].v2 = true;
+    found.trees[0].controllers = CGROUP_MEMORY | CGROUP_CPU | CGROUP_PIDS;
+    snprintf(found.trees[0].mount, sizeof(found.trees[0].mount), "%s", base_dir);
+    /* Nothing is handed down: unusable, and said so. */
+    assert_err(&cx, ERR_UNAVAILABLE, cgroups_use(&cx, &found, &c));
+    const char *own = in_dir(&cx, "colvert/x");
+    AUTO_FD int own_fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC), leaf = -1;
+    /* The kernel takes "+memory" as an order; here it overwrites the dots. */
+    assert_ok(&cx,
+              file_write(&cx, own_fd, "cgroup.subtree_control", "........ cpu memory\n", 20, 0644));
+    assert_ok(&cx, cgroups_use(&cx, &found, &c));
+    assert_int_equal(c.trees[0].controllers, CGROUP_MEMORY | CGROUP_CPU); /* pids isn't */
+    assert_ok(&cx, dir_make(&cx, own_fd, ID, 0755, 0, 0, &leaf));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        assert_ok(&cx, file_write(&cx, leaf, files[i], "", 0, 0644));
+    int fds[CGROUP_MAX_TREES];
+    size_t n;
+    assert_ok(&cx, cgroup_make(&cx, &c, ID, &lim, fds, &n));
+    assert_int_equal(n, 1);
+    close(fds[0]);
+    assert_string_equal(file_text(&cx, in_dir(&cx, "colvert/x/" ID "/memory.max")), "1073741824");
+    assert_string_equal(file_text(&cx, in_dir(&cx, "colvert/x/" ID "/cpu.max")), "350000 100000");
+    assert_string_equal(file_text(&cx, in_dir(&cx, "colvert/x/" ID "/cpu.weight")), "300");
+    const char **ids;
+    assert_ok(&cx, cgroup_list(&cx, &c, &ids, &n));
+    assert_int_equal(n, 1);
+    assert_string_equal(ids[0], ID);
+    /* A limit that is refused is no guest. */
+    unlinkat(leaf, "memory.max", 0);
+    assert_err(&cx, ERR_UNAVAILABLE, cgroup_make(&cx, &c, ID, &lim, fds, &n));
+    assert_ok(&cx, dir_remove(&cx, dir, "colvert"));
 }
 
 static void test_host(void **state UNUSED)
@@ -554,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_process_identity),
         cmocka_unit_test(test_cgroups_found),
         cmocka_unit_test(test_cgroup_v2_first),
+        cmocka_unit_test(test_cgroup_v2_limits),
         cmocka_unit_test(test_host),
     };
     return cmocka_run_group_tests(tests, begin, end);

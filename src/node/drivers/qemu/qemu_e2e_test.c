@@ -22,9 +22,7 @@
 
 #define WAIT_S 60
 
-/* ---- the scene
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- the scene ---- */
 
 static struct spec_nic nic = {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001",
                               .mac = "fa:16:3e:00:00:01",
@@ -100,8 +98,7 @@ static void await_gone(pid_t pid)
     fail_msg("process %d does not end", pid);
 }
 
-/* ---- the driver in a process of its own, to be killed
- * ---------------------------------------------------------- */
+/* ---- the driver in a process of its own, to be killed ---- */
 
 /* Runs the guest and says so on descriptor 3. */
 static int victim(const char *dir, const char *name, const char *img)
@@ -159,9 +156,7 @@ static pid_t orphan(void)
     return qemu;
 }
 
-/* ---- tests
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 static atomic_int changes;
 

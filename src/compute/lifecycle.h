@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * A server's lifecycle as const tables, and the pure functions that interpret them. What the store and the agents have to do
+ * with it is server_state.c's.
+ */
+#pragma once
+
+#include "base/base.h"
+
+enum server_state {
+    ST_BUILD,
+    ST_ACTIVE,
+    ST_SHUTOFF,
+    ST_STARTING,
+    ST_STOPPING,
+    ST_REBOOT,
+    ST_HARD_REBOOT,
+    ST_REBUILD,
+    ST_ERROR,  /* goes away by itself when the host reports what is desired */
+    ST_FAILED, /* shown as ERROR too, but left only by an action: no host was found, or an administrator said so */
+    ST_DELETING,
+    ST_COUNT,
+    ST_GONE = ST_COUNT /* not a row: nothing of the server is left */
+};
+#define TO(state) (1u << (state))
+
+enum expiry {
+    EXPIRE_NEVER,
+    EXPIRE_ERROR, /* becomes ERROR with a fault */
+    EXPIRE_RETRY  /* the host is told again */
+};
+
+struct lifecycle {
+    const char *name; /* in the store */
+    const char *status, *vm_state, *task_state; /* as clients see it */
+    unsigned next;    /* TO(…) | TO(…) */
+    int64_t deadline_s;
+    enum expiry expiry;
+    const char *doing; /* "starting": in the fault when the deadline passes */
+};
+extern const struct lifecycle lifecycles[ST_COUNT];
+
+const struct lifecycle *lifecycle_of(enum server_state state);
+/* The row with this name; a name that is none is a bug. */
+enum server_state lifecycle_named(const char *name);
+bool lifecycle_allows(enum server_state from, enum server_state to);
+/* The way out after a deadline; the same state where it waits on. */
+enum server_state lifecycle_expired(enum server_state state);
+
+/* What users ask for: from which states, what state comes, and how clients call it in refusals. */
+enum server_action { SA_START, SA_STOP, SA_REBOOT, SA_HARD_REBOOT, SA_REBUILD, SA_DELETE, SA_COUNT };
+struct server_action_rule {
+    const char *name;   /* in refusals: "stop" */
+    const char *record; /* in os-instance-actions */
+    const char *event;  /* its event */
+    unsigned from;
+    enum server_state to;
+};
+extern const struct server_action_rule server_action_rules[SA_COUNT];
+
+enum seen_power { SEEN_NOTHING, SEEN_ABSENT, SEEN_OFF, SEEN_ON, SEEN_CRASHED };
+const char *seen_power_name(enum seen_power p); /* NULL for SEEN_NOTHING */
+bool seen_power_named(const char *name, enum seen_power *ret);
+/* nova's numbers: 0 pending, 1 running, 4 shut down, 6 crashed. */
+int power_state_number(enum seen_power p);
+
+struct server_desired {
+    bool has_host, want_power;
+    int64_t boot_seq, reset_seq, build_seq;
+};
+struct server_observed {
+    enum seen_power power;
+    int64_t boot_seq, reset_seq, build_seq;
+    bool guest_shutdown;
+    const char *error;
+};
+struct lifecycle_step {
+    enum server_state state;
+    bool want_off; /* the guest went off by itself: that becomes what is desired */
+};
+/* Where the server stands, given what was last reported. Pure; the same report again changes nothing. */
+struct lifecycle_step lifecycle_next(enum server_state now, const struct server_desired *desired,
+                                     const struct server_observed *seen);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* What a host saw of a server. Repeated, late and foreign reports change nothing. */
+#include "compute/impl.h"
+
+#define ERROR_MAX 1000
+
+/* Of what this server has itself: an agent says nothing about others' ports. */
+static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server *s, const json_t *nics)
+{
+    struct server_port *ports;
+    size_t n;
+    if (!json_array_size(nics))
+        return NULL;
+    TRY(server_ports(cx, tx, s->id, &ports, &n));
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < json_array_size(nics); k++) {
+            const json_t *nic = json_array_get(nics, k);
+            bool plugged = json_get_bool(nic, "plugged", false);
+            if (str_eq(json_get_str(nic, "port_id"), ports[i].id) && plugged != str_eq(ports[i].status, "ACTIVE"))
+                TRY(network_port_plugged(cx, tx, ports[i].id, plugged));
+        }
+    return NULL;
+}
+
+static int64_t seq(const json_t *observed, const char *name, int64_t asked)
+{
+    return max_i64(0, min_i64(json_get_int(observed, name, 0), asked));
+}
+
+/* True when it differs from what the row has. */
+static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed, enum seen_power power)
+{
+    struct server old = *s;
+    const char *error = json_get_str(observed, "error");
+    s->seen_power = seen_power_name(power);
+    s->seen_boot_seq = seq(observed, "boot_seq", s->boot_seq);
+    s->seen_reset_seq = seq(observed, "reset_seq", s->reset_seq);
+    s->seen_build_seq = seq(observed, "build_seq", s->build_seq);
+    s->seen_error = error && *error ? arena_strndup(cx->arena, error, strnlen(error, ERROR_MAX)) : NULL;
+    if (str_utf8_len(s->seen_error ? s->seen_error : "") < 0)
+        s->seen_error = "the host reported an error that is no valid text";
+    return !str_eq(old.seen_power, s->seen_power) || old.seen_boot_seq != s->seen_boot_seq ||
+           old.seen_reset_seq != s->seen_reset_seq || old.seen_build_seq != s->seen_build_seq ||
+           !str_eq(old.seen_error, s->seen_error);
+}
+
+static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle_step *step)
+{
+    const struct lifecycle *was = lifecycle_of(state_of(s));
+    if (step->state == ST_ERROR && state_of(s) != ST_ERROR)
+        server_fault(cx, s, 500, arena_printf(cx->arena, "The server failed while %s: %s", was->doing, s->seen_error));
+    TRY(server_move(cx, tx, s, step->state));
+    if (!step->want_off)
+        return res_update(cx, tx, &server_resource, s);
+    s->want_power = false;
+    return server_save(cx, tx, s);
+}
+
+struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                          const json_t *observed)
+{
+    enum seen_power power;
+    void *row = NULL;
+    TRY(res_get(cx, tx, &server_resource, item_id, &row));
+    struct server *s = row;
+    if (!s || !str_eq(s->host_id, host_id))
+        return NULL;
+    if (!seen_power_named(json_get_str(observed, "power"), &power))
+        return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent", item_id);
+    TRY(take_nics(cx, tx, s, json_get(observed, "nics")));
+    bool changed = take_seen(cx, s, observed, power);
+    struct server_desired d = desired_of(s);
+    struct server_observed o = observed_of(s);
+    o.guest_shutdown = json_get_bool(observed, "guest_shutdown", false);
+    struct lifecycle_step step = lifecycle_next(state_of(s), &d, &o);
+    if (step.state == ST_GONE)
+        return server_remove(cx, tx, s);
+    if (!changed && step.state == state_of(s) && !step.want_off)
+        return NULL;
+    s->seen_at = now_us(cx);
+    return take_step(cx, tx, s, &step);
+}

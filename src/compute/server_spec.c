@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* What a host is told of a server: its spec, read from the tables when the agent asks. node/README.md has the form. */
+#include "compute/impl.h"
+
+const struct stmt stmt_servers_on_host = {"servers_on_host",
+    "SELECT id FROM servers WHERE host_id = $1 AND state <> 'DELETING' ORDER BY id"};
+
+static void write_nics(struct jw *w, const struct server_port *ports, size_t n)
+{
+    jw_karr(w, "nics");
+    for (size_t i = 0; i < n; i++) {
+        jw_obj(w);
+        jw_kstr(w, "port_id", ports[i].id);
+        jw_kstr(w, "network_id", ports[i].network_id);
+        jw_kstr(w, "mac", ports[i].mac);
+        jw_kint(w, "mtu", ports[i].mtu);
+        jw_kstr(w, "tap", ports[i].tap);
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+}
+
+static void write_key(struct jw *w, const struct server *s)
+{
+    if (!s->key_name || !s->key_data)
+        return;
+    jw_kobj(w, "public_keys");
+    jw_kstr(w, s->key_name, s->key_data);
+    jw_obj_end(w);
+    jw_karr(w, "keys");
+    jw_obj(w);
+    jw_kstr(w, "name", s->key_name);
+    jw_kstr(w, "type", s->key_type);
+    jw_kstr(w, "data", s->key_data);
+    jw_obj_end(w);
+    jw_arr_end(w);
+}
+
+/* meta_data.json, whole: https://docs.openstack.org/nova/latest/user/metadata.html */
+static void write_meta_data(struct jw *w, const struct server *s)
+{
+    jw_kobj(w, "meta_data");
+    jw_kstr(w, "uuid", s->id);
+    jw_kstr(w, "name", s->display_name);
+    jw_kstr(w, "hostname", s->hostname);
+    jw_kint(w, "launch_index", s->launch_index);
+    jw_kstr(w, "availability_zone", s->zone);
+    jw_kstr(w, "project_id", s->project_id);
+    jw_kraw(w, "meta", s->metadata);
+    jw_kstr(w, "random_seed", s->random_seed);
+    jw_kraw(w, "devices", "[]");
+    if (s->admin_pass)
+        jw_kstr(w, "admin_pass", s->admin_pass);
+    write_key(w, s);
+    jw_obj_end(w);
+}
+
+static void write_machine(struct jw *w, const struct server *s)
+{
+    jw_kstr(w, "id", s->id);
+    jw_kstr(w, "name", s->display_name);
+    jw_kstr(w, "hostname", s->hostname);
+    jw_kstr(w, "project_id", s->project_id);
+    jw_kstr(w, "user_id", s->user_id);
+    jw_kstr(w, "power", s->want_power ? "on" : "off");
+    jw_kint(w, "boot_seq", s->boot_seq);
+    jw_kint(w, "reset_seq", s->reset_seq);
+    jw_kint(w, "build_seq", s->build_seq);
+    jw_kint(w, "vcpus", s->vcpus);
+    jw_kint(w, "memory_mib", s->memory_mib);
+    jw_kint(w, "root_gib", s->root_gib);
+    jw_kraw(w, "image", s->image_spec);
+    jw_kbool(w, "config_drive", s->config_drive);
+    jw_kint(w, "serial_ports", 1);
+}
+
+struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, struct jw *w,
+                        bool *ret_present)
+{
+    void *row = NULL;
+    struct server_port *ports;
+    size_t n_ports;
+    *ret_present = false;
+    TRY(res_get(cx, tx, &server_resource, item_id, &row));
+    const struct server *s = row;
+    if (!s || !str_eq(s->host_id, host_id) || state_of(s) == ST_DELETING)
+        return NULL;
+    TRY(server_ports(cx, tx, s->id, &ports, &n_ports));
+    *ret_present = true;
+    jw_obj(w);
+    write_machine(w, s);
+    write_nics(w, ports, n_ports);
+    write_meta_data(w, s);
+    jw_key(w, "network_data");
+    TRY(network_data_write(cx, tx, s->id, w));
+    jw_kraw(w, "vendor_data", "{}");
+    jw_kstr(w, "user_data", s->user_data);
+    jw_obj_end(w);
+    return NULL;
+}
+
+struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids)
+{
+    struct db_value param = V_TEXT(host_id);
+    return db_query(cx, tx, &stmt_servers_on_host, &param, 1, ret_ids);
+}

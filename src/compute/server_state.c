@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Where a server stands: the only code that moves rows along the lifecycle's table, with the record of what was done. */
+#include "compute/impl.h"
+
+const struct stmt stmt_actions_finish = {"actions_finish",
+    "UPDATE instance_actions SET finish_time = $1, updated_at = $1, result = $2, message = $3, host = $4, "
+    "generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"};
+const struct stmt stmt_actions_gone = {"actions_gone",
+    "UPDATE instance_actions SET gone_at = $1, generation = generation + 1 WHERE server_id = $2"};
+const struct stmt stmt_actions_purge = {"actions_purge", "DELETE FROM instance_actions WHERE gone_at < $1"};
+
+enum server_state state_of(const struct server *s)
+{
+    return lifecycle_named(s->state);
+}
+
+struct server_desired desired_of(const struct server *s)
+{
+    return (struct server_desired){.has_host = s->host_id != NULL, .want_power = s->want_power, .boot_seq = s->boot_seq,
+                                   .reset_seq = s->reset_seq, .build_seq = s->build_seq};
+}
+
+struct server_observed observed_of(const struct server *s)
+{
+    struct server_observed o = {.boot_seq = s->seen_boot_seq, .reset_seq = s->seen_reset_seq,
+                                .build_seq = s->seen_build_seq, .error = s->seen_error};
+    if (s->seen_power)
+        must(seen_power_named(s->seen_power, &o.power));
+    return o;
+}
+
+static struct err *finish_actions(struct ctx *cx, struct tx *tx, const struct server *s, bool good)
+{
+    return db_run(cx, tx, &stmt_actions_finish, V_INT(now_us(cx)), V_TEXT(good ? "Success" : "Error"),
+                  V_TEXT(good ? NULL : "Error"), V_TEXT(s->host_name), V_TEXT(s->id));
+}
+
+struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
+{
+    enum server_state from = state_of(s);
+    const struct lifecycle *l = lifecycle_of(to);
+    if (from == to)
+        return NULL;
+    must(lifecycle_allows(from, to));
+    s->state = l->name;
+    s->state_since = now_us(cx);
+    s->state_deadline = l->deadline_s ? now_us(cx) + l->deadline_s * 1000000 : 0;
+    if (to == ST_ACTIVE || to == ST_SHUTOFF) {
+        s->fault_message = NULL;
+        s->fault_code = INT_NULL;
+        s->fault_at = 0;
+        s->admin_pass = NULL; /* the config drive has it by now */
+        if (!s->launched_at)
+            s->launched_at = now_us(cx);
+    }
+    if (l->task_state)
+        return NULL;
+    return finish_actions(cx, tx, s, to == ST_ACTIVE || to == ST_SHUTOFF);
+}
+
+void server_fault(struct ctx *cx, struct server *s, int code, const char *message)
+{
+    s->fault_code = code;
+    s->fault_message = message;
+    s->fault_at = now_us(cx);
+}
+
+struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s)
+{
+    TRY(res_update(cx, tx, &server_resource, s));
+    return s->host_id ? fleet_touch(cx, tx, s->host_id, "server", s->id) : NULL;
+}
+
+struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
+{
+    TRY(network_ports_release(cx, tx, s->id));
+    TRY(finish_actions(cx, tx, s, true));
+    TRY(db_run(cx, tx, &stmt_actions_gone, V_INT(now_us(cx)), V_TEXT(s->id)));
+    return res_delete(cx, tx, &server_resource, s);
+}
+
+struct err *action_record(struct call *c, const struct server *s, const char *action, const char *event, bool finished)
+{
+    struct instance_action *a = res_new(c->cx, &instance_action_resource);
+    a->id = uuid_new(c->cx);
+    a->server_id = s->id;
+    a->owner_project = s->project_id;
+    a->action = action;
+    a->request_id = c->cx->request_id;
+    a->user_id = c->actor->user_id;
+    a->project_id = c->actor->project_id;
+    a->start_time = now_us(c->cx);
+    a->event = event;
+    a->host = s->host_name;
+    if (finished) {
+        a->finish_time = a->start_time;
+        a->result = "Success";
+    }
+    return res_insert(c->cx, c->tx, &instance_action_resource, a);
+}
+
+struct err *server_check_lock(struct call *c, const struct server *s)
+{
+    if (!s->locked || c->actor->admin)
+        return NULL;
+    return fail(c->cx, ERR_CONFLICT, "Instance %s is locked", s->id);
+}
+
+struct err *server_begin(struct call *c, struct server *s, enum server_action action)
+{
+    const struct server_action_rule *rule = &server_action_rules[action];
+    const struct lifecycle *l = lifecycle_of(state_of(s));
+    TRY(server_check_lock(c, s));
+    if (!(rule->from & TO(state_of(s)))) {
+        if (l->task_state)
+            return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in task_state %s", rule->name, s->id,
+                        l->task_state);
+        return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in vm_state %s", rule->name, s->id,
+                    l->vm_state);
+    }
+    if (!s->host_id && action != SA_DELETE)
+        return fail(c->cx, ERR_CONFLICT, "Instance %s has no host: delete it, and create it again when there is room",
+                    s->id);
+    TRY(server_move(c->cx, c->tx, s, rule->to));
+    return action_record(c, s, rule->record, rule->event, false);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * Deadlines. Each row is its own transaction: several processes may sweep, the slower one finds the row changed and leaves it.
+ */
+#include "compute/impl.h"
+
+/* A host that is away this long is not waited for with a deletion: its agent clears up when it comes back. */
+#define LOST_HOST_US (5 * 60 * 1000000LL)
+/* How long the actions of deleted servers can still be read. */
+#define ACTIONS_KEPT_US (24 * 3600 * 1000000LL)
+#define BATCH 100
+
+const struct res_where servers_expired = {&server_resource, "state_deadline IS NOT NULL AND state_deadline <= $1",
+                                          "state_deadline"};
+
+static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    struct fleet_host host;
+    return fleet_host_get(cx, tx, host_id, &host) != NULL || !host.alive;
+}
+
+static struct err *retry(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle *l)
+{
+    if (!s->host_id || (now_us(cx) - s->state_since > LOST_HOST_US && host_away(cx, tx, s->host_id)))
+        return server_remove(cx, tx, s);
+    s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
+    return server_save(cx, tx, s);
+}
+
+static struct err *expire(struct ctx *cx, struct tx *tx, struct server *s)
+{
+    enum server_state now = state_of(s);
+    const struct lifecycle *l = lifecycle_of(now);
+    if (l->expiry == EXPIRE_RETRY)
+        return retry(cx, tx, s, l);
+    must(l->expiry == EXPIRE_ERROR);
+    const char *why = s->seen_error ? s->seen_error
+                      : host_away(cx, tx, s->host_id ? s->host_id : "") ? "its host does not answer"
+                                                                       : "its host has not finished";
+    server_fault(cx, s, 500, arena_printf(cx->arena, "The server was still %s after %" PRId64 " s: %s. It goes on when the "
+                                          "host does; a hard reboot tries again.", l->doing, l->deadline_s, why));
+    TRY(server_move(cx, tx, s, lifecycle_expired(now)));
+    return res_update(cx, tx, &server_resource, s);
+}
+
+static struct err *expire_one(struct ctx *cx, struct store *store, const char *id, bool *ret_moved)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    void *row = NULL;
+    *ret_moved = false;
+    TRY(tx_write(cx, store, &tx));
+    TRY(res_get(cx, tx, &server_resource, id, &row));
+    struct server *s = row;
+    if (!s || !s->state_deadline || s->state_deadline > now_us(cx))
+        return NULL;
+    TRY(expire(cx, tx, s));
+    *ret_moved = true;
+    return tx_commit(cx, &tx);
+}
+
+static struct err *expired(struct ctx *cx, struct store *store, void ***ret, size_t *ret_n)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_read(cx, store, &tx));
+    return res_select_by(cx, tx, &servers_expired, ret, ret_n, V_INT(now_us(cx)));
+}
+
+static struct err *purge(struct ctx *cx, struct store *store)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(cx, store, &tx));
+    TRY(db_run(cx, tx, &stmt_actions_purge, V_INT(now_us(cx) - ACTIONS_KEPT_US)));
+    return tx_commit(cx, &tx);
+}
+
+struct err *compute_sweep(struct ctx *cx, struct store *store, size_t *ret_changed)
+{
+    void **rows;
+    size_t n;
+    *ret_changed = 0;
+    TRY(expired(cx, store, &rows, &n));
+    for (size_t i = 0; i < n && i < BATCH; i++) {
+        bool moved;
+        struct err *e = expire_one(cx, store, ROW(server, rows, i)->id, &moved);
+        if (e && e->kind != ERR_STALE)
+            return e;
+        *ret_changed += !e && moved;
+    }
+    return purge(cx, store);
+}

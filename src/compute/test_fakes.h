@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* For compute's tests: networks and images as simple as can be, kept in the same transaction as the servers. */
+#pragma once
+
+#include "compute/impl.h"
+#include "resource/test_api.h"
+
+#define NET_A "aaaaaaaa-0000-4000-8000-000000000001" /* named "net-a" */
+#define NET_B "aaaaaaaa-0000-4000-8000-000000000002" /* named "net-b" */
+#define IMAGE_OK "bbbbbbbb-0000-4000-8000-000000000001"
+#define IMAGE_QUEUED "bbbbbbbb-0000-4000-8000-000000000002"
+#define IMAGE_BIG "bbbbbbbb-0000-4000-8000-000000000003"
+#define IMAGE_P2 "bbbbbbbb-0000-4000-8000-000000000004" /* private to project p2 */
+
+extern const struct service fake_network_service;
+
+struct compute_world {
+    struct test_api t;
+    const char *host_id[4];
+    size_t n_hosts;
+};
+/* The service with fleet, fakes and default flavors; n_hosts of 4 vCPUs and memory_mib each, named h0, h1 … */
+void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib);
+void world_stop(struct compute_world *w);
+/* What the host's agent would say; body_fmt with single quotes. */
+void world_report(struct compute_world *w, const char *host_id, const char *server_id, const char *body_fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* The spec that the host gets for the server, or NULL when it is no longer wanted there. */
+const json_t *world_spec(struct compute_world *w, const char *host_id, const char *server_id);
+/* Rows that the statement gives. */
+size_t world_count(struct compute_world *w, const char *sql);
+/* Makes a server of project p1 on network NET_A and returns its id. */
+const char *world_server(struct compute_world *w, const char *project);
+/* As world_server, reported to run. */
+const char *world_running(struct compute_world *w, const char *project);
+const char *world_host_of(struct compute_world *w, const char *server_id);
+const char *world_status(struct compute_world *w, const char *server_id);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Version documents and the list of extensions. */
+#include "compute/impl.h"
+
+static void write_version(struct call *c, struct jw *w, bool one)
+{
+    const struct family *f = &family_compute;
+    jw_obj(w);
+    jw_kstr(w, "id", "v2.1");
+    jw_kstr(w, "status", "CURRENT");
+    jw_kstr(w, "version", arena_printf(c->cx->arena, "%u.%u", f->major, f->max));
+    jw_kstr(w, "min_version", arena_printf(c->cx->arena, "%u.%u", f->major, f->min));
+    jw_kstr(w, "updated", "2013-07-23T11:33:21Z");
+    jw_karr(w, "links");
+    jw_obj(w);
+    jw_kstr(w, "rel", "self");
+    jw_kstr(w, "href", arena_printf(c->cx->arena, "%s/compute/v2.1/", c->rq->base_url));
+    jw_obj_end(w);
+    if (one) {
+        jw_obj(w);
+        jw_kstr(w, "rel", "describedby");
+        jw_kstr(w, "type", "text/html");
+        jw_kstr(w, "href", "http://docs.openstack.org/");
+        jw_obj_end(w);
+    }
+    jw_arr_end(w);
+    if (one)
+        jw_kraw(w, "media-types",
+                "[{\"base\":\"application/json\",\"type\":\"application/vnd.openstack.compute+json;version=2.1\"}]");
+    jw_obj_end(w);
+}
+
+struct err *versions_list(struct call *c)
+{
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_karr(&w, "versions");
+    /* Clients and tests want the old v2.0 named first; it is the same API without microversions. */
+    jw_obj(&w);
+    jw_kstr(&w, "id", "v2.0");
+    jw_kstr(&w, "status", "SUPPORTED");
+    jw_kstr(&w, "version", "");
+    jw_kstr(&w, "min_version", "");
+    jw_kstr(&w, "updated", "2011-01-21T11:33:21Z");
+    jw_karr(&w, "links");
+    jw_obj(&w);
+    jw_kstr(&w, "rel", "self");
+    jw_kstr(&w, "href", arena_printf(c->cx->arena, "%s/compute/v2/", c->rq->base_url));
+    jw_obj_end(&w);
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    write_version(c, &w, false);
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    return NULL;
+}
+
+struct err *version_show(struct call *c)
+{
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_key(&w, "version");
+    write_version(c, &w, true);
+    jw_obj_end(&w);
+    return NULL;
+}
+
+/* Extensions are part of the API by now; old clients still ask for some by their alias. */
+static const char *const extensions[][2] = {
+    {"os-availability-zone", "AvailabilityZone"}, {"os-config-drive", "ConfigDrive"},
+    {"os-console-output", "ConsoleOutput"},       {"os-extended-status", "ExtendedStatus"},
+    {"os-flavor-access", "FlavorAccess"},         {"os-flavor-extra-specs", "FlavorExtraSpecs"},
+    {"os-flavor-manage", "FlavorManage"},         {"os-hypervisors", "Hypervisors"},
+    {"os-instance-actions", "InstanceActions"},   {"os-keypairs", "Keypairs"},
+    {"os-lock-server", "LockServer"},             {"os-quota-sets", "Quotas"},
+    {"os-security-groups", "SecurityGroups"},     {"os-server-start-stop", "ServerStartStop"},
+    {"os-services", "Services"},                  {"os-user-data", "UserData"},
+};
+
+static void write_extension(struct jw *w, size_t i)
+{
+    jw_obj(w);
+    jw_kstr(w, "name", extensions[i][1]);
+    jw_kstr(w, "alias", extensions[i][0]);
+    jw_kstr(w, "description", "");
+    jw_kstr(w, "namespace", "http://docs.openstack.org/compute/ext/fake_xml");
+    jw_kstr(w, "updated", "2014-12-03T00:00:00Z");
+    jw_kraw(w, "links", "[]");
+    jw_obj_end(w);
+}
+
+struct err *extension_list(struct call *c)
+{
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_karr(&w, "extensions");
+    for (size_t i = 0; i < ARRAY_LEN(extensions); i++)
+        write_extension(&w, i);
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    return NULL;
+}
+
+struct err *extension_show(struct call *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
+        if (!str_eq(extensions[i][0], call_param(c, "alias")))
+            continue;
+        struct jw w = call_json(c, 200);
+        jw_obj(&w);
+        jw_key(&w, "extension");
+        write_extension(&w, i);
+        jw_obj_end(&w);
+        return NULL;
+    }
+    return fail(c->cx, ERR_NOT_FOUND, "Extension %s could not be found.", call_param(c, "alias"));
+}

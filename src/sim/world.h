@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The simulator: a control plane on a database in memory and some hosts' agents with fake drivers,
+ * in one thread and virtual time. Everything that happens is an event; chance comes from one seed,
+ * so that a failure can be run again.
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct sim_config {
+    uint64_t seed;
+    unsigned steps; /* operations of users */
+    unsigned hosts;
+    bool trace;
+};
+
+/* True: nothing went wrong. Else what did is on standard error, with the seed. */
+bool sim_run(const struct sim_config *cfg);
