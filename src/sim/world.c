@@ -115,6 +115,22 @@ static void on_wake(void *arg)
     want_report(h->world, h);
 }
 
+static void on_answer(struct world *w, struct host *h, const struct event *ev);
+
+/* What was on its way to this agent arrives while one of its workers is busy. */
+static void answer_meanwhile(struct world *w, struct host *h)
+{
+    for (size_t i = 0; i < w->n_events; i++) {
+        struct event *ev = &w->events[i];
+        if (ev->kind != EV_ANSWER || ev->host != h || ev->life != h->life)
+            continue;
+        struct event now = *ev;
+        ev->life = UINT64_MAX; /* nobody's: its turn comes for nothing */
+        on_answer(w, h, &now);
+        return;
+    }
+}
+
 /* Before and after each driver call: it may fail, take long, or be the agent's last. */
 static struct err *driver_fault(struct ctx *cx, void *arg, const char *call, const char *id,
                                 bool after)
@@ -123,6 +139,8 @@ static struct err *driver_fault(struct ctx *cx, void *arg, const char *call, con
     struct world *w = h->world;
     if (chance(w, 1))
         w->now_us += between_us(w, 100, 30000);
+    if (chance(w, 10) && h->agent)
+        answer_meanwhile(w, h);
     if (chance(w, 1)) {
         trace(w, "%s: agent is killed %s %s %s", h->id, after ? "after" : "before", call,
               id ? id : "");
@@ -146,6 +164,9 @@ static struct err *image_want(struct ctx *cx, void *arg, const struct spec_image
     if (h->image == IMAGE_AWAY) {
         h->image = IMAGE_COMING;
         later(h->world, EV_IMAGE, h, between_us(h->world, 100, 5000));
+    } else if (h->image == IMAGE_COMING && chance(h->world, 20)) { /* right after the look */
+        h->image = IMAGE_HERE;
+        agent_poke(h->agent);
     }
     return NULL;
 }
@@ -321,24 +342,35 @@ static bool serve_reports(struct world *w, struct host *h, const char *text)
     return !e;
 }
 
+/* The agent sends what it has; the next batch waits for the answer to this one. */
 static void on_report(struct world *w, struct host *h)
 {
     struct buf body;
-    buf_init(&body, w->cx.arena);
+    arena_reset(h->report_cx.arena);
+    buf_init(&body, h->report_cx.arena);
     h->report_due = false;
-    struct report_batch *batch = agent_reports(&w->cx, h->agent, 20, &body);
-    if (!batch)
+    h->batch = agent_reports(&h->report_cx, h->agent, 20, &body);
+    if (!h->batch)
         return;
-    if (!chance(w, 5)) {
-        bool taken = serve_reports(w, h, buf_cstr(&body));
-        if (chance(w, 5)) /* a copy is overtaken by later ones */
-            push(w, (struct event){.at_us = w->now_us + between_us(w, 1, 30000),
-                                   .kind = EV_LATE_REPORT,
-                                   .host = h,
-                                   .text = strdup(buf_cstr(&body))});
-        if (taken && !chance(w, 5))
-            agent_reports_done(h->agent, batch);
-    }
+    h->report_due = true;
+    h->report_text = buf_cstr(&body);
+    later(w, EV_DELIVER, h, between_us(w, 1, 2000));
+}
+
+/* The batch arrives, or not; so does the answer; a copy may arrive once more, overtaken by later
+ * ones. */
+static void on_deliver(struct world *w, struct host *h)
+{
+    bool taken = !chance(w, 5) && serve_reports(w, h, h->report_text);
+    if (chance(w, 5))
+        push(w, (struct event){.at_us = w->now_us + between_us(w, 1, 30000),
+                               .kind = EV_LATE_REPORT,
+                               .host = h,
+                               .text = strdup(h->report_text)});
+    if (taken && !chance(w, 5))
+        agent_reports_done(h->agent, h->batch);
+    h->batch = NULL;
+    h->report_due = false;
     want_report(w, h);
 }
 
@@ -450,6 +482,9 @@ static void dispatch(struct world *w, const struct event *ev)
     case EV_REPORT:
         on_report(w, h);
         break;
+    case EV_DELIVER:
+        on_deliver(w, h);
+        break;
     case EV_LATE_REPORT:
         serve_reports(w, h, ev->text);
         break;
@@ -504,6 +539,7 @@ static void open_hosts(struct world *w)
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
         h->world = w;
+        ctx_init_with(&h->report_cx, &w->clock, &w->rng.rng);
         fake_guests_new(&h->guests);
         fake_net_new(&h->net);
         fake_guests_set_fault(&h->guests, driver_fault, h);
@@ -520,6 +556,8 @@ static void close_world(struct world *w)
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
         agent_free(h->agent);
+        if (h->report_cx.arena)
+            ctx_release(&h->report_cx);
         if (h->guests.ops)
             h->guests.ops->free(h->guests.drv);
         if (h->net.ops)

@@ -16,7 +16,8 @@ enum event_kind {
     EV_WATCH_TIMEOUT, /* … or nothing, in 25 s */
     EV_ANSWER,        /* the answer arrives */
     EV_WORK,          /* the agent takes a step */
-    EV_REPORT,        /* it delivers reports */
+    EV_REPORT,        /* it sends reports */
+    EV_DELIVER,       /* they arrive */
     EV_LATE_REPORT,   /* a copy arrives late */
     EV_IMAGE,         /* an image is here */
     EV_USER,          /* a user does something */
@@ -47,6 +48,9 @@ struct host {
     bool dying, parked, report_due;
     int64_t since, full_at_us, work_at_us;
     enum image_state image;
+    struct ctx report_cx; /* owns the reports on their way */
+    struct report_batch *batch;
+    const char *report_text;
 };
 
 struct world {
