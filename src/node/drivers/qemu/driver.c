@@ -46,25 +46,32 @@ static struct err *make_home(struct ctx *cx, struct guest *g, int *ret_fd)
     return guest_save(cx, g);
 }
 
+/* The disk of this build; ret_image: the image's own path where it was made now. */
 static struct err *make_root_disk(struct ctx *cx, struct guest *g, int dir,
                                   const struct spec_server *spec, const char *image_path,
-                                  int64_t built)
+                                  int64_t built, const char **ret_image)
 {
-    if (built != spec->build_seq)
-        return root_disk_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g->drv, g->id), spec,
-                              image_path);
-    if (faccessat(dir, root_disk_name(cx, built), F_OK, 0) != 0)
-        return fail(cx, ERR_CONFLICT, "the root disk of server %s is gone; rebuild the server",
-                    g->id);
-    return NULL;
+    if (built == spec->build_seq) {
+        if (faccessat(dir, root_disk_name(cx, built), F_OK, 0) != 0)
+            return fail(cx, ERR_CONFLICT, "the root disk of server %s is gone; rebuild the server",
+                        g->id);
+        return NULL;
+    }
+    AUTO_FREE char *image = realpath(image_path, NULL); /* it is opened again at each start */
+    if (!image)
+        return fail(cx, ERR_NOT_FOUND, "the file of image %s is not at '%s': %m", spec->image.id,
+                    image_path);
+    *ret_image = arena_strdup(cx->arena, image);
+    return root_disk_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g->drv, g->id), spec,
+                          *ret_image);
 }
 
 static struct err *record_disks(struct ctx *cx, struct guest *g, const struct spec_server *spec,
-                                const char *image_path)
+                                const char *new_image)
 {
     AUTO_LOCK(&g->lock);
-    if (g->rec.build_seq != spec->build_seq) {
-        record_set(&g->rec.image_path, image_path);
+    if (new_image) {
+        record_set(&g->rec.image_path, new_image);
         record_set(&g->rec.image_format, spec->image.disk_format);
         g->rec.build_seq = spec->build_seq;
         if (g->rec.power == RECORD_CRASHED)
@@ -94,12 +101,13 @@ static struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_serve
                     spec->id);
     AUTO_FD int dir = -1;
     TRY(make_home(cx, g, &dir));
-    TRY(make_root_disk(cx, g, dir, spec, image_path, built));
+    const char *new_image = NULL;
+    TRY(make_root_disk(cx, g, dir, spec, image_path, built, &new_image));
     if (spec->config_drive)
         TRY(config_drive_make(cx, dir, guest_path(cx, d, g->id), spec));
     else
         TRY(config_drive_remove(cx, dir));
-    TRY(record_disks(cx, g, spec, image_path));
+    TRY(record_disks(cx, g, spec, new_image));
     return root_disk_tidy(cx, dir, spec->build_seq);
 }
 
@@ -326,7 +334,10 @@ static struct err *open_data(struct ctx *cx, struct qemu *d)
     if (mkdir(d->data_dir, 0711) != 0 && errno != EEXIST)
         return fail(cx, ERR_UNAVAILABLE, "cannot create the data folder '%s': %m", d->data_dir);
     AUTO_FD int data = open(d->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (data < 0)
+    AUTO_FREE char *path = realpath(d->data_dir, NULL);
+    if (path)
+        record_set(&d->data_dir, path);
+    if (data < 0 || !path)
         return fail(cx, ERR_UNAVAILABLE, "cannot open the data folder '%s': %m", d->data_dir);
     TRY(dir_make(cx, data, "servers", 0700, 0, 0, &d->servers_fd));
     d->lock_fd = openat(d->servers_fd, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -342,8 +353,8 @@ static struct err *open_data(struct ctx *cx, struct qemu *d)
 
 static struct err *check_config(struct ctx *cx, const struct qemu_config *cfg)
 {
-    if (!cfg->data_dir || cfg->data_dir[0] != '/')
-        return fail(cx, ERR_INVALID, "the data folder must be an absolute path");
+    if (!cfg->data_dir || !cfg->data_dir[0])
+        return fail(cx, ERR_INVALID, "guests need a data folder");
     size_t len = cfg->instance ? strlen(cfg->instance) : 0;
     if (len == 0 || len > 48 ||
         strspn(cfg->instance, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") !=

@@ -10,7 +10,6 @@
 #include "node/drivers/qemu/testguest.h"
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -100,15 +99,32 @@ static void await_gone(pid_t pid)
 
 /* ---- the driver in a process of its own, to be killed ---- */
 
-/* Runs the guest and says so on descriptor 3. */
-static int victim(const char *dir, const char *name, const char *img)
+static struct err *live_once(struct guest_backend *b, const char *img)
+{
+    struct spec_server spec = spec_of(ID_A, 1);
+    TRY(b->ops->prepare(&cx, b->drv, &spec, img));
+    TRY(b->ops->start(&cx, b->drv, &spec, NULL));
+    if (write(3, "y", 1) != 1)
+        pause();
+    TRY(b->ops->stop(&cx, b->drv, ID_A));
+    spec.boot_seq = 2;
+    TRY(b->ops->start(&cx, b->drv, &spec, NULL));
+    return b->ops->destroy(&cx, b->drv, ID_A);
+}
+
+/* Runs the guest and says so on descriptor 3; "cycle": goes on through its whole life, again and
+ * again. */
+static int victim(const char *dir, const char *name, const char *img, bool cycle)
 {
     snprintf(data_dir, sizeof(data_dir), "%s", dir);
     snprintf(instance, sizeof(instance), "%s", name);
+    signal(SIGPIPE, SIG_IGN);
     struct qemu_config cfg = config();
     struct guest_backend b = {0};
     struct spec_server spec = spec_of(ID_A, 1);
     struct err *e = qemu_driver_new(&cx, &cfg, &b);
+    while (!e && cycle)
+        e = live_once(&b, img);
     if (!e)
         e = b.ops->prepare(&cx, b.drv, &spec, img);
     if (!e)
@@ -121,14 +137,15 @@ static int victim(const char *dir, const char *name, const char *img)
     return 0;
 }
 
-static pid_t spawn_victim(int *ret_ready)
+static pid_t spawn_victim(const char *mode, int *ret_ready)
 {
     int ready[2];
     assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ready[1], 3);
-    char *argv[] = {(char[]){"victim"}, (char[]){"victim"}, data_dir, instance, image, NULL};
+    char *argv[] = {
+        (char[]){"victim"}, arena_strdup(cx.arena, mode), data_dir, instance, image, NULL};
     pid_t pid;
     assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
@@ -148,7 +165,7 @@ static pid_t orphan(void)
 {
     char y = 0;
     AUTO_FD int ready = -1;
-    pid_t v = spawn_victim(&ready);
+    pid_t v = spawn_victim("victim", &ready);
     assert_int_equal(read(ready, &y, 1), 1);
     pid_t qemu = only_pid(ID_A);
     kill_victim(v);
@@ -360,33 +377,57 @@ static void test_crash(void **state UNUSED)
 
 /* Whenever the driver dies, the next one has at most one process, knows of it, and can go on from
  * there. */
-static void test_killed_at_any_moment(void **state UNUSED)
+static void check_after_death(bool go_on, bool may_be_stopping)
+{
+    struct guest_backend b = open_driver();
+    pid_t pids[4] = {0};
+    struct guest_state is;
+    size_t n;
+    for (int i = 0; i < 100; i++) { /* an asked-for end may be under way */
+        n = pids_of(ID_A, pids, 4);
+        is = state_of(&b, ID_A);
+        if (!may_be_stopping || (n == 1) == (is.power == GUEST_ON))
+            break;
+        usleep(50000);
+    }
+    assert_true(n <= 1);
+    assert_int_equal(n == 1, is.power == GUEST_ON);
+    assert_int_not_equal(is.power, GUEST_CRASHED);
+    if (go_on) {
+        struct spec_server spec = spec_of(ID_A, is.power == GUEST_ON ? is.boot_seq : 3);
+        assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+        assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+        assert_true(n == 0 || may_be_stopping || only_pid(ID_A) == pids[0]);
+        assert_true(only_pid(ID_A) > 0);
+        assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
+        assert_int_equal(state_of(&b, ID_A).boot_seq, spec.boot_seq);
+    }
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
+    assert_nothing_left(ID_A);
+    close_driver();
+}
+
+static void kill_at_random(const char *mode, uint64_t seed, int times, unsigned max_ms)
 {
     struct rng_seeded seeded;
-    struct rng *r = rng_seed(&seeded, 7);
-    for (int i = 0; i < 25; i++) {
+    struct rng *r = rng_seed(&seeded, seed);
+    for (int i = 0; i < times; i++) {
         AUTO_FD int ready = -1;
-        pid_t v = spawn_victim(&ready);
-        struct pollfd p = {.fd = ready, .events = POLLIN};
-        poll(&p, 1, 30 + (int)rng_below(r, 500));
+        pid_t v = spawn_victim(mode, &ready);
+        usleep((useconds_t)(30 + rng_below(r, max_ms)) * 1000);
         kill_victim(v);
-        struct guest_backend b = open_driver();
-        struct spec_server spec = spec_of(ID_A, 1);
-        pid_t pids[4];
-        size_t n = pids_of(ID_A, pids, 4);
-        assert_true(n <= 1);
-        assert_int_equal(n == 1, state_of(&b, ID_A).power == GUEST_ON);
-        if (i % 3) {
-            assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
-            assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
-            assert_true(n == 0 || only_pid(ID_A) == pids[0]);
-            assert_int_equal(only_pid(ID_A) > 0, 1);
-            assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
-        }
-        assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
-        assert_nothing_left(ID_A);
-        close_driver();
+        check_after_death(i % 3 != 0, str_eq(mode, "cycle"));
     }
+}
+
+static void test_killed_while_starting(void **state UNUSED)
+{
+    kill_at_random("victim", 7, 20, 400);
+}
+
+static void test_killed_at_any_moment(void **state UNUSED)
+{
+    kill_at_random("cycle", 8, 20, 1000);
 }
 
 static void write_script(const char *path, const char *text)
@@ -536,8 +577,8 @@ static int begin(void **state)
 int main(int argc, char **argv)
 {
     ctx_init(&cx);
-    if (argc == 5 && str_eq(argv[1], "victim"))
-        return victim(argv[2], argv[3], argv[4]);
+    if (argc == 5)
+        return victim(argv[2], argv[3], argv[4], str_eq(argv[1], "cycle"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_hard_reboot_and_rebuild),
@@ -545,6 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_taken_over_after_sigkill),
         cmocka_unit_test(test_power_off_while_nobody_watches),
         cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_killed_while_starting),
         cmocka_unit_test(test_killed_at_any_moment),
         cmocka_unit_test(test_refusals_say_why),
         cmocka_unit_test(test_broken_records_keep_disks),
