@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM. */
 #include "cmd/wiring.h"
+#include "compute/compute.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "image/image.h"
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <poll.h>
+
+#define SWEEP_MS 5000
 
 struct control {
     struct ctx cx;
@@ -49,6 +52,19 @@ static struct err *start(struct control *k, const struct settings *s)
     return NULL;
 }
 
+/* What has been in transition for too long takes its way out. Any number of processes may do it. */
+static void sweep(struct control *k)
+{
+    AUTO_CTX struct ctx cx;
+    size_t changed = 0;
+    ctx_init(&cx);
+    struct err *e = compute_sweep(&cx, k->store, &changed);
+    if (e)
+        log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", NULL);
+    else if (changed)
+        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)changed), NULL);
+}
+
 static void stop(struct control *k)
 {
     if (k->server)
@@ -75,8 +91,8 @@ int api_main(const struct settings *s)
     if (!e) {
         AUTO_FD int fd = signalfd(-1, &set, SFD_CLOEXEC);
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        while (poll(&p, 1, -1) < 0 && errno == EINTR)
-            ;
+        while (poll(&p, 1, SWEEP_MS) <= 0)
+            sweep(&k);
         log_event(NULL, LOG_INFO, "stopping", NULL);
     }
     stop(&k);

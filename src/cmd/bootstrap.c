@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* A region's first rows, from each service; running it again completes what is missing. */
 #include "cmd/wiring.h"
+#include "compute/compute.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
+#include "network/network.h"
 
 static struct err *add_host(struct ctx *cx, struct store *store, const char *name, const char *secret)
 {
@@ -11,6 +13,20 @@ static struct err *add_host(struct ctx *cx, struct store *store, const char *nam
     TRY(tx_write(cx, store, &tx));
     TRY(fleet_host_add(cx, tx, name, secret, &id));
     return tx_commit(cx, &tx);
+}
+
+/* The external network 'public': its first address is the host's, the gateway of every router. */
+static struct err *external_network(struct ctx *cx, const struct settings *s, struct store *store)
+{
+    const char *id, *slash = strchr(s->external_cidr, '/');
+    struct network_bootstrap b = {.name = "public", .cidr = s->external_cidr};
+    if (!*s->external_cidr)
+        return NULL;
+    if (!slash)
+        return fail(cx, ERR_INVALID, "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'", s->external_cidr);
+    TRY(first_address_of(cx, s->external_cidr, &b.gateway_ip));
+    TRY(identity_admin_project(cx, store, &b.project_id));
+    return network_bootstrap(cx, store, &b, &id);
 }
 
 struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, const char **ret_password)
@@ -26,6 +42,10 @@ struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const cha
     struct err *e = store_migrate(cx, store, all_migrations, n_all_migrations);
     if (!e)
         e = identity_bootstrap(cx, store, &identity, ret_password);
+    if (!e)
+        e = external_network(cx, s, store);
+    if (!e)
+        e = compute_bootstrap(cx, store);
     if (!e && host_secret)
         e = add_host(cx, store, node_name(cx, s), host_secret);
     store_close(store);

@@ -1,16 +1,89 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The agent's process. */
+/* The agent's process: settings become the agent's configuration. */
 #include "cmd/wiring.h"
+#include "node/agent_main.h"
+
+/* Where the control plane of this machine answers. */
+static struct err *api_url(struct ctx *cx, const struct settings *s, const char **ret)
+{
+    const char *host;
+    uint16_t port;
+    TRY(parse_listen(cx, s->listen, &host, &port));
+    if (str_eq(host, "0.0.0.0") || str_eq(host, "::") || !*host)
+        host = "127.0.0.1";
+    *ret = arena_printf(cx->arena, strchr(host, ':') ? "http%s://[%s]:%u" : "http%s://%s:%u", *s->tls_cert ? "s" : "", host, port);
+    return NULL;
+}
+
+static struct err *read_secret(struct ctx *cx, const struct settings *s, const char **ret)
+{
+    char text[256];
+    const char *path = arena_printf(cx->arena, "%s/secret", node_dir(cx, s));
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return fail(cx, ERR_INVALID, "cannot read the host's secret %s: %m ('colvert up' makes it)", path);
+    text[n] = 0;
+    text[strcspn(text, "\n")] = 0;
+    *ret = arena_strdup(cx->arena, text);
+    secret_wipe(text, sizeof(text));
+    return NULL;
+}
+
+/* One short name for this data folder: agents of one machine must not meet in cgroup names. */
+static const char *instance_name(struct ctx *cx, const struct settings *s)
+{
+    uint64_t h = 1469598103934665603u; /* FNV-1a */
+    for (const char *p = s->data; *p; p++)
+        h = (h ^ (unsigned char)*p) * 1099511628211u;
+    return arena_printf(cx->arena, "i%08x", (unsigned)(h ^ (h >> 32)));
+}
+
+static struct err *configure(struct ctx *cx, const struct settings *s, bool purge, struct agent_config *ret)
+{
+    bool fake = str_eq(s->driver, "fake");
+    char full[4096];
+    if (!fake && !str_eq(s->driver, "qemu"))
+        return fail(cx, ERR_INVALID, "driver must be qemu or fake, not '%s'", s->driver);
+    if (!realpath(s->data, full))
+        return fail(cx, ERR_INVALID, "the data folder %s: %m", s->data);
+    const char *dir = arena_printf(cx->arena, "%s/node", full);
+    *ret = (struct agent_config){
+        .guest_driver = fake ? "fake" : "qemu",
+        .net_driver = fake ? "fake" : "kernel",
+        .netns = *s->netns ? s->netns : NULL,
+        .qemu = {.data_dir = dir, .instance = instance_name(cx, s), .accel = s->accel, .uid_first = (uid_t)s->guest_uid_first,
+                 .uid_count = (unsigned)s->guest_uid_count},
+        .loop = {.host = node_name(cx, s), .data_dir = dir, .image_cache_bytes = s->image_cache_gib << 30},
+    };
+    if (*s->external_cidr) {
+        const char *address;
+        TRY(first_address_of(cx, s->external_cidr, &address));
+        ret->external_cidr = arena_printf(cx->arena, "%s%s", address, strchr(s->external_cidr, '/'));
+    }
+    TRY(parse_listen(cx, s->agent_listen, &ret->loop.listen_address, &ret->loop.listen_port));
+    TRY(api_url(cx, s, &ret->loop.api_url));
+    return purge ? NULL : read_secret(cx, s, &ret->loop.secret);
+}
+
+static int run(const struct settings *s, bool purge)
+{
+    AUTO_CTX struct ctx cx;
+    struct agent_config cfg;
+    ctx_init(&cx);
+    log_set_role("node");
+    struct err *e = configure(&cx, s, purge, &cfg);
+    if (!e)
+        e = purge ? agent_purge(&cx, &cfg) : agent_main(&cx, &cfg);
+    return e ? complain(&cx, e) : 0;
+}
 
 int node_main(const struct settings *s)
 {
-    (void)s;
-    pause();
-    return 0;
+    return run(s, false);
 }
 
 int node_purge(const struct settings *s)
 {
-    (void)s;
-    return 0;
+    return run(s, true);
 }

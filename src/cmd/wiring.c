@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Which services there are, where they are mounted, and what a region starts with. */
 #include "cmd/wiring.h"
+#include "compute/compute.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "image/image.h"
+#include "network/network.h"
+#include <arpa/inet.h>
 
-const struct service *const all_services[] = {&engine_service, &operations_service, &identity_service, &fleet_service, &image_service};
+const struct service *const all_services[] = {&engine_service, &operations_service, &identity_service, &fleet_service,
+                                             &image_service, &network_service, &compute_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
 const char *const catalog_paths[] = {"identity", "/identity/v3", "image", "/image", "network", "/network", "compute",
@@ -53,9 +57,28 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
                                              .argon2_ops = (uint64_t)s->argon2_ops};
     const struct image_config image = {.dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
                                        .size_max_bytes = s->image_max_gib << 30};
+    const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
+    const struct compute_config compute = {.default_zone = "nova", .placement = place_policy_default};
     identity_configure(&identity);
+    network_configure(&network);
+    compute_configure(&compute);
     fleet_set_images(image_open);
     return image_configure(cx, &image);
+}
+
+struct err *first_address_of(struct ctx *cx, const char *cidr, const char **ret)
+{
+    const char *slash = strchr(cidr, '/');
+    struct in_addr a;
+    char text[INET_ADDRSTRLEN];
+    int64_t prefix;
+    if (!slash || !str_to_i64(slash + 1, 1, 30, &prefix) ||
+        inet_pton(AF_INET, arena_strndup(cx->arena, cidr, (size_t)(slash - cidr)), &a) != 1)
+        return fail(cx, ERR_INVALID, "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'", cidr);
+    a.s_addr = htonl(ntohl(a.s_addr) + 1);
+    must(inet_ntop(AF_INET, &a, text, sizeof(text)));
+    *ret = arena_strdup(cx->arena, text);
+    return NULL;
 }
 
 struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port)

@@ -20,6 +20,8 @@ extern const char *const catalog_paths[];
 MUST_USE struct err *open_state(struct ctx *cx, const struct settings *s, struct store **ret);
 /* "127.0.0.1:5000" → host and port; ERR_INVALID says what is wrong. */
 MUST_USE struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port);
+/* "203.0.113.0/24" → "203.0.113.1": what the host has on the external bridge. */
+MUST_USE struct err *first_address_of(struct ctx *cx, const char *cidr, const char **ret);
 const char *control_dir(struct ctx *cx, const struct settings *s);
 const char *node_dir(struct ctx *cx, const struct settings *s);
 /* The host's name in the region. */

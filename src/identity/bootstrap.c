@@ -188,3 +188,15 @@ struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct ide
     *ret_password = password;
     return tx_commit(cx, &tx);
 }
+
+struct err *identity_admin_project(struct ctx *cx, struct store *s, const char **ret_id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct project *p = NULL;
+    TRY(tx_read(cx, s, &tx));
+    TRY(res_first_by(cx, tx, &projects_by_name, (void **)&p, V_TEXT("default"), V_TEXT("admin")));
+    if (!p)
+        return fail(cx, ERR_NOT_FOUND, "There is no project 'admin': run 'colvert admin bootstrap'");
+    *ret_id = p->id;
+    return NULL;
+}

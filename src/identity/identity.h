@@ -28,6 +28,8 @@ struct identity_bootstrap {
 /* Idempotent: domain default, roles, admin, catalogue, first token key. ret_password: the new admin password, NULL if kept. */
 MUST_USE struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct identity_bootstrap *b,
                                         const char **ret_password);
+/* The id of the operator's own project, which bootstrap made. */
+MUST_USE struct err *identity_admin_project(struct ctx *cx, struct store *s, const char **ret_id);
 /* Signs from now on; older keys go on verifying. */
 MUST_USE struct err *identity_new_token_key(struct ctx *cx, struct tx *tx);
 /* Public halves of the token keys, as a JSON array [{"id","public_key"}] (agents verify calls of the control plane). */
