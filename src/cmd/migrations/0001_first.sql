@@ -144,6 +144,7 @@ CREATE TABLE fleet_changes (
   kind TEXT NOT NULL,
   item_id TEXT NOT NULL,
   revision BIGINT NOT NULL,
+  reported_at BIGINT NOT NULL DEFAULT 0,
   PRIMARY KEY (host_id, kind, item_id)
 );
 CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);
@@ -185,3 +186,313 @@ CREATE TABLE image_members (
 );
 CREATE INDEX image_members_image ON image_members (image_id);
 CREATE INDEX image_members_member ON image_members (member_id);
+CREATE TABLE ip_allocations (
+    subnet_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    next_address TEXT NOT NULL,
+    network_id TEXT NOT NULL,
+    holder_id TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    PRIMARY KEY (subnet_id, address)
+);
+CREATE INDEX ip_allocations_holder ON ip_allocations (holder_id);
+CREATE INDEX ip_allocations_ip ON ip_allocations (ip);
+CREATE TABLE port_groups (
+    port_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    PRIMARY KEY (port_id, group_id)
+);
+CREATE INDEX port_groups_group ON port_groups (group_id);
+CREATE TABLE networks (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),
+    status TEXT NOT NULL,
+    mtu BIGINT NOT NULL,
+    shared BIGINT NOT NULL CHECK (shared IN (0, 1)),
+    external BIGINT NOT NULL CHECK (external IN (0, 1)),
+    is_default BIGINT NOT NULL CHECK (is_default IN (0, 1)),
+    port_security_enabled BIGINT NOT NULL CHECK (port_security_enabled IN (0, 1)),
+    dns_domain TEXT NOT NULL,
+    network_type TEXT NOT NULL CHECK (network_type IN ('local', 'flat', 'vlan', 'vxlan', 'gre', 'geneve')),
+    physical_network TEXT,
+    segmentation_id BIGINT,
+    availability_zone_hints TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX networks_project ON networks (project_id, created_at, id);
+CREATE INDEX networks_shared ON networks (id) WHERE shared = 1 OR external = 1;
+CREATE TABLE subnetpools (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    prefixes TEXT NOT NULL,
+    default_prefixlen BIGINT,
+    min_prefixlen BIGINT,
+    max_prefixlen BIGINT,
+    default_quota BIGINT,
+    ip_version BIGINT NOT NULL,
+    shared BIGINT NOT NULL CHECK (shared IN (0, 1)),
+    is_default BIGINT NOT NULL CHECK (is_default IN (0, 1)),
+    description TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX subnetpools_project ON subnetpools (project_id, created_at, id);
+CREATE TABLE subnets (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    network_id TEXT NOT NULL REFERENCES networks(id),
+    ip_version BIGINT NOT NULL,
+    cidr TEXT,
+    gateway_ip TEXT,
+    allocation_pools TEXT,
+    enable_dhcp BIGINT NOT NULL CHECK (enable_dhcp IN (0, 1)),
+    dns_nameservers TEXT,
+    host_routes TEXT,
+    ipv6_ra_mode TEXT CHECK (ipv6_ra_mode IN ('slaac', 'dhcpv6-stateful', 'dhcpv6-stateless')),
+    ipv6_address_mode TEXT CHECK (ipv6_address_mode IN ('slaac', 'dhcpv6-stateful', 'dhcpv6-stateless')),
+    description TEXT NOT NULL,
+    service_types TEXT NOT NULL,
+    subnetpool_id TEXT,
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX subnets_network ON subnets (network_id);
+CREATE INDEX subnets_project ON subnets (project_id, created_at, id);
+CREATE INDEX subnets_pool ON subnets (subnetpool_id) WHERE subnetpool_id IS NOT NULL;
+CREATE TABLE ports (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    network_id TEXT NOT NULL REFERENCES networks(id),
+    mac_address TEXT NOT NULL,
+    admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),
+    status TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    device_owner TEXT NOT NULL,
+    fixed_ips TEXT NOT NULL,
+    security_groups TEXT NOT NULL,
+    allowed_address_pairs TEXT NOT NULL,
+    port_security_enabled BIGINT NOT NULL CHECK (port_security_enabled IN (0, 1)),
+    extra_dhcp_opts TEXT,
+    vnic_type TEXT NOT NULL CHECK (vnic_type IN ('normal')),
+    binding_host TEXT,
+    binding_profile TEXT,
+    description TEXT NOT NULL,
+    dns_name TEXT,
+    dns_domain TEXT,
+    host_id TEXT,
+    server_id TEXT,
+    router_id TEXT,
+    preserve BIGINT NOT NULL CHECK (preserve IN (0, 1)),
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX ports_network_mac ON ports (network_id, mac_address);
+CREATE INDEX ports_project ON ports (project_id, created_at, id);
+CREATE INDEX ports_server ON ports (server_id) WHERE server_id IS NOT NULL;
+CREATE INDEX ports_device ON ports (device_id) WHERE device_id <> '';
+CREATE INDEX ports_host ON ports (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX ports_router ON ports (router_id) WHERE router_id IS NOT NULL;
+CREATE TABLE security_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    stateful BIGINT NOT NULL CHECK (stateful IN (0, 1)),
+    is_default BIGINT NOT NULL CHECK (is_default IN (0, 1)),
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX security_groups_project ON security_groups (project_id, name, id);
+CREATE UNIQUE INDEX security_groups_default ON security_groups (project_id) WHERE is_default = 1;
+CREATE TABLE security_rules (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT NOT NULL,
+    security_group_id TEXT NOT NULL REFERENCES security_groups(id),
+    direction TEXT NOT NULL CHECK (direction IN ('ingress', 'egress')),
+    ethertype TEXT NOT NULL,
+    protocol TEXT,
+    port_range_min BIGINT,
+    port_range_max BIGINT,
+    remote_ip_prefix TEXT,
+    remote_group_id TEXT,
+    description TEXT,
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX security_rules_group ON security_rules (security_group_id);
+CREATE INDEX security_rules_remote ON security_rules (remote_group_id) WHERE remote_group_id IS NOT NULL;
+CREATE INDEX security_rules_project ON security_rules (project_id, created_at, id);
+CREATE TABLE routers (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),
+    status TEXT NOT NULL,
+    external_gateway_info TEXT,
+    description TEXT NOT NULL,
+    routes TEXT,
+    availability_zone_hints TEXT NOT NULL,
+    gateway_port_id TEXT,
+    gateway_network_id TEXT,
+    enable_snat BIGINT NOT NULL CHECK (enable_snat IN (0, 1)),
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX routers_project ON routers (project_id, created_at, id);
+CREATE INDEX routers_gateway ON routers (gateway_network_id) WHERE gateway_network_id IS NOT NULL;
+CREATE TABLE floatingips (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT NOT NULL,
+    floating_ip_address TEXT,
+    floating_network_id TEXT NOT NULL REFERENCES networks(id),
+    router_id TEXT,
+    port_id TEXT,
+    fixed_ip_address TEXT,
+    status TEXT NOT NULL,
+    description TEXT NOT NULL,
+    dns_name TEXT,
+    dns_domain TEXT,
+    tags TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX floatingips_address ON floatingips (floating_network_id, floating_ip_address);
+CREATE UNIQUE INDEX floatingips_fixed ON floatingips (port_id, fixed_ip_address) WHERE port_id IS NOT NULL;
+CREATE INDEX floatingips_router ON floatingips (router_id) WHERE router_id IS NOT NULL;
+CREATE INDEX floatingips_project ON floatingips (project_id, created_at, id);
+CREATE TABLE flavor_access (
+    flavor_id TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    PRIMARY KEY (flavor_id, project_id)
+);
+CREATE TABLE flavors (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    description TEXT,
+    ram BIGINT NOT NULL,
+    disk BIGINT NOT NULL,
+    vcpus BIGINT NOT NULL,
+    swap BIGINT NOT NULL,
+    ephemeral BIGINT NOT NULL,
+    rxtx_factor TEXT NOT NULL,
+    is_public BIGINT NOT NULL CHECK (is_public IN (0, 1)),
+    disabled BIGINT NOT NULL CHECK (disabled IN (0, 1)),
+    extra_specs TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX flavors_name ON flavors (name);
+CREATE TABLE keypairs (
+    id TEXT PRIMARY KEY NOT NULL,
+    number BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL CHECK (type IN ('ssh')),
+    user_id TEXT,
+    public_key TEXT,
+    fingerprint TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX keypairs_user_name ON keypairs (user_id, name);
+CREATE TABLE servers (
+    id TEXT PRIMARY KEY NOT NULL,
+    display_name TEXT NOT NULL,
+    description TEXT,
+    project_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    metadata TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    disk_config TEXT NOT NULL CHECK (disk_config IN ('AUTO', 'MANUAL')),
+    access_ip_v4 TEXT,
+    access_ip_v6 TEXT,
+    key_name TEXT,
+    config_drive BIGINT NOT NULL CHECK (config_drive IN (0, 1)),
+    zone TEXT NOT NULL,
+    hostname TEXT NOT NULL,
+    locked BIGINT NOT NULL CHECK (locked IN (0, 1)),
+    locked_reason TEXT,
+    launched_at BIGINT,
+    reservation_id TEXT NOT NULL,
+    launch_index BIGINT NOT NULL,
+    image_id TEXT,
+    flavor_id TEXT NOT NULL,
+    user_data TEXT,
+    admin_pass TEXT,
+    flavor_name TEXT NOT NULL,
+    vcpus BIGINT NOT NULL,
+    memory_mib BIGINT NOT NULL,
+    root_gib BIGINT NOT NULL,
+    ephemeral_gib BIGINT NOT NULL,
+    swap_mib BIGINT NOT NULL,
+    extra_specs TEXT NOT NULL,
+    key_data TEXT,
+    key_type TEXT,
+    image_spec TEXT,
+    random_seed TEXT NOT NULL,
+    project_name TEXT,
+    host_id TEXT,
+    host_name TEXT,
+    want_power BIGINT NOT NULL CHECK (want_power IN (0, 1)),
+    boot_seq BIGINT NOT NULL,
+    reset_seq BIGINT NOT NULL,
+    build_seq BIGINT NOT NULL,
+    seen_power TEXT,
+    seen_boot_seq BIGINT NOT NULL,
+    seen_reset_seq BIGINT NOT NULL,
+    seen_build_seq BIGINT NOT NULL,
+    seen_error TEXT,
+    seen_at BIGINT,
+    state TEXT NOT NULL,
+    state_since BIGINT NOT NULL,
+    state_deadline BIGINT,
+    fault_code BIGINT,
+    fault_message TEXT,
+    fault_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX servers_project ON servers (project_id, created_at);
+CREATE INDEX servers_host ON servers (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX servers_deadline ON servers (state_deadline) WHERE state_deadline IS NOT NULL;
+CREATE TABLE instance_actions (
+    id TEXT PRIMARY KEY NOT NULL,
+    server_id TEXT NOT NULL,
+    owner_project TEXT NOT NULL,
+    action TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    user_id TEXT,
+    project_id TEXT,
+    start_time BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    message TEXT,
+    event TEXT NOT NULL,
+    host TEXT,
+    finish_time BIGINT,
+    result TEXT,
+    gone_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX instance_actions_server ON instance_actions (server_id, start_time);
+CREATE INDEX instance_actions_gone ON instance_actions (gone_at) WHERE gone_at IS NOT NULL;
