@@ -6,8 +6,11 @@
 #include "node/drivers/net/netns.h"
 #include "node/drivers/net/nft.h"
 
+#include <malloc.h>
 #include <nftables/libnftables.h>
 #include <sodium.h>
+
+#define LARGE_BYTES ((size_t)65536) /* of rules, which libnftables blows up a hundredfold: given back at once */
 
 /* libnftables promises nothing about threads, and its calls take milliseconds. */
 static pthread_mutex_t nft_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -55,5 +58,7 @@ struct err *nft_apply(struct ctx *cx, const char *netns, const char *text)
                      nft_ctx_get_error_buffer(nft));
     }
     nft_ctx_free(nft);
+    if (strlen(text) > LARGE_BYTES)
+        malloc_trim(0);
     return e;
 }

@@ -112,8 +112,7 @@ static void allow_mac(struct firewall *f, const struct mac *mac)
     ll.prefix = 128;
     buf_printf(f->out, "\t\tether saddr %s arp saddr ether %s arp saddr ip 0.0.0.0 accept\n", m, m);
     buf_printf(f->out, "\t\tether saddr %s ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept\n", m);
-    buf_printf(f->out, "\t\tether saddr %s ip6 saddr :: icmpv6 type { mld-listener-report, "
-               "nd-router-solicit, nd-neighbor-solicit, mld2-listener-report } accept\n", m);
+    buf_printf(f->out, "\t\tether saddr %s ip6 saddr :: icmpv6 type @probes accept\n", m);
     buf_printf(f->out, "\t\tether saddr %s ip6 saddr %s accept\n", m, ip_text(f->cx, &ll));
 }
 
@@ -186,17 +185,14 @@ MUST_USE static struct err *bridge_chains(struct firewall *f, const struct fw_po
         TRY(sources_chain(f, p));
     buf_printf(f->out, "\tchain from_%s {\n\t\tmeta mark set 0x%x\n", p->name, p->number);
     if (p->spec->port_security) {
-        /* Tagged frames would pass the inet hooks by; servers of addresses and routes are the network's own. */
-        buf_str(f->out, "\t\tether type != { ip, ip6, arp } drop\n"
-                        "\t\tmeta l4proto udp th sport { 67, 547 } drop\n"
-                        "\t\ticmpv6 type { nd-router-advert, nd-redirect } drop\n");
+        buf_str(f->out, "\t\tjump guard\n");
         TRY(allow_adverts(f, p));
         buf_printf(f->out, "\t\tgoto sources_%s\n\t}\n", p->name);
     } else {
         buf_str(f->out, "\t\taccept\n\t}\n");
     }
     buf_printf(f->out, "\tchain to_%s {\n%s\t\tmeta mark set meta mark and 0xffff or 0x%x\n\t}\n", p->name,
-               p->spec->port_security ? "\t\tether type != { ip, ip6, arp } drop\n" : "",
+               p->spec->port_security ? "\t\tether type != @frames drop\n" : "",
                p->number << 16);
     return NULL;
 }
@@ -213,7 +209,18 @@ static void verdict_map(struct firewall *f, const char *name, const char *prefix
 
 MUST_USE static struct err *bridge_table(struct firewall *f)
 {
-    buf_str(f->out, "table bridge colvert {\n");
+    /*
+     * Named sets: anonymous ones, one a port and rule, make the kernel slow. Tagged frames would pass the inet hooks by;
+     * servers of addresses and routes are the network's own.
+     */
+    buf_str(f->out, "table bridge colvert {\n"
+                    "\tset frames {\n\t\ttype ether_type\n\t\telements = { ip, ip6, arp }\n\t}\n"
+                    "\tset probes {\n\t\ttype icmpv6_type\n\t\telements = { mld-listener-report, "
+                    "nd-router-solicit, nd-neighbor-solicit, mld2-listener-report }\n\t}\n"
+                    "\tchain guard {\n"
+                    "\t\tether type != @frames drop\n"
+                    "\t\tmeta l4proto udp th sport { 67, 547 } drop\n"
+                    "\t\ticmpv6 type { nd-router-advert, nd-redirect } drop\n\t}\n");
     for (size_t i = 0; i < f->n_ports; i++)
         TRY(bridge_chains(f, &f->ports[i]));
     verdict_map(f, "senders", "from");
