@@ -40,6 +40,8 @@ void guest_plug(const char *guest, const char *network, const char *port, const 
 void guest_gone(const char *guest);
 /* DHCP as a client does it; what came is set up, and in sh_out. False without an answer. */
 bool guest_dhcp(struct stage *s, const char *guest, const char *mac);
+/* The answer to a DHCPv6 SOLICIT (RFC 8415) offers this address. */
+bool guest_solicits(const char *guest, const char *mac, const char *address);
 bool can_ping(const char *guest, const char *to);
 bool can_connect(const char *guest, const char *to, int port);
 

@@ -186,6 +186,35 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
     return rc == 0;
 }
 
+bool guest_solicits(const char *guest, const char *mac, const char *address)
+{
+    struct ctx *cx = scratch();
+    struct mac m;
+    uint8_t want[16], got[1500];
+    /* SOLICIT; client identifier: DUID-LL of the MAC; an identity association without times. */
+    uint8_t ask[34] = {1, 7, 7, 7, 0, 1, 0, 10, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 12, 0, 0, 0, 1};
+    assert_ok(cx, mac_parse(cx, mac, &m));
+    memcpy(ask + 12, m.bytes, 6);
+    assert_int_equal(inet_pton(AF_INET6, address, want), 1);
+    AUTO_NETNS int back = -1;
+    assert_ok(cx, netns_enter(cx, guest, &back));
+    AUTO_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 self = {.sin6_family = AF_INET6, .sin6_port = htons(546)};
+    struct sockaddr_in6 all = {.sin6_family = AF_INET6, .sin6_port = htons(547),
+                               .sin6_scope_id = if_nametoindex("eth0")};
+    inet_pton(AF_INET6, "ff02::1:2", &all.sin6_addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)&self, sizeof(self)), 0);
+    for (int i = 0; i < 4; i++) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        assert_int_equal(sendto(fd, ask, sizeof(ask), 0, (struct sockaddr *)&all, sizeof(all)), sizeof(ask));
+        if (poll(&p, 1, 1000) <= 0)
+            continue;
+        ssize_t n = recv(fd, got, sizeof(got), 0);
+        return n > 16 && got[0] == 2 && memmem(got, (size_t)n, want, sizeof(want));
+    }
+    return false;
+}
+
 bool can_ping(const char *guest, const char *to)
 {
     return sh(guest, "busybox ping -c 2 -W 1 -A %s", to) == 0;

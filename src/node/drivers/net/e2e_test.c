@@ -289,7 +289,17 @@ static void test_router(void **state)
     sh(HOST_NS, "sleep 1; ss -tn");
     expect_out("203.0.113.101]:");
 
-    /* A floating IP taken away is away. */
+    /* A floating IP taken away is away, also for who is connected; the other one's connections stay. */
+    sh("cvt-a1", "(sleep 20 | busybox nc -l -p 7001) >/dev/null 2>&1 &");
+    sh("cvt-a2", "(sleep 20 | busybox nc -l -p 7002) >/dev/null 2>&1 &");
+    sh(HOST_NS, "sleep 0.3; for p in 1 2; do (sleep 20 | busybox nc 203.0.113.10$p 700$p) >/dev/null 2>&1 & done; sleep 0.5");
+    sh("cv-r-5a5a5a5a-00", "cat /proc/net/nf_conntrack || true");
+    expect_out("dport=7001");
+    expect_out("dport=7002");
+    route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10", floating(s, "203.0.113.102", "10.0.0.12")));
+    sh("cv-r-5a5a5a5a-00", "cat /proc/net/nf_conntrack");
+    expect_out("dport=7002");
+    assert_null(strstr(sh_out, "dport=7001"));
     route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10", ""));
     assert_false(can_ping(HOST_NS, "203.0.113.101"));
     assert_true(can_ping("cvt-a1", "203.0.113.1"));
@@ -349,6 +359,7 @@ static void test_ipv6(void **state)
     }
     assert_int_equal(sh("cvt-a1", "ping -6 -c 2 -i 0.2 -W 1 fd00:1::1"), 0);
     assert_int_equal(sh("cvt-a1", "ip -6 addr show dev eth0 | grep -q fd00:2:"), 1); /* that one is DHCPv6's to give */
+    assert_true(guest_solicits("cvt-a1", MAC_A1, "fd00:2::11"));
     assert_int_equal(sh("cvt-a1", "curl -s -m 5 -g 'http://[fe80::a9fe:a9fe%%25eth0]/x'"), 0);
 }
 
@@ -488,6 +499,62 @@ static void test_foreign_owner(void **state)
     rmdir(dir);
 }
 
+#define THREADS 4
+
+struct worker {
+    pthread_t thread;
+    struct net_backend net;
+    struct spec_network *network;
+    struct spec_router *router;
+    char error[512];
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < 4 && !w->error[0]; i++) {
+        struct ctx cx AUTO_CTX;
+        ctx_init(&cx);
+        struct err *e = w->net.ops->network_apply(&cx, w->net.drv, w->network);
+        if (!e)
+            e = w->net.ops->router_apply(&cx, w->net.drv, w->router);
+        if (!e && i < 3)
+            e = w->net.ops->router_remove(&cx, w->net.drv, w->router->id);
+        if (!e && i < 3)
+            e = w->net.ops->network_remove(&cx, w->net.drv, w->network->id);
+        if (e)
+            snprintf(w->error, sizeof(w->error), "%s", err_chain(&cx, e));
+    }
+    return NULL;
+}
+
+/* Different networks and routers at once, each thread on its own way through the namespaces. */
+static void test_parallel(void **state)
+{
+    struct stage *s = *state;
+    struct worker workers[THREADS] = {0};
+    char self[64], again[64];
+    external(s);
+    ssize_t n = readlink("/proc/self/ns/net", self, sizeof(self));
+    for (int i = 0; i < THREADS; i++) {
+        const char *id = printed(s, "%d%d%d%dcccc-00", i, i, i, i);
+        const char *ports = port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), ANY_OUT, NULL);
+        workers[i].net = s->net;
+        workers[i].network = network_of(s, network(s, id, ports));
+        workers[i].router = router_of(s, router(s, id, id, printed(s, "203.0.113.%d", 10 + i), ""));
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(workers[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++)
+        assert_string_equal(workers[i].error, "");
+    guest_plug("cvt-a1", "0000cccc-00", PORT_A1, MAC_A1);
+    assert_true(guest_dhcp(s, "cvt-a1", MAC_A1));
+    assert_true(can_ping("cvt-a1", "203.0.113.1"));
+    assert_int_equal(readlink("/proc/self/ns/net", again, sizeof(again)), n);
+    assert_memory_equal(self, again, (size_t)n);
+}
+
 /* Killed anywhere on its way, the next pass ends where an undisturbed one does. */
 static void test_killed(void **state)
 {
@@ -525,7 +592,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_dhcp_and_metadata), TEST(test_groups), TEST(test_spoofing), TEST(test_router),
         TEST(test_router_without_network), TEST(test_ipv6), TEST(test_tap), TEST(test_idempotent),
-        TEST(test_foreign_owner), TEST(test_killed),
+        TEST(test_foreign_owner), TEST(test_parallel), TEST(test_killed),
     };
     if (geteuid() != 0) {
         fprintf(stderr, "needs root: it makes network namespaces\n");

@@ -18,7 +18,7 @@ struct err *links_open(struct ctx *cx, const char *netns, struct links **ret)
     struct links *l = arena_new_of(cx->arena, struct links);
     AUTO_NETNS int back = -1;
     TRY(netns_enter(cx, netns, &back));
-    l->fd = rtnl_socket();
+    l->fd = rtnl_socket(NETLINK_ROUTE);
     l->netns = netns ? arena_strdup(cx->arena, netns) : "the host";
     if (l->fd < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot open a netlink socket in %s: %m", l->netns);

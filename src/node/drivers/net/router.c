@@ -3,6 +3,7 @@
  * A router: a namespace with one end of a veth for each interface (the other one is a port of the network's bridge) and
  * one to the external bridge. Interfaces whose network is not there yet are left out, and the call fails at its end.
  */
+#include "node/drivers/net/conntrack.h"
 #include "node/drivers/net/dhcp.h"
 #include "node/drivers/net/kernel.h"
 #include "node/drivers/net/netns.h"
@@ -175,6 +176,30 @@ MUST_USE static struct err *gateway(struct pass *p, struct link *ret)
     return spec->admin_state_up ? announce_all(p, ret, ips, n) : NULL;
 }
 
+/* Connections through a floating IP end when it is taken away, or goes to another guest. */
+MUST_USE static struct err *forget_floating(struct pass *p)
+{
+    const struct spec_router *spec = p->spec;
+    const char *old;
+    char **lines, **words;
+    struct buf now;
+    TRY(run_file_read(p->cx, p->netns, "floating", &old));
+    buf_init(&now, p->cx->arena);
+    for (size_t i = 0; i < spec->n_floating; i++)
+        buf_printf(&now, "%s %s\n", spec->floating[i].floating_ip, spec->floating[i].fixed_ip);
+    size_t n_lines = str_split(p->cx, old, '\n', &lines), n = 0;
+    struct ip *gone = arena_new_array(p->cx->arena, struct ip, n_lines + 1);
+    const char *all = arena_printf(p->cx->arena, "\n%s", buf_cstr(&now));
+    for (size_t i = 0; i < n_lines; i++)
+        if (*lines[i] && !strstr(all, arena_printf(p->cx->arena, "\n%s\n", lines[i]))) {
+            str_split(p->cx, lines[i], ' ', &words);
+            TRY(ip_parse_with(p->cx, words[0], 32, &gone[n++]));
+        }
+    if (n)
+        TRY(conntrack_forget(p->cx, p->netns, gone, n));
+    return run_file_write(p->cx, p->netns, "floating", buf_cstr(&now));
+}
+
 /* Links to networks and ports that the router no longer has. */
 MUST_USE static struct err *unplug_others(struct pass *p)
 {
@@ -246,6 +271,7 @@ struct err *router_apply(struct ctx *cx, void *drv, const struct spec_router *sp
     TRY(netns_ensure(cx, p.netns, p.net->owner));
     TRY(settings(cx, p.netns));
     TRY(nft_apply(cx, p.netns, buf_cstr(&rules)));
+    TRY(forget_floating(&p));
     TRY(links_open(cx, p.netns, &p.l));
     TRY(unplug_others(&p));
     if (spec->has_external) {

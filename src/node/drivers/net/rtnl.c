@@ -6,9 +6,9 @@
 
 #define RECEIVE_BYTES ((size_t)32768)
 
-int rtnl_socket(void)
+int rtnl_socket(int protocol)
 {
-    AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0)
         return -1;
     struct sockaddr_nl sa = {.nl_family = AF_NETLINK};

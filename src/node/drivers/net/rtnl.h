@@ -16,8 +16,8 @@ struct rtnl_request {
     size_t len;
 };
 
-/* In the calling thread's namespace; -1 and errno. */
-int rtnl_socket(void);
+/* Of a netlink protocol (NETLINK_ROUTE), in the calling thread's namespace; -1 and errno. */
+int rtnl_socket(int protocol);
 /* Starts a request; body is the family's header (struct ifinfomsg, ifaddrmsg, rtmsg). */
 void rtnl_begin(struct rtnl_request *r, uint16_t type, uint16_t flags, const void *body, size_t size);
 void rtnl_put(struct rtnl_request *r, uint16_t attr, const void *data, size_t size);
