@@ -81,7 +81,7 @@ MUST_USE struct err *qemu_driver_new(struct ctx *cx, const struct qemu_config *c
 
 struct kernel_net_config {
     const char *netns;          /* the "host" namespace; NULL: the process's own */
-    const char *data_dir;       /* dnsmasq's files are DATA/net/<network id>/ */
+    const char *data_dir;       /* its path tells our namespaces from other agents' */
     const char *external_cidr;  /* address put on br-ext, "203.0.113.1/24"; NULL: br-ext is the admin's */
     /* Answers for the metadata service: the server of a fixed address in a network. NULL body: 404. Any thread. */
     struct err *(*metadata)(struct ctx *cx, void *arg, const char *network_id, const char *source_ip, const char *path,

@@ -114,8 +114,7 @@ struct err *mac_parse(struct ctx *cx, const char *text, struct mac *ret)
     bool ok = text && strlen(text) == 17;
     for (size_t i = 0; ok && i < 6; i++) {
         char digits[3] = {text[i * 3], text[i * 3 + 1], 0};
-        ok = hex_decode(digits, &mac.bytes[i], 1) &&
-             (i == 5 || text[i * 3 + 2] == ':');
+        ok = hex_decode(digits, &mac.bytes[i], 1) && (i == 5 || text[i * 3 + 2] == ':');
     }
     if (!ok || (mac.bytes[0] & 1))
         return fail(cx, ERR_INVALID, "'%s' is not the MAC address of one device", text ? text : "");

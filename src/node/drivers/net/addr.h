@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Addresses as bytes. Whatever text a spec brings is parsed here and written again from the bytes, so that nothing
- * but an address can get into a rule or a configuration file.
+ * Addresses as bytes. Whatever text a spec brings is parsed here and written again from the bytes,
+ * so that nothing but an address can get into a rule or a configuration file.
  */
 #pragma once
 
@@ -20,7 +20,8 @@ struct mac {
 /* "10.0.0.1" (prefix 32), "10.0.0.0/24", "fd00::1", "fd00::/64". ERR_INVALID otherwise. */
 MUST_USE struct err *ip_parse(struct ctx *cx, const char *text, struct ip *ret);
 /* The same with a prefix given apart, of one version (0: any). */
-MUST_USE struct err *ip_parse_with(struct ctx *cx, const char *text, int64_t prefix, struct ip *ret);
+MUST_USE struct err *ip_parse_with(struct ctx *cx, const char *text, int64_t prefix,
+                                   struct ip *ret);
 /* In the arena: the address alone, and with its prefix. */
 const char *ip_text(struct ctx *cx, const struct ip *ip);
 const char *ip_cidr(struct ctx *cx, const struct ip *ip);

@@ -55,7 +55,8 @@ static void take(void *arg, const struct nlmsghdr *h)
         return;
     rtnl_attrs(h, sizeof(struct nfgenmsg), tb, CTA_MAX);
     const struct rtattr *orig = tb[CTA_TUPLE_ORIG];
-    if (!orig || RTA_PAYLOAD(orig) > TUPLE_BYTES || (!goes_to(s, orig) && !goes_to(s, tb[CTA_TUPLE_REPLY])))
+    if (!orig || RTA_PAYLOAD(orig) > TUPLE_BYTES ||
+        (!goes_to(s, orig) && !goes_to(s, tb[CTA_TUPLE_REPLY])))
         return;
     struct tuple *t = arena_new_of(s->cx->arena, struct tuple);
     t->size = RTA_PAYLOAD(orig);
@@ -84,5 +85,6 @@ struct err *conntrack_forget(struct ctx *cx, const char *netns, const struct ip 
         rc = rtnl_call(fd, &r);
         rc = rc == -ENOENT ? 0 : rc; /* ended by itself, or found twice */
     }
-    return rc ? fail(cx, ERR_UNAVAILABLE, "cannot end connections in %s: %s", netns, strerror(-rc)) : NULL;
+    return rc ? fail(cx, ERR_UNAVAILABLE, "cannot end connections in %s: %s", netns, strerror(-rc))
+              : NULL;
 }

@@ -4,5 +4,7 @@
 
 #include "node/drivers/net/addr.h"
 
-/* Forgets every connection in the namespace that came in to, or goes out as, one of these IPv4 addresses. */
-MUST_USE struct err *conntrack_forget(struct ctx *cx, const char *netns, const struct ip *ips, size_t n);
+/* Forgets every connection in the namespace that came in to, or goes out as, one of these IPv4
+ * addresses. */
+MUST_USE struct err *conntrack_forget(struct ctx *cx, const char *netns, const struct ip *ips,
+                                      size_t n);

@@ -16,7 +16,8 @@ static bool stateful(const struct spec_subnet *s)
     return str_eq(s->ipv6_address_mode, "dhcpv6-stateful");
 }
 
-/* The subnet's own DHCP server answers: always with DHCPv4, and where an IPv6 mode asks for DHCPv6. */
+/* The subnet's own DHCP server answers: always with DHCPv4, and where an IPv6 mode asks for DHCPv6.
+ */
 static bool serves(const struct spec_subnet *s)
 {
     if (!s->enable_dhcp || !s->dhcp_ip)
@@ -110,13 +111,15 @@ MUST_USE static struct err *subnet6(struct ctx *cx, const struct spec_subnet *s,
     TRY(dns_list(cx, s, &dns));
     net = ip_network(&net);
     buf_printf(b, "# the server is %s\n", ip_cidr(cx, &dhcp));
-    buf_printf(b, "dhcp-range=set:%s,%s,static,%u,%d\n", tag, ip_text(cx, &net), net.prefix, LEASE_SECONDS);
+    buf_printf(b, "dhcp-range=set:%s,%s,static,%u,%d\n", tag, ip_text(cx, &net), net.prefix,
+               LEASE_SECONDS);
     if (*dns)
         buf_printf(b, "dhcp-option=tag:%s,option6:dns-server,%s\n", tag, dns);
     return NULL;
 }
 
-struct err *dhcp_conf_text(struct ctx *cx, const struct spec_network *spec, int link, const char **ret)
+struct err *dhcp_conf_text(struct ctx *cx, const struct spec_network *spec, int link,
+                           const char **ret)
 {
     struct buf b;
     bool any = false;
@@ -124,7 +127,8 @@ struct err *dhcp_conf_text(struct ctx *cx, const struct spec_network *spec, int 
     common(&b);
     buf_printf(&b, "# the bridge is link %d\ninterface=" BRIDGE "\n", link);
     if (spec->mtu < 68 || spec->mtu > 65535)
-        return fail(cx, ERR_INVALID, "network %s cannot have an MTU of %" PRId64, spec->id, spec->mtu);
+        return fail(cx, ERR_INVALID, "network %s cannot have an MTU of %" PRId64, spec->id,
+                    spec->mtu);
     for (size_t i = 0; i < spec->n_subnets; i++) {
         const struct spec_subnet *s = &spec->subnets[i];
         const char *tag = arena_printf(cx->arena, "subnet%zu", i);
@@ -202,7 +206,8 @@ struct err *dhcp_ra_lines(struct ctx *cx, const struct spec_network *spec, const
         TRY(ip_parse(cx, s->cidr, &net));
         TRY(dns_list(cx, s, &dns));
         net = ip_network(&net);
-        if (strspn(s->ipv6_ra_mode, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s->ipv6_ra_mode))
+        if (strspn(s->ipv6_ra_mode, "abcdefghijklmnopqrstuvwxyz0123456789-") !=
+            strlen(s->ipv6_ra_mode))
             return fail(cx, ERR_INVALID, "subnet %s has an unknown ipv6_ra_mode", s->id);
         buf_printf(&b, "%s %s%s%s\n", ip_cidr(cx, &net), s->ipv6_ra_mode, *dns ? " " : "", dns);
     }

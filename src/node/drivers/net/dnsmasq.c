@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * One dnsmasq process a namespace, outliving the agent. Its files are in /run/colvert/NETNS, where its own user may read
- * them again, which a data folder below somebody's home would not allow. The configuration's file name holds the
- * digest of its text, so the process's command line tells what it runs with, whatever happened in between.
+ * One dnsmasq process a namespace, outliving the agent. Its files are in /run/colvert/NETNS, where
+ * its own user may read them again, which a data folder below somebody's home would not allow. The
+ * configuration's file name holds the digest of its text, so the process's command line tells what
+ * it runs with, whatever happened in between.
  */
 #include "node/drivers/net/dhcp.h"
 #include "node/drivers/net/netns.h"
@@ -98,7 +99,8 @@ static bool runs_with(pid_t pid, const char *conf, bool part)
     return false;
 }
 
-/* Held by a pid file descriptor, so that the number cannot come to mean another process; -1 when it is not ours. */
+/* Held by a pid file descriptor, so that the number cannot come to mean another process; -1 when it
+ * is not ours. */
 static int process_open(pid_t pid, const char *folder)
 {
     AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -124,7 +126,8 @@ static void reread_hosts(pid_t pid, const char *folder)
         syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0);
 }
 
-/* Every dnsmasq with a configuration in this folder, also one whose pid file a crash kept from being written. */
+/* Every dnsmasq with a configuration in this folder, also one whose pid file a crash kept from
+ * being written. */
 static void stop_all(const char *folder)
 {
     DIR *dir = opendir("/proc");
@@ -136,7 +139,8 @@ static void stop_all(const char *folder)
         closedir(dir);
 }
 
-MUST_USE static struct err *find_running(struct ctx *cx, const char *netns, const char *conf, pid_t *ret)
+MUST_USE static struct err *find_running(struct ctx *cx, const char *netns, const char *conf,
+                                         pid_t *ret)
 {
     const char *text;
     int64_t pid;
@@ -165,7 +169,8 @@ static const char *complaint(struct ctx *cx, int fd)
     return got > 0 ? arena_strndup(cx->arena, text, (size_t)got) : "no message";
 }
 
-/* dnsmasq goes to the background by itself once it listens; until then it tells us what is wrong. */
+/* dnsmasq goes to the background by itself once it listens; until then it tells us what is wrong.
+ */
 MUST_USE static struct err *start(struct ctx *cx, const char *netns, const char *conf)
 {
     const char *args[] = {
@@ -190,7 +195,8 @@ MUST_USE static struct err *start(struct ctx *cx, const char *netns, const char 
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
     posix_spawn_file_actions_adddup2(&files, 0, 1);
     posix_spawn_file_actions_adddup2(&files, err_fd, 2);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawnattr_setflags(&attr,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     int rc = posix_spawn(&pid, "/usr/sbin/dnsmasq", &files, &attr, (char **)(void *)args, environ);
@@ -207,7 +213,8 @@ MUST_USE static struct err *start(struct ctx *cx, const char *netns, const char 
     return NULL;
 }
 
-/* A line of old that is not in now: dnsmasq would keep its lease, and refuse the address to its next owner. */
+/* A line of old that is not in now: dnsmasq would keep its lease, and refuse the address to its
+ * next owner. */
 static bool lost_line(struct ctx *cx, const char *old, const char *now)
 {
     char **lines;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The stage of the driver's end-to-end test: guests are namespaces whose eth0 is a veth, its other end named and placed
- * like the tap of a port. Specs are JSON, read as the agent reads them.
+ * The stage of the driver's end-to-end test: guests are namespaces whose eth0 is a veth, its other
+ * end named and placed like the tap of a port. Specs are JSON, read as the agent reads them.
  */
 #pragma once
 
@@ -20,13 +20,15 @@ struct stage {
 
 /* The metadata service of the test: notes who asked for what. */
 struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
-                         const char *path, struct buf *ret_body, const char **ret_content_type, bool *ret_found);
+                         const char *path, struct buf *ret_body, const char **ret_content_type,
+                         bool *ret_found);
 /* Another instance of the driver, as a new agent would make it. */
 MUST_USE struct err *stage_driver(struct stage *s, struct net_backend *ret);
 int stage_setup(void **state);    /* root only */
 int stage_teardown(void **state); /* fails when anything is left */
 
-/* Runs a shell command in a namespace (NULL: the test's own); its exit status. sh_out is what it printed. */
+/* Runs a shell command in a namespace (NULL: the test's own); its exit status. sh_out is what it
+ * printed. */
 int sh(const char *netns, const char *fmt, ...) PRINTF_LIKE(2, 3);
 extern char sh_out[65536];
 
@@ -50,10 +52,12 @@ struct frame {
     uint8_t data[512];
     size_t len;
 };
-struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip, const char *dst_ip,
-                       int sport, int dport);
-struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip, const char *target_ip);
-struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type, const char *target);
+struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip,
+                       const char *dst_ip, int sport, int dport);
+struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip,
+                       const char *target_ip);
+struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type,
+                         const char *target);
 struct frame frame_tagged(const struct frame *f); /* the same with a priority tag, VLAN 0 */
 bool frame_passes(const char *from, const char *to, const struct frame *f);
 

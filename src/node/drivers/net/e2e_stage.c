@@ -60,7 +60,8 @@ int sh(const char *netns, const char *fmt, ...)
 }
 
 struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
-                         const char *path, struct buf *ret_body, const char **ret_content_type, bool *ret_found)
+                         const char *path, struct buf *ret_body, const char **ret_content_type,
+                         bool *ret_found)
 {
     struct stage *s = arg;
     (void)cx;
@@ -104,12 +105,15 @@ int stage_teardown(void **state)
     struct stage *s = *state;
     const char **networks, **routers;
     size_t n_networks, n_routers;
-    assert_ok(&s->cx, s->net.ops->list(&s->cx, s->net.drv, &networks, &n_networks, &routers, &n_routers));
+    assert_ok(&s->cx,
+              s->net.ops->list(&s->cx, s->net.drv, &networks, &n_networks, &routers, &n_routers));
     for (size_t i = 0; i < n_routers; i++)
         assert_ok(&s->cx, s->net.ops->router_remove(&s->cx, s->net.drv, routers[i]));
     for (size_t i = 0; i < n_networks; i++)
         assert_ok(&s->cx, s->net.ops->network_remove(&s->cx, s->net.drv, networks[i]));
-    sh(NULL, "for n in $(ip netns list | cut -d' ' -f1 | grep ^cvt-); do ip netns del $n; done; rm -rf %s",
+    sh(NULL,
+       "for n in $(ip netns list | cut -d' ' -f1 | grep ^cvt-); do ip netns del $n; done; rm -rf "
+       "%s",
        s->dir);
     s->net.ops->free(s->net.drv);
     ctx_release(&s->cx);
@@ -153,9 +157,12 @@ char *printed(struct stage *s, const char *fmt, ...)
 void guest_plug(const char *guest, const char *network, const char *port, const char *mac)
 {
     assert_int_equal(sh(NULL, "ip netns add %s && ip -n %s link set lo up", guest, guest), 0);
-    assert_int_equal(sh(guest, "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"), 0);
+    assert_int_equal(
+        sh(guest, "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"),
+        0);
     if (sh(NULL,
-           "ip -n " NETWORK_PREFIX "%s link add tap%s type veth peer name eth0 address %s netns %s && "
+           "ip -n " NETWORK_PREFIX
+           "%s link add tap%s type veth peer name eth0 address %s netns %s && "
            "ip -n " NETWORK_PREFIX "%s link set tap%s master br0 up && ip -n %s link set eth0 up",
            network, port, mac, guest, network, port, guest) != 0)
         fail_msg("guest %s: %s", guest, sh_out);
@@ -171,7 +178,8 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
 {
     static const char script[] =
         "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\n"
-        "echo \"ip=$ip/$mask host=$hostname mtu=$mtu routes=$staticroutes router=$router dns=$dns\"\n"
+        "echo \"ip=$ip/$mask host=$hostname mtu=$mtu routes=$staticroutes router=$router "
+        "dns=$dns\"\n"
         "ip addr flush dev eth0 scope global\nip addr add $ip/$mask dev eth0\n"
         "set -- $staticroutes\nwhile [ -n \"$1\" ]; do ip route replace $1 via $2; shift 2; done\n";
     char path[128];
@@ -181,8 +189,10 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
     fputs(script, f);
     fclose(f);
     assert_int_equal(chmod(path, 0755), 0);
-    int rc = sh(guest, "ip link set eth0 address %s; busybox udhcpc -i eth0 -n -q -f -t 4 -T 1 "
-                "-O mtu -s %s 2>&1", mac, path);
+    int rc = sh(guest,
+                "ip link set eth0 address %s; busybox udhcpc -i eth0 -n -q -f -t 4 -T 1 "
+                "-O mtu -s %s 2>&1",
+                mac, path);
     return rc == 0;
 }
 
@@ -192,7 +202,8 @@ bool guest_solicits(const char *guest, const char *mac, const char *address)
     struct mac m;
     uint8_t want[16], got[1500];
     /* SOLICIT; client identifier: DUID-LL of the MAC; an identity association without times. */
-    uint8_t ask[34] = {1, 7, 7, 7, 0, 1, 0, 10, 0, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 12, 0, 0, 0, 1};
+    uint8_t ask[34] = {1, 7, 7, 7, 0, 1, 0, 10, 0,  3, 0, 1, 0,
+                       0, 0, 0, 0, 0, 0, 3, 0,  12, 0, 0, 0, 1};
     assert_ok(cx, mac_parse(cx, mac, &m));
     memcpy(ask + 12, m.bytes, 6);
     assert_int_equal(inet_pton(AF_INET6, address, want), 1);
@@ -200,13 +211,14 @@ bool guest_solicits(const char *guest, const char *mac, const char *address)
     assert_ok(cx, netns_enter(cx, guest, &back));
     AUTO_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in6 self = {.sin6_family = AF_INET6, .sin6_port = htons(546)};
-    struct sockaddr_in6 all = {.sin6_family = AF_INET6, .sin6_port = htons(547),
-                               .sin6_scope_id = if_nametoindex("eth0")};
+    struct sockaddr_in6 all = {
+        .sin6_family = AF_INET6, .sin6_port = htons(547), .sin6_scope_id = if_nametoindex("eth0")};
     inet_pton(AF_INET6, "ff02::1:2", &all.sin6_addr);
     assert_int_equal(bind(fd, (struct sockaddr *)&self, sizeof(self)), 0);
     for (int i = 0; i < 4; i++) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        assert_int_equal(sendto(fd, ask, sizeof(ask), 0, (struct sockaddr *)&all, sizeof(all)), sizeof(ask));
+        assert_int_equal(sendto(fd, ask, sizeof(ask), 0, (struct sockaddr *)&all, sizeof(all)),
+                         sizeof(ask));
         if (poll(&p, 1, 1000) <= 0)
             continue;
         ssize_t n = recv(fd, got, sizeof(got), 0);
@@ -263,13 +275,14 @@ static void put_sum(uint8_t *at, uint32_t sum)
     at[1] = (uint8_t)~sum;
 }
 
-struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip, const char *dst_ip,
-                       int sport, int dport)
+struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src_ip,
+                       const char *dst_ip, int sport, int dport)
 {
     struct frame f = {0};
     static unsigned serial;
     uint8_t ip[20] = {0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17};
-    uint8_t udp[40] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport, 0, 40};
+    uint8_t udp[40] = {
+        (uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport, 0, 40};
     inet_pton(AF_INET, src_ip, ip + 12);
     inet_pton(AF_INET, dst_ip, ip + 16);
     put_sum(ip + 10, sum16(ip, 20, 0));
@@ -281,7 +294,8 @@ struct frame frame_udp(const char *src_mac, const char *dst_mac, const char *src
     return f;
 }
 
-struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip, const char *target_ip)
+struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *sender_ip,
+                       const char *target_ip)
 {
     struct frame f = {0};
     struct ctx *cx = scratch();
@@ -299,7 +313,8 @@ struct frame frame_arp(const char *src_mac, const char *sender_mac, const char *
     return f;
 }
 
-struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type, const char *target)
+struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *dst_ip, int type,
+                         const char *target)
 {
     struct frame f = {0};
     uint8_t ip[40] = {0x60, 0, 0, 0, 0, 24, 58, 255}, icmp[24] = {(uint8_t)type};
@@ -331,7 +346,8 @@ static int packet_socket(const char *netns, int *ret_index)
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
     assert_true(fd >= 0);
     *ret_index = (int)if_nametoindex("eth0");
-    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = *ret_index};
+    struct sockaddr_ll sa = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = *ret_index};
     assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     return fd;
 }
@@ -342,7 +358,8 @@ bool frame_passes(const char *from, const char *to, const struct frame *f)
     AUTO_FD int out = packet_socket(from, &index), in = packet_socket(to, &index);
     uint8_t got[2048];
     assert_int_equal(send(out, f->data, f->len, 0), f->len);
-    /* The tag may be taken off on the way: what follows the addresses and the type must be there. */
+    /* The tag may be taken off on the way: what follows the addresses and the type must be there.
+     */
     const uint8_t *tail = f->data + f->len - 24;
     int64_t until = mono_us(scratch()) + 300000;
     for (int64_t left; (left = until - mono_us(scratch())) > 0;) {
@@ -361,11 +378,12 @@ const char *snapshot(struct stage *s)
 {
     /* Counters, timers and what is learnt are not state of ours. */
     sh(NULL,
-                "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep ^cv-|sort); do echo \"== $n\"; "
-                "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
-                "s/gc_timer.*//; s/ tentative//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
-                "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
-                "done; ls -R /run/colvert 2>/dev/null; "
-                "for p in $(pgrep -f '^dnsmasq --conf-file=/run/colvert'); do tr '\\0' ' ' </proc/$p/cmdline; echo $p; done");
+       "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep ^cv-|sort); do echo \"== $n\"; "
+       "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
+       "s/gc_timer.*//; s/ tentative//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
+       "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
+       "done; ls -R /run/colvert 2>/dev/null; "
+       "for p in $(pgrep -f '^dnsmasq --conf-file=/run/colvert'); do tr '\\0' ' ' "
+       "</proc/$p/cmdline; echo $p; done");
     return arena_strdup(s->cx.arena, sh_out);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The kernel driver against the real kernel: guests in namespaces, everything inside namespaces of the test. Root only. */
+/* The kernel driver against the real kernel: guests in namespaces, everything inside namespaces of
+ * the test. Root only. */
 #include "node/drivers/net/e2e.h"
 
 #include <signal.h>
@@ -17,18 +18,22 @@
 #define PORT_A1 "a1a1a1a1-00"
 #define PORT_A2 "a2a2a2a2-00"
 #define PORT_B1 "b1b1b1b1-00"
-#define ANY_OUT "{'direction':'egress','ethertype':'IPv4'},{'direction':'egress','ethertype':'IPv6'}"
-#define ANY_IN "{'direction':'ingress','ethertype':'IPv4'},{'direction':'ingress','ethertype':'IPv6'}"
+#define ANY_OUT                                                                                    \
+    "{'direction':'egress','ethertype':'IPv4'},{'direction':'egress','ethertype':'IPv6'}"
+#define ANY_IN                                                                                     \
+    "{'direction':'ingress','ethertype':'IPv4'},{'direction':'ingress','ethertype':'IPv6'}"
 
-static char *port(struct stage *s, const char *id, const char *mac, const char *ips, const char *rules,
-                  const char *more)
+static char *port(struct stage *s, const char *id, const char *mac, const char *ips,
+                  const char *rules, const char *more)
 {
-    return printed(s,
-                   "{'id':'%s" TAIL "','mac':'%s','tap':'tap%s','device_id':'%s" TAIL "','hostname':'host-%.2s',"
-                   "'admin_state_up':true,'port_security':%s,'fixed_ips':[%s],'allowed_address_pairs':[%s],"
-                   "'extra_dhcp_opts':[],'rules':[%s]}",
-                   id, mac, id, id, id, str_eq(more, "off") ? "false" : "true", ips,
-                   more && !str_eq(more, "off") ? more : "", rules);
+    return printed(
+        s,
+        "{'id':'%s" TAIL "','mac':'%s','tap':'tap%s','device_id':'%s" TAIL
+        "','hostname':'host-%.2s',"
+        "'admin_state_up':true,'port_security':%s,'fixed_ips':[%s],'allowed_address_pairs':[%s],"
+        "'extra_dhcp_opts':[],'rules':[%s]}",
+        id, mac, id, id, id, str_eq(more, "off") ? "false" : "true", ips,
+        more && !str_eq(more, "off") ? more : "", rules);
 }
 
 static char *ip4(struct stage *s, const char *ip)
@@ -40,7 +45,8 @@ static char *ip4(struct stage *s, const char *ip)
 static char *network(struct stage *s, const char *id, const char *ports)
 {
     return printed(s,
-                   "{'id':'%s" TAIL "','mtu':1450,'external':false,'subnets':[{'id':'44444444-00" TAIL "',"
+                   "{'id':'%s" TAIL
+                   "','mtu':1450,'external':false,'subnets':[{'id':'44444444-00" TAIL "',"
                    "'cidr':'10.0.0.0/24','ip_version':4,'gateway_ip':'10.0.0.1','enable_dhcp':true,"
                    "'dhcp_ip':'10.0.0.2','dns_nameservers':['9.9.9.9'],'host_routes':["
                    "{'destination':'192.0.2.0/24','nexthop':'10.0.0.254'}],'ipv6_ra_mode':null,"
@@ -67,8 +73,10 @@ static void expect_out(const char *what)
 /* A network with two guests that may do what the rules say. */
 static void two_guests(struct stage *s, const char *rules1, const char *rules2)
 {
-    apply(s, network(s, NET_A, printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), rules1, NULL),
-                                       port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), rules2, NULL))));
+    apply(s,
+          network(s, NET_A,
+                  printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), rules1, NULL),
+                          port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), rules2, NULL))));
 }
 
 static void plug_two(struct stage *s)
@@ -94,7 +102,9 @@ static void test_dhcp_and_metadata(void **state)
     assert_true(guest_dhcp(s, "cvt-b1", MAC_B1)); /* without any rule, too */
     expect_out("ip=10.0.0.11/24 host=host-b1");
 
-    assert_int_equal(sh("cvt-a1", "curl -s -m 5 'http://169.254.169.254/openstack/latest/meta_data.json?x=1'"), 0);
+    assert_int_equal(
+        sh("cvt-a1", "curl -s -m 5 'http://169.254.169.254/openstack/latest/meta_data.json?x=1'"),
+        0);
     assert_string_equal(sh_out, "you are 10.0.0.11");
     assert_string_equal(s->md_network, NET_A TAIL);
     assert_string_equal(s->md_path, "/openstack/latest/meta_data.json");
@@ -105,11 +115,13 @@ static void test_dhcp_and_metadata(void **state)
     assert_string_equal(sh_out, "404");
     sh("cvt-a1", "curl -s -m 5 -o /dev/null -w '%%{http_code}' -X PUT http://169.254.169.254/");
     assert_string_equal(sh_out, "405");
-    sh("cvt-a1", "curl -s -m 5 -o /dev/null -w '%%{http_code}' -H \"X: $(head -c 9000 /dev/zero | tr '\\0' x)\" "
-       "http://169.254.169.254/");
+    sh("cvt-a1", "curl -s -m 5 -o /dev/null -w '%%{http_code}' -H \"X: $(head -c 9000 /dev/zero | "
+                 "tr '\\0' x)\" "
+                 "http://169.254.169.254/");
     assert_string_equal(sh_out, "431");
     sh("cvt-a1", "curl -s -m 5 -g 'http://[fe80::a9fe:a9fe%%25eth0]/six'");
     assert_string_equal(s->md_path, "/six");
+    assert_string_equal(s->md_source, "10.0.0.11"); /* the port's address, not the link-local one */
     /* Nothing else of the network's namespace answers. */
     assert_false(can_connect("cvt-a1", "10.0.0.2", 80));
 
@@ -133,7 +145,9 @@ static void test_groups(void **state)
     two_guests(s, ANY_OUT, ANY_OUT ",{'direction':'ingress','ethertype':'IPv4','protocol':'icmp'}");
     assert_true(can_ping("cvt-a1", "10.0.0.12")); /* answers come back: stateful */
     assert_false(can_ping("cvt-a2", "10.0.0.11"));
-    two_guests(s, ANY_OUT, ANY_OUT ",{'direction':'ingress','ethertype':'IPv4','protocol':'icmp','port_min':13}");
+    two_guests(s, ANY_OUT,
+               ANY_OUT
+               ",{'direction':'ingress','ethertype':'IPv4','protocol':'icmp','port_min':13}");
     assert_false(can_ping("cvt-a1", "10.0.0.12"));
     two_guests(s, "", ANY_OUT "," ANY_IN);
     assert_false(can_ping("cvt-a1", "10.0.0.12")); /* egress refused */
@@ -141,7 +155,8 @@ static void test_groups(void **state)
     assert_true(can_ping("cvt-a1", "10.0.0.12"));
 
     /* Remote groups, and a remote group without members. */
-    const char *group = ANY_OUT ",{'direction':'ingress','ethertype':'IPv4','protocol':'1','remotes':[%s]}";
+    const char *group =
+        ANY_OUT ",{'direction':'ingress','ethertype':'IPv4','protocol':'1','remotes':[%s]}";
     two_guests(s, ANY_OUT, printed(s, group, "'10.0.0.11','10.0.0.99'"));
     assert_true(can_ping("cvt-a1", "10.0.0.12"));
     two_guests(s, ANY_OUT, printed(s, group, "'10.0.0.98','10.0.0.99'"));
@@ -150,8 +165,11 @@ static void test_groups(void **state)
     assert_false(can_ping("cvt-a1", "10.0.0.12"));
 
     /* TCP ports. */
-    two_guests(s, ANY_OUT, "{'direction':'ingress','ethertype':'IPv4','protocol':'tcp','port_min':7000,'port_max':7010}");
-    sh("cvt-a2", "for p in 7005 7011; do busybox nc -l -p $p -e true >/dev/null 2>&1 & done; sleep 0.3");
+    two_guests(s, ANY_OUT,
+               "{'direction':'ingress','ethertype':'IPv4','protocol':'tcp','port_min':7000,'port_"
+               "max':7010}");
+    sh("cvt-a2",
+       "for p in 7005 7011; do busybox nc -l -p $p -e true >/dev/null 2>&1 & done; sleep 0.3");
     assert_true(can_connect("cvt-a1", "10.0.0.12", 7005));
     assert_false(can_connect("cvt-a1", "10.0.0.12", 7011));
     sh(NULL, "for p in $(ip netns pids cvt-a2); do kill $p; done");
@@ -159,7 +177,8 @@ static void test_groups(void **state)
     /* A port that is down, and one that the network doesn't know (any more). */
     two_guests(s, ANY_OUT "," ANY_IN, ANY_OUT "," ANY_IN);
     assert_true(can_ping("cvt-a1", "10.0.0.12"));
-    apply(s, network(s, NET_A, port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), ANY_OUT "," ANY_IN, NULL)));
+    apply(s, network(s, NET_A,
+                     port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), ANY_OUT "," ANY_IN, NULL)));
     assert_false(can_ping("cvt-a1", "10.0.0.12"));
     assert_false(guest_dhcp(s, "cvt-a2", MAC_A2));
 }
@@ -178,7 +197,8 @@ static void test_spoofing(void **state)
         {"its own address", true, frame_udp(MAC_A1, MAC_A2, "10.0.0.11", "10.0.0.12", 1000, 1000)},
         {"another IP", false, frame_udp(MAC_A1, MAC_A2, "10.0.0.13", "10.0.0.12", 1000, 1000)},
         {"the gateway's IP", false, frame_udp(MAC_A1, MAC_A2, "10.0.0.1", "10.0.0.12", 1000, 1000)},
-        {"another MAC", false, frame_udp("fa:16:3e:00:0a:99", MAC_A2, "10.0.0.11", "10.0.0.12", 1000, 1000)},
+        {"another MAC", false,
+         frame_udp("fa:16:3e:00:0a:99", MAC_A2, "10.0.0.11", "10.0.0.12", 1000, 1000)},
         {"a DHCP server", false, frame_udp(MAC_A1, MAC_A2, "10.0.0.11", "10.0.0.12", 67, 68)},
         {"ARP for itself", true, frame_arp(MAC_A1, MAC_A1, "10.0.0.11", "10.0.0.12")},
         {"ARP for another", false, frame_arp(MAC_A1, MAC_A1, "10.0.0.1", "10.0.0.12")},
@@ -186,9 +206,11 @@ static void test_spoofing(void **state)
         {"a router advertisement", false,
          frame_icmp6(MAC_A1, "fe80::f816:3eff:fe00:a01", "ff02::1", 134, "fe80::1")},
         {"an advertisement of itself", true,
-         frame_icmp6(MAC_A1, "fe80::f816:3eff:fe00:a01", "ff02::1", 136, "fe80::f816:3eff:fe00:a01")},
+         frame_icmp6(MAC_A1, "fe80::f816:3eff:fe00:a01", "ff02::1", 136,
+                     "fe80::f816:3eff:fe00:a01")},
         {"an advertisement of another", false,
-         frame_icmp6(MAC_A1, "fe80::f816:3eff:fe00:a01", "ff02::1", 136, "fe80::f816:3eff:fe00:a02")},
+         frame_icmp6(MAC_A1, "fe80::f816:3eff:fe00:a01", "ff02::1", 136,
+                     "fe80::f816:3eff:fe00:a02")},
         {"a foreign link-local", false,
          frame_icmp6(MAC_A1, "fe80::1", "ff02::1", 136, "fe80::f816:3eff:fe00:a01")},
     };
@@ -201,35 +223,44 @@ static void test_spoofing(void **state)
     }
     /* Address pairs: a prefix, and another MAC. */
     struct frame pair = frame_udp(MAC_A1, MAC_A2, "10.7.0.9", "10.0.0.12", 1000, 1000);
-    struct frame pair_mac = frame_udp("fa:16:3e:00:0a:99", MAC_A2, "10.8.0.1", "10.0.0.12", 1000, 1000);
+    struct frame pair_mac =
+        frame_udp("fa:16:3e:00:0a:99", MAC_A2, "10.8.0.1", "10.0.0.12", 1000, 1000);
     assert_false(frame_passes("cvt-a1", "cvt-a2", &pair));
-    const char *pairs = "{'ip_address':'10.7.0.0/16'},{'ip_address':'10.8.0.1','mac_address':'fa:16:3e:00:0a:99'}";
-    apply(s, network(s, NET_A, printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), open, pairs),
-                                       port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), open, NULL))));
+    const char *pairs =
+        "{'ip_address':'10.7.0.0/16'},{'ip_address':'10.8.0.1','mac_address':'fa:16:3e:00:0a:99'}";
+    apply(s, network(s, NET_A,
+                     printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), open, pairs),
+                             port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), open, NULL))));
     assert_true(frame_passes("cvt-a1", "cvt-a2", &pair));
     assert_true(frame_passes("cvt-a1", "cvt-a2", &pair_mac));
     /* Without port security everything passes, but not into a port that has it. */
-    apply(s, network(s, NET_A, printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), "", "off"),
-                                       port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), ANY_OUT, NULL))));
+    apply(s, network(s, NET_A,
+                     printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), "", "off"),
+                             port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), ANY_OUT, NULL))));
     assert_false(frame_passes("cvt-a1", "cvt-a2", &cases[0].frame));
     struct frame tagged = frame_tagged(&cases[0].frame);
     assert_false(frame_passes("cvt-a1", "cvt-a2", &tagged));
-    apply(s, network(s, NET_A, printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), "", "off"),
-                                       port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), "", "off"))));
+    apply(s, network(s, NET_A,
+                     printed(s, "%s,%s", port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), "", "off"),
+                             port(s, PORT_A2, MAC_A2, ip4(s, "10.0.0.12"), "", "off"))));
     assert_true(frame_passes("cvt-a1", "cvt-a2", &cases[1].frame));
     assert_true(frame_passes("cvt-a1", "cvt-a2", &cases[3].frame));
     assert_true(frame_passes("cvt-a1", "cvt-a2", &tagged));
 }
 
-static char *router(struct stage *s, const char *id, const char *net, const char *ext_ip, const char *floating)
+static char *router(struct stage *s, const char *id, const char *net, const char *ext_ip,
+                    const char *floating)
 {
-    return printed(s,
-                   "{'id':'%s" TAIL "','admin_state_up':true,'enable_snat':true,'external':{'network_id':'" NET_X TAIL
-                   "','port_id':'ec%.6s-00" TAIL "','ip':'%s','prefix':24,'gateway':'203.0.113.1',"
-                   "'mac':'fa:16:3e:00:ee:%.2s'},'interfaces':[{'port_id':'1f%.6s-00" TAIL "','network_id':'%s" TAIL "',"
-                   "'mac':'fa:16:3e:00:ff:01','ips':[{'ip':'10.0.0.1','prefix':24}]}],'floating':[%s],"
-                   "'routes':[{'destination':'198.51.100.0/24','nexthop':'10.0.0.12'}]}",
-                   id, id, ext_ip, id, id, net, floating);
+    return printed(
+        s,
+        "{'id':'%s" TAIL
+        "','admin_state_up':true,'enable_snat':true,'external':{'network_id':'" NET_X TAIL
+        "','port_id':'ec%.6s-00" TAIL "','ip':'%s','prefix':24,'gateway':'203.0.113.1',"
+        "'mac':'fa:16:3e:00:ee:%.2s'},'interfaces':[{'port_id':'1f%.6s-00" TAIL
+        "','network_id':'%s" TAIL "',"
+        "'mac':'fa:16:3e:00:ff:01','ips':[{'ip':'10.0.0.1','prefix':24}]}],'floating':[%s],"
+        "'routes':[{'destination':'198.51.100.0/24','nexthop':'10.0.0.12'}]}",
+        id, id, ext_ip, id, id, net, floating);
 }
 
 static char *floating(struct stage *s, const char *ip, const char *fixed)
@@ -272,7 +303,8 @@ static void test_router(void **state)
     route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10",
                     printed(s, "%s,%s", floating(s, "203.0.113.101", "10.0.0.11"),
                             floating(s, "203.0.113.102", "10.0.0.12"))));
-    route(s, router(s, "5b5b5b5b-00", NET_B, "203.0.113.20", floating(s, "203.0.113.103", "10.0.0.11")));
+    route(s, router(s, "5b5b5b5b-00", NET_B, "203.0.113.20",
+                    floating(s, "203.0.113.103", "10.0.0.11")));
     assert_true(can_ping(HOST_NS, "203.0.113.101"));
     sh("cvt-a1", "echo a1 | busybox nc -l -p 22 >/dev/null 2>&1 &");
     sh("cvt-b1", "echo b1 | busybox nc -l -p 22 >/dev/null 2>&1 &");
@@ -289,21 +321,25 @@ static void test_router(void **state)
     sh(HOST_NS, "sleep 1; ss -tn");
     expect_out("203.0.113.101]:");
 
-    /* A floating IP taken away is away, also for who is connected; the other one's connections stay. */
+    /* A floating IP taken away is away, also for who is connected; the other one's connections
+     * stay. */
     sh("cvt-a1", "(sleep 20 | busybox nc -l -p 7001) >/dev/null 2>&1 &");
     sh("cvt-a2", "(sleep 20 | busybox nc -l -p 7002) >/dev/null 2>&1 &");
-    sh(HOST_NS, "sleep 0.3; for p in 1 2; do (sleep 20 | busybox nc 203.0.113.10$p 700$p) >/dev/null 2>&1 & done; sleep 0.5");
+    sh(HOST_NS, "sleep 0.3; for p in 1 2; do (sleep 20 | busybox nc 203.0.113.10$p 700$p) "
+                ">/dev/null 2>&1 & done; sleep 0.5");
     sh("cv-r-5a5a5a5a-00", "cat /proc/net/nf_conntrack || true");
     expect_out("dport=7001");
     expect_out("dport=7002");
-    route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10", floating(s, "203.0.113.102", "10.0.0.12")));
+    route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10",
+                    floating(s, "203.0.113.102", "10.0.0.12")));
     sh("cv-r-5a5a5a5a-00", "cat /proc/net/nf_conntrack");
     expect_out("dport=7002");
     assert_null(strstr(sh_out, "dport=7001"));
     route(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10", ""));
     assert_false(can_ping(HOST_NS, "203.0.113.101"));
     assert_true(can_ping("cvt-a1", "203.0.113.1"));
-    assert_int_equal(sh("cv-r-5a5a5a5a-00", "ip route | grep -q '198.51.100.0/24 via 10.0.0.12'"), 0);
+    assert_int_equal(sh("cv-r-5a5a5a5a-00", "ip route | grep -q '198.51.100.0/24 via 10.0.0.12'"),
+                     0);
     /* Down, and up again. */
     const char *json = router(s, "5a5a5a5a-00", NET_A, "203.0.113.10", "");
     struct spec_router *down = router_of(s, json);
@@ -334,31 +370,42 @@ static void test_router_without_network(void **state)
 static void test_ipv6(void **state)
 {
     struct stage *s = *state;
-    const char *ip = "{'ip_address':'fd00:1::f816:3eff:fe00:a01','subnet_id':'66666666-00" TAIL "'},"
-                     "{'ip_address':'fd00:2::11','subnet_id':'77777777-00" TAIL "'}";
-    const char *subnet = "{'id':'%s" TAIL "','cidr':'%s','ip_version':6,'gateway_ip':'%s','enable_dhcp':true,"
-                         "'dhcp_ip':'%s','dns_nameservers':[],'host_routes':[],'ipv6_ra_mode':'%s',"
-                         "'ipv6_address_mode':'%s'}";
+    const char *ip =
+        "{'ip_address':'fd00:1::f816:3eff:fe00:a01','subnet_id':'66666666-00" TAIL "'},"
+        "{'ip_address':'fd00:2::11','subnet_id':'77777777-00" TAIL "'}";
+    const char *subnet =
+        "{'id':'%s" TAIL "','cidr':'%s','ip_version':6,'gateway_ip':'%s','enable_dhcp':true,"
+        "'dhcp_ip':'%s','dns_nameservers':[],'host_routes':[],'ipv6_ra_mode':'%s',"
+        "'ipv6_address_mode':'%s'}";
     external(s);
-    apply(s, printed(s, "{'id':'" NET_A TAIL "','mtu':1450,'external':false,'subnets':[%s,%s],'ports':[%s]}",
-                     printed(s, subnet, "66666666-00", "fd00:1::/64", "fd00:1::1", "fd00:1::2", "slaac", "slaac"),
-                     printed(s, subnet, "77777777-00", "fd00:2::/64", "fd00:2::1", "fd00:2::2", "dhcpv6-stateful",
-                             "dhcpv6-stateful"),
+    apply(s, printed(s,
+                     "{'id':'" NET_A TAIL
+                     "','mtu':1450,'external':false,'subnets':[%s,%s],'ports':[%s]}",
+                     printed(s, subnet, "66666666-00", "fd00:1::/64", "fd00:1::1", "fd00:1::2",
+                             "slaac", "slaac"),
+                     printed(s, subnet, "77777777-00", "fd00:2::/64", "fd00:2::1", "fd00:2::2",
+                             "dhcpv6-stateful", "dhcpv6-stateful"),
                      port(s, PORT_A1, MAC_A1, ip, ANY_OUT, NULL)));
-    route(s, "{'id':'5a5a5a5a-00" TAIL "','admin_state_up':true,'enable_snat':false,'external':null,'interfaces':["
-             "{'port_id':'1f1f1f1f-00" TAIL "','network_id':'" NET_A TAIL "','mac':'fa:16:3e:00:ff:01',"
-             "'ips':[{'ip':'fd00:1::1','prefix':64},{'ip':'fd00:2::1','prefix':64}]}],'floating':[],'routes':[]}");
+    route(s, "{'id':'5a5a5a5a-00" TAIL
+             "','admin_state_up':true,'enable_snat':false,'external':null,'interfaces':["
+             "{'port_id':'1f1f1f1f-00" TAIL "','network_id':'" NET_A TAIL
+             "','mac':'fa:16:3e:00:ff:01',"
+             "'ips':[{'ip':'fd00:1::1','prefix':64},{'ip':'fd00:2::1','prefix':64}]}],'floating':[]"
+             ",'routes':[]}");
     guest_plug("cvt-a1", NET_A, PORT_A1, MAC_A1);
     int found = 1;
     for (int i = 0; i < 40 && found; i++)
-        found = sh("cvt-a1", "ip -6 addr show dev eth0 | grep -q 'fd00:1::f816:3eff:fe00:a01/64.*dynamic' && "
-                   "ip -6 route | grep -q 'default via fe80::f816:3eff:fe00:ff01' || { sleep 0.25; false; }");
+        found = sh("cvt-a1",
+                   "ip -6 addr show dev eth0 | grep -q 'fd00:1::f816:3eff:fe00:a01/64.*dynamic' && "
+                   "ip -6 route | grep -q 'default via fe80::f816:3eff:fe00:ff01' || { sleep 0.25; "
+                   "false; }");
     if (found) {
         sh("cvt-a1", "ip -6 addr; ip -6 route");
         fail_msg("no address by router advertisement: %s", sh_out);
     }
     assert_int_equal(sh("cvt-a1", "ping -6 -c 2 -i 0.2 -W 1 fd00:1::1"), 0);
-    assert_int_equal(sh("cvt-a1", "ip -6 addr show dev eth0 | grep -q fd00:2:"), 1); /* that one is DHCPv6's to give */
+    assert_int_equal(sh("cvt-a1", "ip -6 addr show dev eth0 | grep -q fd00:2:"),
+                     1); /* that one is DHCPv6's to give */
     assert_true(guest_solicits("cvt-a1", MAC_A1, "fd00:2::11"));
     assert_int_equal(sh("cvt-a1", "curl -s -m 5 -g 'http://[fe80::a9fe:a9fe%%25eth0]/x'"), 0);
 }
@@ -366,7 +413,10 @@ static void test_ipv6(void **state)
 static void test_tap(void **state)
 {
     struct stage *s = *state;
-    struct spec_nic nic = {.port_id = PORT_A1 TAIL, .network_id = NET_A TAIL, .mac = MAC_A1, .tap = "tap" PORT_A1,
+    struct spec_nic nic = {.port_id = PORT_A1 TAIL,
+                           .network_id = NET_A TAIL,
+                           .mac = MAC_A1,
+                           .tap = "tap" PORT_A1,
                            .mtu = 1450};
     int fd = -1, again = -1;
     assert_err(&s->cx, ERR_UNAVAILABLE, s->net.ops->tap_open(&s->cx, s->net.drv, &nic, &fd));
@@ -393,18 +443,27 @@ static struct err *apply_world(struct stage *s)
     const char *open = ANY_OUT "," ANY_IN;
     struct ctx *cx = &s->cx;
     const struct net_driver *ops = s->net.ops;
-    struct err *e = ops->network_apply(
-        cx, s->net.drv, network_of(s, "{'id':'" NET_X TAIL "','mtu':1500,'external':true,'subnets':[],'ports':[]}"));
+    struct err *e =
+        ops->network_apply(cx, s->net.drv,
+                           network_of(s, "{'id':'" NET_X TAIL
+                                         "','mtu':1500,'external':true,'subnets':[],'ports':[]}"));
     if (!e)
-        e = ops->network_apply(cx, s->net.drv,
-                               network_of(s, network(s, NET_A, port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), open, NULL))));
+        e = ops->network_apply(
+            cx, s->net.drv,
+            network_of(
+                s, network(s, NET_A, port(s, PORT_A1, MAC_A1, ip4(s, "10.0.0.11"), open, NULL))));
     if (!e)
-        e = ops->network_apply(cx, s->net.drv,
-                               network_of(s, network(s, NET_B, port(s, PORT_B1, MAC_B1, ip4(s, "10.0.0.11"), "", NULL))));
+        e = ops->network_apply(
+            cx, s->net.drv,
+            network_of(s,
+                       network(s, NET_B, port(s, PORT_B1, MAC_B1, ip4(s, "10.0.0.11"), "", NULL))));
     if (!e)
-        e = ops->router_apply(cx, s->net.drv, router_of(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10",
-                                                                  floating(s, "203.0.113.101", "10.0.0.11"))));
-    return e ? e : ops->router_apply(cx, s->net.drv, router_of(s, router(s, "5b5b5b5b-00", NET_B, "203.0.113.20", "")));
+        e = ops->router_apply(cx, s->net.drv,
+                              router_of(s, router(s, "5a5a5a5a-00", NET_A, "203.0.113.10",
+                                                  floating(s, "203.0.113.101", "10.0.0.11"))));
+    return e ? e
+             : ops->router_apply(cx, s->net.drv,
+                                 router_of(s, router(s, "5b5b5b5b-00", NET_B, "203.0.113.20", "")));
 }
 
 static struct err *remove_world(struct stage *s)
@@ -442,10 +501,13 @@ static const char *without_numbers(struct stage *s, const char *text)
     FILE *f = fopen(path, "we");
     fputs(text, f);
     fclose(f);
-    rc = sh(NULL, "sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/link-netns(id)? [^ ]+//; s/ [0-9]+$//; "
-                  "s/[0-9a-f]{32}//g; /v_/d; s/^[0-9]+$//; s/(link-netnsid|peer_ifindex|bridge_id|designated|root_id|timer).*//; "
-                  "s/fa:16:3e:..:..:..//; s/brd .*//; s/ tentative//; s/link.ether [^ ]*//; "
-                  "s/fe80::[0-9a-f:]+//g' <%s | sort", path);
+    rc = sh(NULL,
+            "sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/link-netns(id)? [^ ]+//; s/ [0-9]+$//; "
+            "s/[0-9a-f]{32}//g; /v_/d; s/^[0-9]+$//; "
+            "s/(link-netnsid|peer_ifindex|bridge_id|designated|root_id|timer).*//; "
+            "s/fa:16:3e:..:..:..//; s/brd .*//; s/ tentative//; s/link.ether [^ ]*//; "
+            "s/fe80::[0-9a-f:]+//g' <%s | sort",
+            path);
     assert_int_equal(rc, 0);
     buf_str(&b, sh_out);
     return buf_cstr(&b);
@@ -461,13 +523,16 @@ static void test_idempotent(void **state)
     const char *first = snapshot(s);
     assert_ok(&s->cx, apply_world(s));
     assert_same(snapshot(s), first);
-    assert_ok(&s->cx, s->net.ops->list(&s->cx, s->net.drv, &networks, &n_networks, &routers, &n_routers));
+    assert_ok(&s->cx,
+              s->net.ops->list(&s->cx, s->net.drv, &networks, &n_networks, &routers, &n_routers));
     assert_int_equal(n_networks, 3);
     assert_int_equal(n_routers, 2);
     /* What an admin breaks comes back. */
-    sh("cv-n-" NET_A, "nft flush ruleset; ip addr flush dev br0; ip link set br0 down; ip link set br0 type bridge "
-       "nf_call_iptables 0; ip link set br0 mtu 1400");
-    sh("cv-r-5a5a5a5a-00", "nft flush ruleset; ip route flush proto static; ip addr flush scope global");
+    sh("cv-n-" NET_A, "nft flush ruleset; ip addr flush dev br0; ip link set br0 down; ip link set "
+                      "br0 type bridge "
+                      "nf_call_iptables 0; ip link set br0 mtu 1400");
+    sh("cv-r-5a5a5a5a-00",
+       "nft flush ruleset; ip route flush proto static; ip addr flush scope global");
     sh(NULL, "kill -9 $(cat /run/colvert/cv-n-" NET_A "/pid)");
     assert_ok(&s->cx, apply_world(s));
     assert_same(without_numbers(s, snapshot(s)), without_numbers(s, first));
@@ -487,9 +552,11 @@ static void test_foreign_owner(void **state)
     size_t n_networks, n_routers;
     assert_non_null(mkdtemp(dir));
     two_guests(s, ANY_OUT, ANY_OUT);
-    struct kernel_net_config cfg = {.netns = HOST_NS, .data_dir = dir, .metadata = stage_answer, .metadata_arg = s};
+    struct kernel_net_config cfg = {
+        .netns = HOST_NS, .data_dir = dir, .metadata = stage_answer, .metadata_arg = s};
     assert_ok(&s->cx, kernel_net_new(&s->cx, &cfg, &other));
-    assert_ok(&s->cx, other.ops->list(&s->cx, other.drv, &networks, &n_networks, &routers, &n_routers));
+    assert_ok(&s->cx,
+              other.ops->list(&s->cx, other.drv, &networks, &n_networks, &routers, &n_routers));
     assert_int_equal(n_networks, 0);
     assert_ok(&s->cx, other.ops->network_remove(&s->cx, other.drv, NET_A TAIL));
     assert_int_equal(sh("cv-n-" NET_A, "ip link show br0"), 0);
@@ -583,16 +650,25 @@ static void test_killed(void **state)
     }
     assert_ok(&s->cx, remove_world(s));
     assert_int_equal(access("/run/colvert", F_OK), -1);
-    assert_int_equal(sh(NULL, "ip netns list | grep ^cv-; pgrep -f '^dnsmasq --conf-file=/run/colvert'"), 1);
+    assert_int_equal(
+        sh(NULL, "ip netns list | grep ^cv-; pgrep -f '^dnsmasq --conf-file=/run/colvert'"), 1);
 }
 
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_dhcp_and_metadata), TEST(test_groups), TEST(test_spoofing), TEST(test_router),
-        TEST(test_router_without_network), TEST(test_ipv6), TEST(test_tap), TEST(test_idempotent),
-        TEST(test_foreign_owner), TEST(test_parallel), TEST(test_killed),
+        TEST(test_dhcp_and_metadata),
+        TEST(test_groups),
+        TEST(test_spoofing),
+        TEST(test_router),
+        TEST(test_router_without_network),
+        TEST(test_ipv6),
+        TEST(test_tap),
+        TEST(test_idempotent),
+        TEST(test_foreign_owner),
+        TEST(test_parallel),
+        TEST(test_killed),
     };
     if (geteuid() != 0) {
         fprintf(stderr, "needs root: it makes network namespaces\n");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The driver "kernel": networks and routers as Linux namespaces, bridges and rules. Its parts are beside this file. */
+/* The driver "kernel": networks and routers as Linux namespaces, bridges and rules. Its parts are
+ * beside this file. */
 #include "node/drivers/net/kernel.h"
 #include "node/drivers/net/dhcp.h"
 #include "node/drivers/net/netns.h"
@@ -24,7 +25,8 @@ struct err *namespace_ours(struct ctx *cx, struct kernel_net *net, const char *n
     return e && e->kind != ERR_NOT_FOUND ? e : NULL;
 }
 
-/* Links are deleted by hand: a namespace that loses its name dies some time later, and their other ends with it. */
+/* Links are deleted by hand: a namespace that loses its name dies some time later, and their other
+ * ends with it. */
 struct err *namespace_remove(struct ctx *cx, const char *name)
 {
     struct links *l;
@@ -51,10 +53,11 @@ struct err *external_ensure(struct ctx *cx, struct kernel_net *net, struct links
     if (!net->external.version) {
         TRY(link_find(cx, *ret_links, EXTERNAL_BRIDGE, ret, &found));
         if (!found)
-            return fail(cx, ERR_UNAVAILABLE,
-                        "there is no bridge " EXTERNAL_BRIDGE " for external networks: make it (ip link "
-                        "add " EXTERNAL_BRIDGE " type bridge; ip link set " EXTERNAL_BRIDGE " up), or "
-                        "configure the address it is to have");
+            return fail(
+                cx, ERR_UNAVAILABLE,
+                "there is no bridge " EXTERNAL_BRIDGE " for external networks: make it (ip link "
+                "add " EXTERNAL_BRIDGE " type bridge; ip link set " EXTERNAL_BRIDGE " up), or "
+                "configure the address it is to have");
         return NULL;
     }
     struct mac mac = mac_derive(EXTERNAL_BRIDGE, net->owner);
@@ -125,7 +128,8 @@ MUST_USE static struct err *take_config(struct ctx *cx, const struct kernel_net_
     return metadata_new(cx, cfg, &net->metadata);
 }
 
-struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg, struct net_backend *ret)
+struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg,
+                           struct net_backend *ret)
 {
     if (cfg->netns && (!cfg->netns[0] || cfg->netns[0] == '.' || strchr(cfg->netns, '/')))
         return fail(cx, ERR_INVALID, "'%s' is not the name of a network namespace", cfg->netns);

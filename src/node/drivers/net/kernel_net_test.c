@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What the driver writes for a spec, against tests/golden/net: NAME.json gives NAME.nft and, for a network, .dnsmasq,
- * .hosts and .ra. COLVERT_REGEN=1 writes them anew, for the reviewer to read. And the pure parts beside them.
+ * What the driver writes for a spec, against tests/golden/net: NAME.json gives NAME.nft and, for a
+ * network, .dnsmasq, .hosts and .ra. COLVERT_REGEN=1 writes them anew, for the reviewer to read.
+ * And the pure parts beside them.
  */
 #include "base/test.h"
 #include "node/drivers/net/addr.h"
@@ -142,10 +143,13 @@ static void test_refused(void **state)
 
 static void test_addresses(void **state)
 {
-    static const char *const good[][2] = {
-        {"10.0.0.1", "10.0.0.1/32"}, {"10.1.2.3/9", "10.1.2.3/9"}, {"fd00::1/64", "fd00::1/64"}, {"::", "::/128"}};
-    static const char *const bad[] = {"", "10.0.0", "10.0.0.1/33", "10.0.0.1/", "10.0.0.1/-1", "fd00::/129", "x",
-                                      "10.0.0.1/24/8", " 10.0.0.1", "10.0.0.1\n", "fe80::1%eth0"};
+    static const char *const good[][2] = {{"10.0.0.1", "10.0.0.1/32"},
+                                          {"10.1.2.3/9", "10.1.2.3/9"},
+                                          {"fd00::1/64", "fd00::1/64"},
+                                          {"::", "::/128"}};
+    static const char *const bad[] = {
+        "",  "10.0.0",        "10.0.0.1/33", "10.0.0.1/",  "10.0.0.1/-1", "fd00::/129",
+        "x", "10.0.0.1/24/8", " 10.0.0.1",   "10.0.0.1\n", "fe80::1%eth0"};
     struct ctx cx AUTO_CTX;
     struct ip ip, net, many[5];
     (void)state;
@@ -163,7 +167,8 @@ static void test_addresses(void **state)
     assert_true(ip_contains(&net, &ip));
     assert_ok(&cx, ip_parse(&cx, "10.127.2.3", &ip));
     assert_false(ip_contains(&net, &ip));
-    static const char *const list[] = {"10.0.1.0/24", "10.0.0.7", "10.0.0.0/23", "192.0.2.1", "192.0.2.1"};
+    static const char *const list[] = {"10.0.1.0/24", "10.0.0.7", "10.0.0.0/23", "192.0.2.1",
+                                       "192.0.2.1"};
     for (size_t i = 0; i < ARRAY_LEN(list); i++)
         assert_ok(&cx, ip_parse(&cx, list[i], &many[i]));
     assert_int_equal(ip_merge(many, 5), 2);
@@ -219,8 +224,9 @@ static void test_requests(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_networks), cmocka_unit_test(test_golden_routers), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_golden_networks), cmocka_unit_test(test_golden_routers),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_requests),
     };
     golden_dir = argc > 1 ? argv[1] : "tests/golden/net";
     return cmocka_run_group_tests(tests, NULL, NULL);

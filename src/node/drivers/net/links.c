@@ -136,7 +136,8 @@ struct err *link_set_alias(struct ctx *cx, struct links *l, int index, const cha
 struct err *link_set_up(struct ctx *cx, struct links *l, int index, bool up)
 {
     struct rtnl_request r;
-    struct ifinfomsg info = {.ifi_index = index, .ifi_flags = up ? IFF_UP : 0, .ifi_change = IFF_UP};
+    struct ifinfomsg info = {
+        .ifi_index = index, .ifi_flags = up ? IFF_UP : 0, .ifi_change = IFF_UP};
     rtnl_begin(&r, RTM_NEWLINK, 0, &info, sizeof(info));
     int rc = rtnl_call(l->fd, &r);
     return rc ? links_fail(cx, l, rc, up ? "bring up" : "take down", "a link") : NULL;
@@ -173,7 +174,8 @@ static void put_bridge(struct rtnl_request *r, bool filtered)
     size_t data = rtnl_nest(r, IFLA_INFO_DATA);
     rtnl_put_u32(r, IFLA_BR_FORWARD_DELAY, 0); /* ports forward at once */
     rtnl_put_u32(r, IFLA_BR_STP_STATE, 0);
-    rtnl_put_u8(r, IFLA_BR_MCAST_SNOOPING, 0); /* nobody queries: it would lose neighbour discovery */
+    rtnl_put_u8(r, IFLA_BR_MCAST_SNOOPING,
+                0); /* nobody queries: it would lose neighbour discovery */
     rtnl_put_u8(r, IFLA_BR_NF_CALL_IPTABLES, filtered);
     rtnl_put_u8(r, IFLA_BR_NF_CALL_IP6TABLES, filtered);
     rtnl_put_u8(r, IFLA_BR_NF_CALL_ARPTABLES, 0);
@@ -201,8 +203,8 @@ static void check_bridge(void *arg, const struct nlmsghdr *h)
     if (!info[IFLA_INFO_DATA])
         return;
     rtnl_nested(info[IFLA_INFO_DATA], br, IFLA_BR_MAX);
-    c->same = rtnl_u32(br[IFLA_BR_FORWARD_DELAY], 1) == 0 && rtnl_u32(br[IFLA_BR_STP_STATE], 1) == 0 &&
-              u8_of(br[IFLA_BR_MCAST_SNOOPING]) == 0 &&
+    c->same = rtnl_u32(br[IFLA_BR_FORWARD_DELAY], 1) == 0 &&
+              rtnl_u32(br[IFLA_BR_STP_STATE], 1) == 0 && u8_of(br[IFLA_BR_MCAST_SNOOPING]) == 0 &&
               u8_of(br[IFLA_BR_NF_CALL_IPTABLES]) == c->filtered &&
               u8_of(br[IFLA_BR_NF_CALL_IP6TABLES]) == c->filtered;
 }
@@ -228,8 +230,8 @@ struct err *bridge_ensure(struct ctx *cx, struct links *l, const char *name, con
     bool found;
     TRY(link_find(cx, l, name, ret, &found));
     if (!found || strcmp(ret->kind, "bridge") != 0)
-        return fail(cx, ERR_CONFLICT, "the link %s in %s is not a bridge: remove or rename it", name,
-                    l->netns);
+        return fail(cx, ERR_CONFLICT, "the link %s in %s is not a bridge: remove or rename it",
+                    name, l->netns);
     TRY(link_shape(cx, l, ret, mtu ? mtu : ret->mtu, mac, ret->master, true));
     return link_find(cx, l, name, ret, &found);
 }

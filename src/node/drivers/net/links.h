@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Links, addresses and routes of one namespace, level-triggered: each call looks at what is and changes what differs.
+ * Links, addresses and routes of one namespace, level-triggered: each call looks at what is and
+ * changes what differs.
  */
 #pragma once
 
@@ -27,14 +28,17 @@ MUST_USE struct err *link_delete(struct ctx *cx, struct links *l, int index);
 MUST_USE struct err *link_set_alias(struct ctx *cx, struct links *l, int index, const char *alias);
 MUST_USE struct err *link_set_up(struct ctx *cx, struct links *l, int index, bool up);
 /* Makes mtu, MAC (NULL: as it is), master (0: none) and state what they should be. */
-MUST_USE struct err *link_shape(struct ctx *cx, struct links *l, const struct link *now, uint32_t mtu,
-                                const struct mac *mac, int master, bool up);
+MUST_USE struct err *link_shape(struct ctx *cx, struct links *l, const struct link *now,
+                                uint32_t mtu, const struct mac *mac, int master, bool up);
 
-/* A bridge without spanning tree whose IP traffic passes the inet hooks when filtered; mac NULL: any. */
+/* A bridge without spanning tree whose IP traffic passes the inet hooks when filtered; mac NULL:
+ * any. */
 MUST_USE struct err *bridge_ensure(struct ctx *cx, struct links *l, const char *name,
-                                   const struct mac *mac, uint32_t mtu, bool filtered, struct link *ret);
+                                   const struct mac *mac, uint32_t mtu, bool filtered,
+                                   struct link *ret);
 
-/* Both ends made in one step, so that there are never half of them; here stays in l, there goes to its namespace. */
+/* Both ends made in one step, so that there are never half of them; here stays in l, there goes to
+ * its namespace. */
 struct veth_end {
     struct links *links;
     const char *netns; /* NULL: the calling thread's */
@@ -55,7 +59,8 @@ struct route {
     bool on_link;  /* via may be outside of the link's prefixes */
 };
 /*
- * The main table has exactly these static routes; the kernel's own ones are left alone. One that the kernel refuses
- * does not hold up the others; the first refusal is returned.
+ * The main table has exactly these static routes; the kernel's own ones are left alone. One that
+ * the kernel refuses does not hold up the others; the first refusal is returned.
  */
-MUST_USE struct err *routes_sync(struct ctx *cx, struct links *l, const struct route *want, size_t n);
+MUST_USE struct err *routes_sync(struct ctx *cx, struct links *l, const struct route *want,
+                                 size_t n);

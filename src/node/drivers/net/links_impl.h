@@ -12,8 +12,8 @@ struct links {
     const char *netns; /* for messages */
 };
 
-static inline struct err *links_fail(struct ctx *cx, const struct links *l, int rc, const char *verb,
-                                     const char *what)
+static inline struct err *links_fail(struct ctx *cx, const struct links *l, int rc,
+                                     const char *verb, const char *what)
 {
     return fail(cx, ERR_UNAVAILABLE, "cannot %s %s in %s: %s", verb, what, l->netns, strerror(-rc));
 }

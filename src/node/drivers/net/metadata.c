@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * One epoll thread. Listeners come and go from other threads under the lock; connections belong to the thread alone.
- * A closed listener is freed by the thread between two turns, when no event can name it any more.
+ * One epoll thread. Listeners come and go from other threads under the lock; connections belong to
+ * the thread alone. A closed listener is freed by the thread between two turns, when no event can
+ * name it any more.
  */
+#include "node/drivers/net/addr.h"
 #include "node/drivers/net/metadata.h"
 #include "node/drivers/net/metadata_request.h"
 #include "node/drivers/net/names.h"
@@ -32,8 +34,15 @@ struct network {
         int fd;
         struct network *network;
     } listeners[2];
+    struct alias *aliases;
+    size_t n_aliases;
     unsigned n_connections;
     bool closed;
+};
+
+/* A port's link-local address, and the one the agent knows it by. */
+struct alias {
+    char link_local[INET6_ADDRSTRLEN], fixed[INET6_ADDRSTRLEN];
 };
 
 struct connection {
@@ -144,39 +153,75 @@ static int listen_soon(int family, const char *address)
     return fd;
 }
 
+MUST_USE static struct err *take_aliases(struct ctx *cx, const struct spec_network *spec,
+                                         struct alias **ret)
+{
+    struct alias *aliases = arena_new_array(cx->arena, struct alias, spec->n_ports + 1);
+    for (size_t i = 0; i < spec->n_ports; i++) {
+        struct mac mac;
+        struct ip ll, fixed;
+        if (!spec->ports[i].n_fixed_ips)
+            continue;
+        TRY(mac_parse(cx, spec->ports[i].mac, &mac));
+        TRY(ip_parse(cx, spec->ports[i].fixed_ips[0].ip, &fixed));
+        ll = ip_link_local(&mac);
+        snprintf(aliases[i].link_local, sizeof(aliases[i].link_local), "%s", ip_text(cx, &ll));
+        snprintf(aliases[i].fixed, sizeof(aliases[i].fixed), "%s", ip_text(cx, &fixed));
+    }
+    *ret = aliases;
+    return NULL;
+}
+
+static void set_aliases(struct network *n, const struct alias *aliases, size_t count)
+{
+    free(n->aliases);
+    n->aliases = calloc(count + 1, sizeof(*aliases));
+    must(n->aliases);
+    memcpy(n->aliases, aliases, count * sizeof(*aliases));
+    n->n_aliases = count;
+}
+
 /* False when it listens in this very namespace; an entry for another one of the same name goes. */
-static bool needs_listeners(struct metadata *md, const char *network_id, ino_t netns)
+static bool needs_listeners(struct metadata *md, const struct spec_network *spec, ino_t netns,
+                            const struct alias *aliases)
 {
     AUTO_LOCK(&md->lock);
-    struct network **at = find_network(md, network_id);
-    if (*at && (*at)->netns == netns)
+    struct network **at = find_network(md, spec->id);
+    if (*at && (*at)->netns == netns) {
+        set_aliases(*at, aliases, spec->n_ports);
         return false;
+    }
     if (*at)
         close_found(md, at);
     return true;
 }
 
-struct err *metadata_listen(struct ctx *cx, struct metadata *md, const char *network_id, const char *netns)
+struct err *metadata_listen(struct ctx *cx, struct metadata *md, const struct spec_network *spec,
+                            const char *netns)
 {
     struct stat st;
+    struct alias *aliases;
+    TRY(take_aliases(cx, spec, &aliases));
     AUTO_FD int ns = -1, fd4 = -1, fd6 = -1;
     TRY(netns_open(cx, netns, &ns));
     if (fstat(ns, &st) < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot look at the namespace %s: %m", netns);
     /* An open listener keeps its namespace, and so the number stays its own. */
-    if (!needs_listeners(md, network_id, st.st_ino))
+    if (!needs_listeners(md, spec, st.st_ino, aliases))
         return NULL;
     AUTO_NETNS int back = -1;
     TRY(netns_enter(cx, netns, &back));
     fd4 = listen_soon(AF_INET, METADATA_IP);
     if (fd4 < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot listen on " METADATA_IP " in %s: %m", netns);
-    /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do without. */
+    /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do
+     * without. */
     fd6 = listen_soon(AF_INET6, NULL);
 
     struct network *n = calloc(1, sizeof(*n));
     must(n);
-    snprintf(n->id, sizeof(n->id), "%s", network_id);
+    snprintf(n->id, sizeof(n->id), "%s", spec->id);
+    set_aliases(n, aliases, spec->n_ports);
     n->netns = st.st_ino;
     n->listeners[0].fd = TAKE_FD(fd4);
     n->listeners[1].fd = TAKE_FD(fd6);
@@ -202,13 +247,20 @@ void metadata_close(struct metadata *md, const char *short_id)
 static const char *reason(int status)
 {
     switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 414: return "URI Too Long";
-    case 431: return "Request Header Fields Too Large";
-    default: return "Internal Server Error";
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 414:
+        return "URI Too Long";
+    case 431:
+        return "Request Header Fields Too Large";
+    default:
+        return "Internal Server Error";
     }
 }
 
@@ -259,7 +311,8 @@ static void read_request(struct metadata *md, struct connection *c)
 {
     char path[METADATA_PATH_BYTES];
     while (!c->done && !c->reply) {
-        ssize_t got = read(c->fd, c->request + c->request_len, METADATA_REQUEST_BYTES - c->request_len);
+        ssize_t got =
+            read(c->fd, c->request + c->request_len, METADATA_REQUEST_BYTES - c->request_len);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -281,7 +334,8 @@ static void read_request(struct metadata *md, struct connection *c)
 static void write_reply(struct metadata *md, struct connection *c)
 {
     while (c->reply_sent < c->reply_len) {
-        ssize_t put = send(c->fd, c->reply + c->reply_sent, c->reply_len - c->reply_sent, MSG_NOSIGNAL);
+        ssize_t put =
+            send(c->fd, c->reply + c->reply_sent, c->reply_len - c->reply_sent, MSG_NOSIGNAL);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0 && errno == EAGAIN) {
@@ -323,6 +377,9 @@ static void on_listener(struct metadata *md, struct listener *l)
                               ? (const void *)&((struct sockaddr_in *)&from)->sin_addr
                               : (const void *)&((struct sockaddr_in6 *)&from)->sin6_addr;
     must(inet_ntop(from.ss_family, address, c->source, sizeof(c->source)));
+    for (size_t i = 0; i < l->network->n_aliases; i++)
+        if (str_eq(c->source, l->network->aliases[i].link_local))
+            memcpy(c->source, l->network->aliases[i].fixed, sizeof(c->source));
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(md->epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
         free(c);
@@ -360,6 +417,7 @@ static void sweep(struct metadata *md, bool all)
             continue;
         }
         *at = n->next;
+        free(n->aliases);
         free(n);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Names on the host, all made of the first 11 characters of an id: two halves of the driver find each other by them. */
+/* Names on the host, all made of the first 11 characters of an id: two halves of the driver find
+ * each other by them. */
 #pragma once
 
 #include "base/base.h"
@@ -12,5 +13,6 @@
 #define METADATA_IP "169.254.169.254"
 #define METADATA_IP6 "fe80::a9fe:a9fe"
 
-/* The first 11 characters; ERR_INVALID when the id is not made of lower case hex digits and dashes. */
+/* The first 11 characters; ERR_INVALID when the id is not made of lower case hex digits and dashes.
+ */
 MUST_USE struct err *short_id(struct ctx *cx, const char *id, const char **ret);

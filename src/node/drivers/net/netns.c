@@ -84,9 +84,11 @@ struct err *netns_ensure(struct ctx *cx, const char *name, const char *owner)
         return NULL;
     TRY(netns_owner(cx, name, &has));
     if (!str_eq(has, owner))
-        return fail(cx, ERR_CONFLICT,
-                    "the network namespace %s is not ours but of '%s': stop that agent and remove it "
-                    "(ip netns del %s), or give this agent another database", name, has, name);
+        return fail(
+            cx, ERR_CONFLICT,
+            "the network namespace %s is not ours but of '%s': stop that agent and remove it "
+            "(ip netns del %s), or give this agent another database",
+            name, has, name);
     return NULL;
 }
 
@@ -151,7 +153,8 @@ struct err *netns_open(struct ctx *cx, const char *name, int *ret_fd)
         return fail(cx, ERR_NOT_FOUND, "there is no network namespace %s", name);
     *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*ret_fd < 0)
-        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "cannot open %s: %m", path);
+        return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "cannot open %s: %m",
+                    path);
     return NULL;
 }
 
@@ -173,7 +176,8 @@ void netns_leave(int *back)
 {
     if (*back < 0)
         return;
-    must(setns(*back, CLONE_NEWNET) == 0); /* going on in the wrong namespace would be worse than stopping */
+    must(setns(*back, CLONE_NEWNET) ==
+         0); /* going on in the wrong namespace would be worse than stopping */
     close_fd_p(back);
 }
 

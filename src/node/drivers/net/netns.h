@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Named network namespaces, kept as iproute2 keeps them: a bind mount at /run/netns/NAME. A thread enters one, does its
- * thing and leaves; other threads are not affected. Each namespace carries its owner's name (the alias of its lo), set
- * before the namespace gets a name of its own, so that agents of one machine never touch one another's.
+ * Named network namespaces, kept as iproute2 keeps them: a bind mount at /run/netns/NAME. A thread
+ * enters one, does its thing and leaves; other threads are not affected. Each namespace carries its
+ * owner's name (the alias of its lo), set before the namespace gets a name of its own, so that
+ * agents of one machine never touch one another's.
  */
 #pragma once
 
@@ -16,7 +17,8 @@ MUST_USE struct err *netns_owner(struct ctx *cx, const char *name, const char **
 /* The name goes; the namespace itself once nothing holds it. Absent is success. */
 MUST_USE struct err *netns_delete(struct ctx *cx, const char *name);
 /* Names that start with prefix. */
-MUST_USE struct err *netns_list(struct ctx *cx, const char *prefix, const char ***ret, size_t *ret_n);
+MUST_USE struct err *netns_list(struct ctx *cx, const char *prefix, const char ***ret,
+                                size_t *ret_n);
 
 /* An open namespace; ERR_NOT_FOUND. name NULL: the calling thread's own. */
 MUST_USE struct err *netns_open(struct ctx *cx, const char *name, int *ret_fd);

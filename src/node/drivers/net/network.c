@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A network: its namespace with bridge, DHCP and metadata addresses, rules, dnsmasq. The rules come first, so that no
- * packet ever passes a bridge without them. And the taps of its guests.
+ * A network: its namespace with bridge, DHCP and metadata addresses, rules, dnsmasq. The rules come
+ * first, so that no packet ever passes a bridge without them. And the taps of its guests.
  */
 #include "node/drivers/net/dhcp.h"
 #include "node/drivers/net/kernel.h"
@@ -42,7 +42,8 @@ static bool speaks_ipv6(const struct spec_network *spec)
     return host_has_ipv6() && spec->mtu >= 1280;
 }
 
-MUST_USE static struct err *bridge_ipv6(struct ctx *cx, const struct spec_network *spec, const char *netns)
+MUST_USE static struct err *bridge_ipv6(struct ctx *cx, const struct spec_network *spec,
+                                        const char *netns)
 {
     AUTO_NETNS int back = -1;
     if (!speaks_ipv6(spec))
@@ -52,8 +53,8 @@ MUST_USE static struct err *bridge_ipv6(struct ctx *cx, const struct spec_networ
     return sysctl_set(cx, "ipv6/conf/" BRIDGE "/disable_ipv6", "0");
 }
 
-MUST_USE static struct err *addresses(struct ctx *cx, const struct spec_network *spec, struct links *l,
-                                      const struct link *bridge)
+MUST_USE static struct err *addresses(struct ctx *cx, const struct spec_network *spec,
+                                      struct links *l, const struct link *bridge)
 {
     struct ip *want = arena_new_array(cx->arena, struct ip, spec->n_subnets + 2);
     struct route *routes = arena_new_array(cx->arena, struct route, spec->n_subnets);
@@ -89,8 +90,10 @@ MUST_USE static struct err *ports_mtu(struct ctx *cx, struct links *l, const str
     return NULL;
 }
 
-/* Only the bridge of the host: routers reach it from their own namespaces. The mark tells the removal what it was. */
-MUST_USE static struct err *external_apply(struct ctx *cx, struct kernel_net *net, const char *netns)
+/* Only the bridge of the host: routers reach it from their own namespaces. The mark tells the
+ * removal what it was. */
+MUST_USE static struct err *external_apply(struct ctx *cx, struct kernel_net *net,
+                                           const char *netns)
 {
     struct links *l;
     struct link bridge;
@@ -126,13 +129,14 @@ struct err *network_apply(struct ctx *cx, void *drv, const struct spec_network *
     TRY(addresses(cx, spec, l, &bridge));
     TRY(ports_mtu(cx, l, &bridge, (uint32_t)spec->mtu));
     TRY(run_file_write(cx, netns, "ra", ra));
-    TRY(metadata_listen(cx, net->metadata, spec->id, netns));
+    TRY(metadata_listen(cx, net->metadata, spec, netns));
     TRY(dhcp_conf_text(cx, spec, bridge.index, &conf));
     return dnsmasq_apply(cx, netns, conf, hosts);
 }
 
 /* The last of our external networks takes br-ext along, if we made it. */
-MUST_USE static struct err *external_remove(struct ctx *cx, struct kernel_net *net, const char *netns)
+MUST_USE static struct err *external_remove(struct ctx *cx, struct kernel_net *net,
+                                            const char *netns)
 {
     const char **names, *mark;
     size_t n;
@@ -170,7 +174,8 @@ struct err *network_remove(struct ctx *cx, void *drv, const char *network_id)
 }
 
 /* Made by opening it, gone when its last holder closes it: the guest's QEMU, once it has it. */
-MUST_USE static struct err *tap_make(struct ctx *cx, const char *netns, const char *tap, int *ret_fd)
+MUST_USE static struct err *tap_make(struct ctx *cx, const char *netns, const char *tap,
+                                     int *ret_fd)
 {
     struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
     AUTO_NETNS int back = -1;
@@ -184,7 +189,8 @@ MUST_USE static struct err *tap_make(struct ctx *cx, const char *netns, const ch
         return NULL;
     }
     if (errno == EBUSY)
-        return fail(cx, ERR_IN_USE, "the tap %s is held by another process: is the guest still running?", tap);
+        return fail(cx, ERR_IN_USE,
+                    "the tap %s is held by another process: is the guest still running?", tap);
     return fail(cx, ERR_UNAVAILABLE, "cannot make the tap %s: %m", tap);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Application of rules. The tables are replaced as a whole, in one transaction: no packet meets half of them. An empty
- * chain named after the text's digest tells later that they are in place, also after a restart.
+ * Application of rules. The tables are replaced as a whole, in one transaction: no packet meets
+ * half of them. An empty chain named after the text's digest tells later that they are in place,
+ * also after a restart.
  */
 #include "node/drivers/net/netns.h"
 #include "node/drivers/net/nft.h"
@@ -10,7 +11,8 @@
 #include <nftables/libnftables.h>
 #include <sodium.h>
 
-#define LARGE_BYTES ((size_t)65536) /* of rules, which libnftables blows up a hundredfold: given back at once */
+#define LARGE_BYTES                                                                                \
+    ((size_t)65536) /* of rules, which libnftables blows up a hundredfold: given back at once */
 
 /* libnftables promises nothing about threads, and its calls take milliseconds. */
 static pthread_mutex_t nft_lock = PTHREAD_MUTEX_INITIALIZER;

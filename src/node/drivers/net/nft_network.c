@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The rules of a network: anti-spoofing and security groups of its ports. Text only; nft.c applies it. */
+/* The rules of a network: anti-spoofing and security groups of its ports. Text only; nft.c applies
+ * it. */
 #include "node/drivers/net/addr.h"
 #include "node/drivers/net/names.h"
 #include "node/drivers/net/nft.h"
@@ -43,7 +44,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct fw_port *)a)->name, ((const struct fw_port *)b)->name);
 }
 
-/* A port keeps its number when others come and go, so that packets under way during a change meet their own rules. */
+/* A port keeps its number when others come and go, so that packets under way during a change meet
+ * their own rules. */
 static void number_ports(struct firewall *f)
 {
     bool *used = arena_alloc(f->cx->arena, MARK_SLOTS + 1);
@@ -116,7 +118,8 @@ static void allow_mac(struct firewall *f, const struct mac *mac)
     buf_printf(f->out, "\t\tether saddr %s ip6 saddr %s accept\n", m, ip_text(f->cx, &ll));
 }
 
-/* Neighbour advertisements name an address: one of the port's own, or none of its packets passes. */
+/* Neighbour advertisements name an address: one of the port's own, or none of its packets passes.
+ */
 MUST_USE static struct err *allow_adverts(struct firewall *f, const struct fw_port *p)
 {
     struct ip ip, ll = ip_link_local(&p->mac);
@@ -191,8 +194,8 @@ MUST_USE static struct err *bridge_chains(struct firewall *f, const struct fw_po
     } else {
         buf_str(f->out, "\t\taccept\n\t}\n");
     }
-    buf_printf(f->out, "\tchain to_%s {\n%s\t\tmeta mark set meta mark and 0xffff or 0x%x\n\t}\n", p->name,
-               p->spec->port_security ? "\t\tether type != @frames drop\n" : "",
+    buf_printf(f->out, "\tchain to_%s {\n%s\t\tmeta mark set meta mark and 0xffff or 0x%x\n\t}\n",
+               p->name, p->spec->port_security ? "\t\tether type != @frames drop\n" : "",
                p->number << 16);
     return NULL;
 }
@@ -210,8 +213,8 @@ static void verdict_map(struct firewall *f, const char *name, const char *prefix
 MUST_USE static struct err *bridge_table(struct firewall *f)
 {
     /*
-     * Named sets: anonymous ones, one a port and rule, make the kernel slow. Tagged frames would pass the inet hooks by;
-     * servers of addresses and routes are the network's own.
+     * Named sets: anonymous ones, one a port and rule, make the kernel slow. Tagged frames would
+     * pass the inet hooks by; servers of addresses and routes are the network's own.
      */
     buf_str(f->out, "table bridge colvert {\n"
                     "\tset frames {\n\t\ttype ether_type\n\t\telements = { ip, ip6, arp }\n\t}\n"
@@ -250,10 +253,11 @@ static const struct {
     const char *name;
     int number;
 } protocols[] = {
-    {"ah", 51}, {"dccp", 33}, {"egp", 8}, {"esp", 50}, {"gre", 47}, {"icmp", 1}, {"icmpv6", 58},
-    {"igmp", 2}, {"ipip", 4}, {"ipv6-encap", 41}, {"ipv6-frag", 44}, {"ipv6-icmp", 58},
-    {"ipv6-nonxt", 59}, {"ipv6-opts", 60}, {"ipv6-route", 43}, {"ospf", 89}, {"pgm", 113},
-    {"rsvp", 46}, {"sctp", 132}, {"tcp", 6}, {"udp", 17}, {"udplite", 136}, {"vrrp", 112},
+    {"ah", 51},        {"dccp", 33},      {"egp", 8},         {"esp", 50},       {"gre", 47},
+    {"icmp", 1},       {"icmpv6", 58},    {"igmp", 2},        {"ipip", 4},       {"ipv6-encap", 41},
+    {"ipv6-frag", 44}, {"ipv6-icmp", 58}, {"ipv6-nonxt", 59}, {"ipv6-opts", 60}, {"ipv6-route", 43},
+    {"ospf", 89},      {"pgm", 113},      {"rsvp", 46},       {"sctp", 132},     {"tcp", 6},
+    {"udp", 17},       {"udplite", 136},  {"vrrp", 112},
 };
 
 MUST_USE static struct err *protocol_number(struct ctx *cx, const struct spec_rule *rule, int *ret)
@@ -274,7 +278,7 @@ MUST_USE static struct err *protocol_number(struct ctx *cx, const struct spec_ru
     return NULL;
 }
 
-/* "ip saddr …" of a rule; many addresses become a set which all rules with the same ones share. */
+/* "ip saddr …" of a rule; many addresses become a set shared by all rules with the same ones. */
 MUST_USE static struct err *remote_text(struct firewall *f, const struct spec_rule *rule,
                                         const char **ret, bool *ret_never)
 {
@@ -320,8 +324,9 @@ MUST_USE static struct err *ports_text(struct firewall *f, const struct spec_rul
         const char *p = proto == 1 ? "icmp" : "icmpv6";
         if (lo < 0 || lo > 255 || hi > 255)
             return fail(f->cx, ERR_INVALID, "an ICMP type and code are numbers up to 255");
-        *ret = hi < 0 ? arena_printf(f->cx->arena, " %s type %d", p, (int)lo)
-                      : arena_printf(f->cx->arena, " %s type %d %s code %d", p, (int)lo, p, (int)hi);
+        *ret = hi < 0
+                   ? arena_printf(f->cx->arena, " %s type %d", p, (int)lo)
+                   : arena_printf(f->cx->arena, " %s type %d %s code %d", p, (int)lo, p, (int)hi);
         return NULL;
     }
     if (proto != 6 && proto != 17 && proto != 33 && proto != 132 && proto != 136)
@@ -329,7 +334,8 @@ MUST_USE static struct err *ports_text(struct firewall *f, const struct spec_rul
     lo = lo < 0 ? 0 : lo;
     hi = hi < 0 ? 65535 : hi;
     if (lo > hi || hi > 65535)
-        return fail(f->cx, ERR_INVALID, "'%" PRId64 "-%" PRId64 "' is not a range of ports", lo, hi);
+        return fail(f->cx, ERR_INVALID, "'%" PRId64 "-%" PRId64 "' is not a range of ports", lo,
+                    hi);
     *ret = lo == hi ? arena_printf(f->cx->arena, " th dport %d", (int)lo)
                     : arena_printf(f->cx->arena, " th dport %d-%d", (int)lo, (int)hi);
     return NULL;
@@ -375,7 +381,8 @@ static void set_text(struct firewall *f, const struct fw_set *set)
 static void number_map(struct firewall *f, const char *name, const char *zero, const char *prefix,
                        unsigned shift)
 {
-    buf_printf(f->out, "\tmap %s {\n\t\ttype mark : verdict\n\t\telements = { 0x0 : %s", name, zero);
+    buf_printf(f->out, "\tmap %s {\n\t\ttype mark : verdict\n\t\telements = { 0x0 : %s", name,
+               zero);
     for (size_t i = 0; i < f->n_ports; i++)
         buf_printf(f->out, ",\n\t\t\t0x%x : goto %s_%s", f->ports[i].number << shift, prefix,
                    f->ports[i].name);

@@ -8,7 +8,8 @@ struct nat {
 };
 
 /* Checked pairs; ret holds room for spec->n_floating. */
-MUST_USE static struct err *take_floating(struct ctx *cx, const struct spec_router *spec, struct nat *ret)
+MUST_USE static struct err *take_floating(struct ctx *cx, const struct spec_router *spec,
+                                          struct nat *ret)
 {
     for (size_t i = 0; i < spec->n_floating; i++) {
         struct ip floating, fixed;
@@ -21,7 +22,8 @@ MUST_USE static struct err *take_floating(struct ctx *cx, const struct spec_rout
     return NULL;
 }
 
-/* "ip saddr map { fixed : floating }": of several floating IPs of one address, the first is its face to the world. */
+/* "ip saddr map { fixed : floating }": of several floating IPs of one address, the first is its
+ * face to the world. */
 static const char *source_map(struct ctx *cx, const struct nat *nat, size_t n)
 {
     struct buf b;
@@ -52,9 +54,11 @@ static void nat_table(struct ctx *cx, const struct spec_router *spec, const stru
                  "\t\ttype nat hook postrouting priority srcnat; policy accept;\n");
     if (n) {
         const char *map = source_map(cx, nat, n);
-        /* Hairpin: a guest speaks to another's floating IP, and the answer must come back this way. */
+        /* Hairpin: a guest speaks to another's floating IP, and the answer must come back this way.
+         */
         buf_printf(out, "\t\tiifname \"qr-*\" oifname \"qr-*\" ct status dnat snat to %s\n", map);
-        buf_printf(out, "\t\tiifname \"qr-*\" oifname \"qr-*\" ct status dnat snat to %s\n", address);
+        buf_printf(out, "\t\tiifname \"qr-*\" oifname \"qr-*\" ct status dnat snat to %s\n",
+                   address);
         buf_printf(out, "\t\tiifname \"qr-*\" oifname \"%s\" snat to %s\n", external, map);
     }
     if (spec->enable_snat)
@@ -80,11 +84,13 @@ struct err *nft_router_text(struct ctx *cx, const struct spec_router *spec, cons
                  "\t\ttype filter hook forward priority filter; policy accept;\n"
                  "\t\tip daddr 169.254.0.0/16 drop\n");
     if (spec->has_external && spec->enable_snat && ip.version == 4)
-        /* Behind source NAT, only a floating IP is reached from outside, and nothing leaves untranslated. */
-        buf_printf(out, "\t\toifname \"%s\" ct state invalid drop\n"
-                        "\t\tiifname \"%s\" meta nfproto ipv4 ct status dnat accept\n"
-                        "\t\tiifname \"%s\" meta nfproto ipv4 ct state established,related accept\n"
-                        "\t\tiifname \"%s\" meta nfproto ipv4 drop\n",
+        /* Behind source NAT, only a floating IP is reached from outside, and nothing leaves
+         * untranslated. */
+        buf_printf(out,
+                   "\t\toifname \"%s\" ct state invalid drop\n"
+                   "\t\tiifname \"%s\" meta nfproto ipv4 ct status dnat accept\n"
+                   "\t\tiifname \"%s\" meta nfproto ipv4 ct state established,related accept\n"
+                   "\t\tiifname \"%s\" meta nfproto ipv4 drop\n",
                    external, external, external, external);
     buf_str(out, "\t}\n}\n");
     if (spec->has_external && ip.version == 4)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A router: a namespace with one end of a veth for each interface (the other one is a port of the network's bridge) and
- * one to the external bridge. Interfaces whose network is not there yet are left out, and the call fails at its end.
+ * A router: a namespace with one end of a veth for each interface (the other one is a port of the
+ * network's bridge) and one to the external bridge. Interfaces whose network is not there yet are
+ * left out, and the call fails at its end.
  */
 #include "node/drivers/net/conntrack.h"
 #include "node/drivers/net/dhcp.h"
@@ -44,7 +45,7 @@ MUST_USE static struct err *settings(struct ctx *cx, const char *netns)
         {"ipv4/conf/default/send_redirects", "0"},
         {"ipv4/conf/all/accept_redirects", "0"},
         {"ipv4/conf/default/accept_redirects", "0"},
-        {"ipv4/conf/all/arp_ignore", "1"},   /* an address is announced only on its own link */
+        {"ipv4/conf/all/arp_ignore", "1"}, /* an address is announced only on its own link */
         {"ipv4/conf/all/arp_announce", "2"},
     };
     AUTO_NETNS int back = -1;
@@ -77,8 +78,8 @@ struct outside {
 
 /* The two ends of one link: outer on the bridge there, inner here with MAC and addresses. */
 MUST_USE static struct err *plug(struct pass *p, const struct outside *out, const char *outer,
-                                 const char *inner, const char *mac_is,
-                                 const struct ip *ips, size_t n, struct link *ret)
+                                 const char *inner, const char *mac_is, const struct ip *ips,
+                                 size_t n, struct link *ret)
 {
     struct veth_end there = {.links = out->links, .netns = out->netns, .name = outer};
     struct veth_end here = {.links = p->l, .netns = p->netns, .name = inner};
@@ -117,7 +118,8 @@ MUST_USE static struct err *interface(struct pass *p, const struct spec_interfac
         return fail(p->cx, ERR_UNAVAILABLE, "network %s of router %s is not on this host yet",
                     i->network_id, p->spec->id);
     const char *inner = arena_printf(p->cx->arena, "qr-%s", port);
-    TRY(plug(p, &out, arena_printf(p->cx->arena, "ri-%s", port), inner, i->mac, ips, i->n_ips, &link));
+    TRY(plug(p, &out, arena_printf(p->cx->arena, "ri-%s", port), inner, i->mac, ips, i->n_ips,
+             &link));
     TRY(run_file_read(p->cx, network, "ra", &ra));
     p->ra[p->n_ra++] = (struct ra_link){.name = inner, .lines = ra, .link = link.index};
     return NULL;
@@ -145,8 +147,8 @@ static void announce(int fd, const struct link *link, const struct ip *ip)
     (void)!sendto(fd, &frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to));
 }
 
-MUST_USE static struct err *announce_all(struct pass *p, const struct link *link, const struct ip *ips,
-                                         size_t n)
+MUST_USE static struct err *announce_all(struct pass *p, const struct link *link,
+                                         const struct ip *ips, size_t n)
 {
     AUTO_NETNS int back = -1;
     TRY(netns_enter(p->cx, p->netns, &back));
@@ -171,8 +173,8 @@ MUST_USE static struct err *gateway(struct pass *p, struct link *ret)
     for (size_t i = 0; i < spec->n_floating; i++)
         TRY(ip_parse_with(p->cx, spec->floating[i].floating_ip, 32, &ips[n++]));
     TRY(external_ensure(p->cx, p->net, &out.links, &out.bridge));
-    TRY(plug(p, &out, arena_printf(p->cx->arena, "rx-%s", port), p->external, spec->external.mac, ips, n,
-             ret));
+    TRY(plug(p, &out, arena_printf(p->cx->arena, "rx-%s", port), p->external, spec->external.mac,
+             ips, n, ret));
     return spec->admin_state_up ? announce_all(p, ret, ips, n) : NULL;
 }
 

@@ -36,7 +36,8 @@ static void gather_addr(void *arg, const struct nlmsghdr *h)
     if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index != g->index)
         return;
     rtnl_attrs(h, sizeof(*m), tb, IFA_MAX);
-    if (!take_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS], m->ifa_family, m->ifa_prefixlen, &ip))
+    if (!take_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS], m->ifa_family, m->ifa_prefixlen,
+                 &ip))
         return;
     if (g->n == g->cap) {
         size_t cap = g->cap ? g->cap * 2 : 16;
@@ -61,9 +62,11 @@ MUST_USE static struct err *addr_change(struct ctx *cx, struct links *l, const s
                                         const struct ip *ip, bool add)
 {
     struct rtnl_request r;
-    struct ifaddrmsg m = {.ifa_family = af(ip), .ifa_prefixlen = (uint8_t)ip->prefix,
+    struct ifaddrmsg m = {.ifa_family = af(ip),
+                          .ifa_prefixlen = (uint8_t)ip->prefix,
                           .ifa_index = (uint32_t)link->index};
-    rtnl_begin(&r, add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &m, sizeof(m));
+    rtnl_begin(&r, add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &m,
+               sizeof(m));
     rtnl_put(&r, IFA_LOCAL, ip->bytes, ip_size(ip));
     rtnl_put(&r, IFA_ADDRESS, ip->bytes, ip_size(ip));
     if (add && ip->version == 6)
@@ -74,8 +77,8 @@ MUST_USE static struct err *addr_change(struct ctx *cx, struct links *l, const s
     return links_fail(cx, l, rc, add ? "add the address" : "remove the address", ip_cidr(cx, ip));
 }
 
-struct err *addrs_sync(struct ctx *cx, struct links *l, const struct link *link, const struct ip *want,
-                       size_t n, bool exact)
+struct err *addrs_sync(struct ctx *cx, struct links *l, const struct link *link,
+                       const struct ip *want, size_t n, bool exact)
 {
     struct addr_gather g = {.cx = cx, .index = link->index};
     int rc = -EINTR;
@@ -133,11 +136,13 @@ static void gather_route(void *arg, const struct nlmsghdr *h)
 static bool same_route(const struct route *want, const struct route *is)
 {
     return ip_cmp(&want->dst, &is->dst) == 0 && want->via.version == is->via.version &&
-           (!want->via.version || memcmp(want->via.bytes, is->via.bytes, ip_size(&want->via)) == 0) &&
+           (!want->via.version ||
+            memcmp(want->via.bytes, is->via.bytes, ip_size(&want->via)) == 0) &&
            (!want->link || want->link == is->link);
 }
 
-MUST_USE static struct err *route_change(struct ctx *cx, struct links *l, const struct route *t, bool add)
+MUST_USE static struct err *route_change(struct ctx *cx, struct links *l, const struct route *t,
+                                         bool add)
 {
     struct rtnl_request r;
     struct rtmsg m = {

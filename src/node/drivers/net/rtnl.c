@@ -32,7 +32,8 @@ void rtnl_raw(struct rtnl_request *r, const void *data, size_t size)
     r->len += padded;
 }
 
-void rtnl_begin(struct rtnl_request *r, uint16_t type, uint16_t flags, const void *body, size_t size)
+void rtnl_begin(struct rtnl_request *r, uint16_t type, uint16_t flags, const void *body,
+                size_t size)
 {
     struct nlmsghdr h = {.nlmsg_type = type, .nlmsg_flags = (uint16_t)(flags | NLM_F_REQUEST)};
     r->len = 0;
@@ -85,7 +86,8 @@ static int rtnl_send(int fd, struct rtnl_request *r)
 }
 
 /* Reads until the acknowledgement or the end of the dump. */
-static int rtnl_receive(int fd, uint32_t seq, void (*fn)(void *, const struct nlmsghdr *), void *arg)
+static int rtnl_receive(int fd, uint32_t seq, void (*fn)(void *, const struct nlmsghdr *),
+                        void *arg)
 {
     AUTO_FREE char *buffer = malloc(RECEIVE_BYTES);
     must(buffer);
@@ -96,7 +98,8 @@ static int rtnl_receive(int fd, uint32_t seq, void (*fn)(void *, const struct nl
             continue;
         if (got < 0)
             return errno == EAGAIN ? -ETIMEDOUT : -errno;
-        for (size_t at = 0, end = (size_t)got, size; end - at >= sizeof(struct nlmsghdr); at += size) {
+        for (size_t at = 0, end = (size_t)got, size; end - at >= sizeof(struct nlmsghdr);
+             at += size) {
             const struct nlmsghdr *h = (const void *)(buffer + at);
             if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > end - at)
                 return -EBADMSG;
@@ -125,7 +128,8 @@ int rtnl_call(int fd, struct rtnl_request *r)
     return rc ? rc : rtnl_receive(fd, h->nlmsg_seq, NULL, NULL);
 }
 
-int rtnl_dump(int fd, struct rtnl_request *r, void (*fn)(void *, const struct nlmsghdr *), void *arg)
+int rtnl_dump(int fd, struct rtnl_request *r, void (*fn)(void *, const struct nlmsghdr *),
+              void *arg)
 {
     struct nlmsghdr *h = (struct nlmsghdr *)(void *)r->data;
     h->nlmsg_flags |= h->nlmsg_flags & NLM_F_DUMP ? 0 : NLM_F_ACK;
