@@ -36,6 +36,18 @@ static struct err *fake_node(struct ctx *cx, struct tx *tx UNUSED, const char *s
     return NULL;
 }
 
+/* A database that lives longer than the test: what an earlier one left behind goes. */
+static void empty_database(struct test_api *t)
+{
+    static const struct stmt drop = {"drop_schema", "DROP SCHEMA public CASCADE"};
+    static const struct stmt create = {"create_schema", "CREATE SCHEMA public"};
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    assert_ok(&t->cx, db_exec(&t->cx, tx, &drop, NULL, 0, NULL));
+    assert_ok(&t->cx, db_exec(&t->cx, tx, &create, NULL, 0, NULL));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+}
+
 void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
 {
     static const struct api_hooks hooks = {.authenticate = fake_authenticate, .authenticate_node = fake_node};
@@ -48,6 +60,8 @@ void test_api_start(struct test_api *t, const struct service *const *services, s
     log_set_level(LOG_ERROR);
     const char *url = getenv("COLVERT_TEST_POSTGRES");
     assert_ok(&t->cx, store_open(&t->cx, url ? url : "sqlite::memory:", 4, &t->store));
+    if (url)
+        empty_database(t);
     t->api = api_new(t->store, services, n, &hooks, &cfg);
     struct migration first = {1, "first", api_ddl(&t->cx, services, n)};
     assert_ok(&t->cx, store_migrate(&t->cx, t->store, &first, 1));
