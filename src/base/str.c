@@ -78,6 +78,15 @@ size_t str_split(struct ctx *cx, const char *s, char sep, char ***ret_parts)
     return n;
 }
 
+const char *str_cut(struct ctx *cx, const char *s, size_t max_bytes)
+{
+    if (strlen(s) <= max_bytes)
+        return s;
+    while (max_bytes && ((unsigned char)s[max_bytes] & 0xC0) == 0x80) /* between characters */
+        max_bytes--;
+    return arena_printf(cx->arena, "%.*s…", (int)max_bytes, s);
+}
+
 const char *str_lower(struct ctx *cx, const char *s)
 {
     char *out = arena_strdup(cx->arena, s);

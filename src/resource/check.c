@@ -11,6 +11,15 @@ const char *check_uuid(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
     return arena_printf(cx->arena, "%s is not a valid UUID", json_python(cx, v));
 }
 
+/* RFC 5952. */
+static void print_ip(int family, const uint8_t *raw, char text[static INET6_ADDRSTRLEN])
+{
+    must(inet_ntop(family, raw, text, INET6_ADDRSTRLEN));
+    /* glibc writes ::102:304 as ::1.2.3.4; dots belong to IPv4-mapped addresses only. */
+    if (family == AF_INET6 && strchr(text, '.') && memcmp(raw, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
+        snprintf(text, INET6_ADDRSTRLEN, "::%x:%x", raw[12] << 8 | raw[13], raw[14] << 8 | raw[15]);
+}
+
 static const char *canonical_ip(struct ctx *cx, const json_t *v, int family, json_t **ret)
 {
     uint8_t raw[16];
@@ -19,10 +28,7 @@ static const char *canonical_ip(struct ctx *cx, const json_t *v, int family, jso
     if (!s || inet_pton(family, s, raw) != 1)
         return arena_printf(cx->arena, "%s is not a valid IPv%d address", json_python(cx, v),
                             family == AF_INET ? 4 : 6);
-    must(inet_ntop(family, raw, text, sizeof(text)));
-    /* glibc prints ::babe:dc0c:1602 as ::babe:220.12.22.2 only for true IPv4-mapped and -compatible ones. */
-    if (family == AF_INET6 && strchr(text, '.') && memcmp(raw, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
-        snprintf(text, sizeof(text), "::%x:%x", raw[12] << 8 | raw[13], raw[14] << 8 | raw[15]);
+    print_ip(family, raw, text);
     *ret = json_own(cx, json_string(text));
     return NULL;
 }
@@ -52,12 +58,13 @@ const char *check_cidr(struct ctx *cx, const json_t *v, json_t **ret)
     uint8_t raw[16] = {0};
     char text[INET6_ADDRSTRLEN];
     int64_t prefix = bits;
-    if (!s || (slash && !str_to_i64(slash + 1, 0, bits, &prefix)) ||
+    bool padded = slash && slash[1] == '0' && slash[2];
+    if (!s || padded || (slash && !str_to_i64(slash + 1, 0, bits, &prefix)) ||
         inet_pton(family, slash ? arena_strndup(cx->arena, s, (size_t)(slash - s)) : s, raw) != 1)
         return arena_printf(cx->arena, "%s is not a valid IP subnet", json_python(cx, v));
     for (int i = (int)prefix; i < bits; i++)
         raw[i / 8] = (uint8_t)(raw[i / 8] & ~(0x80 >> (i % 8)));
-    must(inet_ntop(family, raw, text, sizeof(text)));
+    print_ip(family, raw, text);
     *ret = json_own(cx, json_sprintf("%s/%d", text, (int)prefix));
     return NULL;
 }

@@ -15,9 +15,13 @@ int resource_field_index(const struct resource *res, const struct field *f)
     return (int)(f - res->fields);
 }
 
+#define REPR_MAX 512 /* bytes of a refused value that are repeated to its sender */
+#define EXTRA_MAX 128 /* members that no field names */
+#define EXTRA_VALUE_MAX 65535
+
 static const char *repr(struct ctx *cx, const json_t *v)
 {
-    return json_python(cx, v);
+    return str_cut(cx, json_python(cx, v), REPR_MAX);
 }
 
 static const char *length_reason(struct ctx *cx, const struct field *f, const json_t *v, int64_t len)
@@ -32,11 +36,12 @@ static const char *length_reason(struct ctx *cx, const struct field *f, const js
     return NULL;
 }
 
-static const char *enum_reason(struct ctx *cx, const struct field *f, const char *text)
+static const char *enum_reason(struct ctx *cx, const struct field *f, const json_t *v)
 {
+    const char *text = json_string_value(v);
     struct buf b;
     buf_init(&b, cx->arena);
-    buf_printf(&b, "'%s' is not one of [", text);
+    buf_printf(&b, "%s is not one of [", repr(cx, v));
     for (const char *const *p = f->values; *p; p++) {
         if (str_eq(*p, text))
             return NULL;
@@ -53,7 +58,7 @@ static const char *read_text(struct ctx *cx, const struct field *f, const json_t
     const char *s = json_string_value(v);
     const char *reason = length_reason(cx, f, v, str_utf8_len(s));
     if (!reason && f->values)
-        reason = enum_reason(cx, f, s);
+        reason = enum_reason(cx, f, v);
     *ret = arena_strdup(cx->arena, s);
     return reason;
 }
@@ -226,12 +231,42 @@ static void fill_default(struct ctx *cx, const struct field *f, void *row)
 static struct err *keep_extra(struct ctx *cx, const struct family *fam, const struct resource *res, const char *key,
                               const json_t *v, json_t *kept)
 {
+    int64_t len = str_utf8_len(key);
     if (!json_is_string(v))
         return fam->invalid(cx, res, key, v, arena_printf(cx->arena, "%s is not of type 'string'", repr(cx, v)));
-    if (strlen(key) > 255)
-        return fam->invalid(cx, res, key, v, "the property's name is too long");
+    if (len < 1 || len > 255)
+        return fam->invalid(cx, res, str_cut(cx, key, REPR_MAX), v, "a property's name has 1 to 255 characters");
+    if (json_string_length(v) > EXTRA_VALUE_MAX)
+        return fam->invalid(cx, res, key, v, arena_printf(cx->arena, "%s is too long", repr(cx, v)));
     json_object_set(kept, key, (json_t *)(uintptr_t)v);
+    if (json_object_size(kept) > EXTRA_MAX)
+        return fail(cx, ERR_TOO_LARGE, "A %s has at most %d properties", res->name, EXTRA_MAX);
     return NULL;
+}
+
+static const char **extra_text(const struct resource *res, void *row)
+{
+    return (const char **)(void *)((char *)row + res->fields[res->extra_member].offset);
+}
+
+/* Further members stay at an update, but for those it gives anew. */
+static struct err *kept_before(struct ctx *cx, const struct resource *res, enum decode_mode mode, void *row, json_t **ret)
+{
+    const char *text = mode == DECODE_UPDATE ? *extra_text(res, row) : NULL;
+    if (text)
+        return json_read(cx, text, strlen(text), ret);
+    *ret = json_own(cx, json_object());
+    return NULL;
+}
+
+/* project_id and tenant_id, both given, must say the same. */
+static struct err *agree(struct ctx *cx, const struct family *fam, const struct resource *res, const struct field *f,
+                         const json_t *obj)
+{
+    const json_t *a = json_get(obj, f->wire), *b = f->also ? json_get(obj, f->also) : NULL;
+    if (!a || !b || json_equal(a, b))
+        return NULL;
+    return fam->invalid(cx, res, f->also, b, arena_printf(cx->arena, "'%s' and '%s' do not match", f->wire, f->also));
 }
 
 static bool usable(const struct field *f, unsigned microversion)
@@ -239,20 +274,27 @@ static bool usable(const struct field *f, unsigned microversion)
     return (!f->since || microversion >= f->since) && (!f->until || microversion <= f->until);
 }
 
-struct err *res_decode(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
-                       enum decode_mode mode, unsigned microversion, bool admin, void *row)
+/* A member that the client may not name: foreign, hidden, or of another microversion. */
+static struct err *other_member(struct ctx *cx, const struct family *fam, const struct resource *res, const struct field *f,
+                                const char *key, const json_t *value, json_t *kept)
+{
+    if (res->extra == EXTRA_IGNORE)
+        return NULL;
+    if (kept && f && (f->flags & F_HIDDEN))
+        return fam->read_only(cx, res, key);
+    return kept ? keep_extra(cx, fam, res, key, value, kept) : fam->unknown(cx, res, key);
+}
+
+static struct err *decode_members(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
+                                  enum decode_mode mode, unsigned microversion, bool admin, json_t *kept, void *row)
 {
     unsigned need = mode == DECODE_CREATE ? F_CREATE : F_UPDATE;
-    json_t *kept = res->extra == EXTRA_KEEP ? json_own(cx, json_object()) : NULL;
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
         const struct field *f = resource_field(res, key);
         if (!f || !usable(f, microversion) || ((f->flags & F_HIDDEN) && !(f->flags & need))) {
-            if (kept)
-                TRY(keep_extra(cx, fam, res, key, value, kept));
-            else if (res->extra == EXTRA_REJECT)
-                return fam->unknown(cx, res, key);
+            TRY(other_member(cx, fam, res, f, key, value, kept));
             continue;
         }
         if (!(f->flags & need)) {
@@ -262,9 +304,20 @@ struct err *res_decode(struct ctx *cx, const struct family *fam, const struct re
         }
         if ((f->flags & F_ADMIN_SET) && !admin)
             return fail(cx, ERR_FORBIDDEN, "Only an administrator may set '%s'", key);
+        TRY(agree(cx, fam, res, f, obj));
         TRY(decode_member(cx, fam, res, f, key, value, row));
         row_give(row_of(row), resource_field_index(res, f));
     }
+    return NULL;
+}
+
+struct err *res_decode(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
+                       enum decode_mode mode, unsigned microversion, bool admin, void *row)
+{
+    json_t *kept = NULL;
+    if (res->extra == EXTRA_KEEP)
+        TRY(kept_before(cx, res, mode, row, &kept));
+    TRY(decode_members(cx, fam, res, obj, mode, microversion, admin, kept, row));
     for (size_t i = 0; mode == DECODE_CREATE && i < res->n_fields; i++) {
         const struct field *f = &res->fields[i];
         if (row_given(row_of(row), (int)i))
@@ -273,8 +326,8 @@ struct err *res_decode(struct ctx *cx, const struct family *fam, const struct re
             return fam->missing(cx, res, f->wire);
         fill_default(cx, f, row);
     }
-    if (kept && (json_object_size(kept) || mode == DECODE_CREATE))
-        *(const char **)(void *)((char *)row + res->fields[res->extra_member].offset) = json_text(cx, kept);
+    if (kept)
+        *extra_text(res, row) = json_text(cx, kept);
     return NULL;
 }
 

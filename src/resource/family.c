@@ -111,7 +111,7 @@ static struct err *jsonschema_invalid(struct ctx *cx, const struct resource *res
                                       const json_t *value, const char *reason)
 {
     const char *text = json_is_string(value) ? json_string_value(value) : json_python(cx, value);
-    return fail(cx, ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. %s", wire, text, reason);
+    return fail(cx, ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. %s", wire, str_cut(cx, text, 512), reason);
 }
 
 static struct err *jsonschema_unknown(struct ctx *cx, const struct resource *res, const char *wire)
