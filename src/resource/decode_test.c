@@ -75,7 +75,7 @@ static void defaults(void **state UNUSED)
     assert_null(w->project_id);
     assert_true(w->size == INT_NULL);
     assert_int_equal(w->weight, 3);
-    assert_true(w->on);
+    assert_true(w->ready);
     assert_false(w->lax);
     assert_null(w->color);
     assert_string_equal(w->notes, "{}");
@@ -85,12 +85,12 @@ static void defaults(void **state UNUSED)
 
 static void values(void **state UNUSED)
 {
-    struct widget *w = good("{'name': 'ábcdefghij', 'size': 100, 'weight': -5, 'on': false, 'color': 'green',"
+    struct widget *w = good("{'name': 'ábcdefghij', 'size': 100, 'weight': -5, 'ready': false, 'color': 'green',"
                             "'notes': {'b': [1, null], 'a': 1.5}, 'metadata': {'k': 'v'}, 'tags': ['x', 'yz'],"
                             "'at': '2026-11-23T07:08:42Z', 'input': 'seen', 'tenant_id': 'p9'}");
     assert_int_equal(w->size, 100);
     assert_int_equal(w->weight, -5);
-    assert_false(w->on);
+    assert_false(w->ready);
     assert_string_equal(w->notes, "{\"a\":1.5,\"b\":[1,null]}");
     assert_string_equal(w->metadata, "{\"k\":\"v\"}");
     assert_string_equal(w->tags, "[\"x\",\"yz\"]");
@@ -117,8 +117,8 @@ static void lax_forms(void **state UNUSED)
     refused("{'name': 'a', 'weight': ' 4'}");
     refused("{'name': 'a', 'weight': '99999999999999999999'}");
     refused("{'name': 'a', 'size': '4'}"); /* the strict ones don't take text */
-    refused("{'name': 'a', 'on': 'true'}");
-    refused("{'name': 'a', 'on': 1}");
+    refused("{'name': 'a', 'ready': 'true'}");
+    refused("{'name': 'a', 'ready': 1}");
 }
 
 static void mistyped(void **state UNUSED)
@@ -142,7 +142,7 @@ static void mistyped(void **state UNUSED)
 
 static void nulls_where_none_may_be(void **state UNUSED)
 {
-    static const char *const bodies[] = {"{'name': null}", "{'name': 'a', 'weight': null}", "{'name': 'a', 'on': null}",
+    static const char *const bodies[] = {"{'name': null}", "{'name': 'a', 'weight': null}", "{'name': 'a', 'ready': null}",
                                          "{'name': 'a', 'tags': null}", "{'name': 'a', 'metadata': null}"};
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         assert_non_null(strstr(refused(bodies[i]), "None is not of type"));

@@ -24,6 +24,7 @@ static void bind_service(struct api *a, const struct service *svc, size_t *n)
     for (size_t i = 0; i < svc->n_routes; i++) {
         const struct route *r = &svc->routes[i];
         must(r->handler && r->policy && r->rule != RULE_NOBODY);
+        must(!r->target || strchr(r->pattern, '{')); /* what would name it? */
         if (r->body)
             resource_init(r->body);
         if (r->target)
@@ -167,6 +168,7 @@ static void reply_error(struct ctx *cx, struct http_request *rq, struct http_rep
 {
     int status = family_status(fam, e);
     buf_clear(&rp->body);
+    close_fd_p(&rp->file_fd);
     rp->content_type = NULL;
     rp->park_topic = NULL;
     rp->status = status;
@@ -189,10 +191,11 @@ static bool is_read(const struct call *c)
     return (c->route->flags & RT_READ) || str_eq(c->rq->method, "GET") || str_eq(c->rq->method, "HEAD");
 }
 
-static struct err *match(struct api *a, struct http_request *rq, struct call *c)
+static struct err *match(struct api *a, struct http_request *rq, struct call *c, const char **ret_allow)
 {
     struct route_match m;
     if (!router_match(a->router, rq->cx, rq->method, rq->raw_path, &m)) {
+        *ret_allow = m.allow;
         if (m.allow)
             return fail(rq->cx, ERR_METHOD, "The method %s is not allowed for this resource; it takes %s", rq->method,
                         m.allow);
@@ -328,6 +331,8 @@ static struct err *run_handler(struct call *c)
         if (!e || e->kind != ERR_STALE)
             return e;
         c->rp->n_headers = n_headers;
+        c->rp->content_type = NULL;
+        close_fd_p(&c->rp->file_fd);
         buf_clear(&c->rp->body);
         c->rp->status = 0;
     }
@@ -383,11 +388,14 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
 {
     struct call *c = rq->app; /* a streamed call was admitted when it began */
     struct err *e = NULL;
+    const char *allow = NULL;
     int64_t began_us = mono_us(rq->cx);
     if (!c) {
         c = arena_new_of(rq->cx->arena, struct call);
-        e = match(arg, rq, c);
+        e = match(arg, rq, c, &allow);
         if (e) {
+            if (allow)
+                http_reply_header(rp, rq->cx, "Allow", allow);
             reply_error(rq->cx, rq, rp, family_of_path(arg, rq->path), NULL, e);
             return;
         }
@@ -411,7 +419,8 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
 static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_reply *rp, struct http_sink **ret_sink)
 {
     struct call *c = arena_new_of(rq->cx->arena, struct call);
-    if (match(arg, rq, c))
+    const char *allow = NULL;
+    if (match(arg, rq, c, &allow))
         return LANE_INLINE; /* api_handle words the error */
     if (c->route->flags & RT_SLOW)
         return LANE_SLOW;

@@ -16,6 +16,7 @@ struct list {
     struct buf where;
     struct db_value params[MAX_PARAMS];
     size_t n_params;
+    bool too_many; /* parameters: the statement is not run */
     struct sort_key sort[MAX_SORT];
     size_t n_sort;
     int64_t limit; /* -1: none */
@@ -29,9 +30,20 @@ struct list {
 
 static const char *param(struct list *l, struct db_value v)
 {
-    must(l->n_params < MAX_PARAMS);
+    if (l->n_params == MAX_PARAMS) {
+        l->too_many = true;
+        return "NULL";
+    }
     l->params[l->n_params++] = v;
     return arena_printf(l->c->cx->arena, "$%zu", l->n_params);
+}
+
+static const struct field *key_of(const struct resource *res)
+{
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (str_eq(res->fields[i].member, res->key ? res->key : "id"))
+            return &res->fields[i];
+    bug_at(WHERE, res->name);
 }
 
 static void and_where(struct list *l, const char *sql)
@@ -107,6 +119,14 @@ static struct err *add_filter(struct list *l, const struct field *f, const char 
     return NULL;
 }
 
+/* What is not shown to the actor can't be found out by filters or order either. */
+static bool may_see(const struct list *l, const struct field *f)
+{
+    const struct call *c = l->c;
+    return !(f->flags & (F_VIRTUAL | F_HIDDEN)) && (!(f->flags & F_ADMIN) || c->actor->admin) &&
+           (!f->since || c->microversion >= f->since) && (!f->until || c->microversion <= f->until);
+}
+
 static bool seen_before(const struct http_request *rq, size_t i)
 {
     for (size_t k = 0; k < i; k++)
@@ -135,7 +155,7 @@ static struct err *add_sort(struct list *l, const char *key, const char *dir)
         for (size_t i = 0; i < l->res->n_fields; i++)
             if (str_eq(l->res->fields[i].member, key))
                 f = &l->res->fields[i];
-    if (!f || (f->flags & F_VIRTUAL) || !(f->flags & F_SORT))
+    if (!f || !(f->flags & F_SORT) || !may_see(l, f))
         return fail(l->c->cx, ERR_INVALID, "Invalid input for query parameters sort_key: '%s' is not a sort key", key);
     if (dir && !str_eq(dir, "asc") && !str_eq(dir, "desc"))
         return fail(l->c->cx, ERR_INVALID, "Invalid input for query parameters sort_dir: '%s' is neither asc nor desc", dir);
@@ -175,11 +195,7 @@ static struct err *read_sort(struct list *l)
         TRY(add_sort(l, key, nth_arg(rq, "sort_dir", i)));
     if (!l->n_sort && l->res->dflt_sort)
         TRY(sort_text(l, l->res->dflt_sort));
-    const struct field *id = NULL;
-    for (size_t i = 0; i < l->res->n_fields; i++)
-        if (str_eq(l->res->fields[i].member, l->res->key ? l->res->key : "id"))
-            id = &l->res->fields[i];
-    must(id);
+    const struct field *id = key_of(l->res);
     for (size_t i = 0; i < l->n_sort; i++)
         if (l->sort[i].field == id)
             return NULL;
@@ -235,7 +251,7 @@ static struct err *read_args(struct list *l)
             continue;
         }
         const struct field *f = query_field(l->res, name);
-        if (f && (f->flags & F_FILTER) && !(f->flags & F_VIRTUAL) && !seen_before(rq, i))
+        if (f && (f->flags & F_FILTER) && may_see(l, f) && !seen_before(rq, i))
             TRY(add_filter(l, f, name));
     }
     return NULL;
@@ -349,12 +365,21 @@ static const char *query_without_marker(struct list *l)
     return buf_cstr(&b);
 }
 
+/* The row's key as it stands in a query: names may hold anything. */
 static const char *row_id(struct list *l, size_t i)
 {
-    for (size_t k = 0; k < l->res->n_fields; k++)
-        if (str_eq(l->res->fields[k].member, l->res->key ? l->res->key : "id"))
-            return *(const char *const *)(const void *)((const char *)l->rows[i] + l->res->fields[k].offset);
-    return "";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    struct db_value v = res_value(l->res, key_of(l->res), l->rows[i]);
+    struct buf b;
+    if (v.type == DB_INT)
+        return arena_printf(l->c->cx->arena, "%" PRId64, v.i);
+    buf_init(&b, l->c->cx->arena);
+    for (const char *p = v.s; *p; p++)
+        if (strchr(plain, *p))
+            buf_char(&b, *p);
+        else
+            buf_printf(&b, "%%%02X", (unsigned char)*p);
+    return buf_cstr(&b);
 }
 
 static const char *page_link(struct list *l, const char *prefix, const char *marker, bool reverse)
@@ -392,7 +417,7 @@ static void links(struct list *l, struct jw *w, bool more_rows)
         return;
     case PAGING_IDENTITY:
         jw_kobj(w, "links");
-        jw_knull(w, "next");
+        jw_kstr(w, "next", more_rows && last ? page_link(l, rq->base_url, last, false) : NULL);
         jw_kstr(w, "self", arena_printf(cx->arena, "%s%s%s%s", rq->base_url, rq->raw_path, *rq->query ? "?" : "", rq->query));
         jw_knull(w, "previous");
         jw_obj_end(w);
@@ -461,6 +486,8 @@ struct err *call_reply_list(struct call *c, const struct resource *res, const st
     TRY(read_args(l));
     TRY(read_sort(l));
     scope(l);
+    if (l->limit == 0 && fam->paging == PAGING_NETWORK) /* as neutron: no limit */
+        l->limit = -1;
     if (l->limit < 0 && fam->default_limit)
         l->limit = fam->default_limit;
     if (fam->max_limit)
@@ -468,6 +495,8 @@ struct err *call_reply_list(struct call *c, const struct resource *res, const st
     if (l->marker && *l->marker)
         TRY(after_marker(l));
     struct stmt st = {.name = res->plural, .sql = select_sql(l)};
+    if (l->too_many)
+        return fail(c->cx, ERR_INVALID, "Too many filters: ask for less at once");
     TRY(db_each(c->cx, c->tx, &st, l->params, l->n_params, take_row, l));
     return reply(l);
 }

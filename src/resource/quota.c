@@ -46,7 +46,7 @@ struct err *quota_check(struct ctx *cx, struct tx *tx, const struct service *svc
     if (limit < 0)
         return NULL;
     TRY(quota_usage(cx, tx, svc, name, project_id, &used));
-    if (used + more <= limit)
+    if (more <= limit - used)
         return NULL;
     if (svc->family->paging == PAGING_NETWORK)
         return fail_type(cx, ERR_QUOTA, "OverQuota", "Quota exceeded for resources: ['%s'].", name);

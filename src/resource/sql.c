@@ -308,22 +308,23 @@ static const struct field *field_of(const struct resource *res, const char *memb
     return NULL;
 }
 
-static void set_time(struct ctx *cx, const struct resource *res, const char *member, void *row, bool only_if_empty)
+static void set_time(const struct resource *res, const char *member, void *row, int64_t now, bool only_if_empty)
 {
     const struct field *f = field_of(res, member);
     if (!f || f->kind != KIND_TIME)
         return;
     int64_t *p = (int64_t *)(void *)((char *)row + f->offset);
     if (!*p || !only_if_empty)
-        *p = now_us(cx);
+        *p = now;
 }
 
 struct err *res_insert(struct ctx *cx, struct tx *tx, const struct resource *res, void *row)
 {
     struct db_value values[MAX_PARAMS];
     must(res->state && res->state->ready);
-    set_time(cx, res, "created_at", row, true);
-    set_time(cx, res, "updated_at", row, true);
+    int64_t now = now_us(cx);
+    set_time(res, "created_at", row, now, true);
+    set_time(res, "updated_at", row, now, true);
     size_t n = row_values(res, row, values);
     struct stmt st = {.name = res->name, .sql = res->state->insert};
     TRY(db_exec(cx, tx, &st, values, n, NULL));
@@ -335,7 +336,7 @@ struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res
 {
     struct db_value values[MAX_PARAMS];
     int64_t changes = 0;
-    set_time(cx, res, "updated_at", row, false);
+    set_time(res, "updated_at", row, now_us(cx), false);
     size_t n = row_values(res, row, values);
     values[n] = res_value(res, key_field(res), row);
     values[n + 1] = V_INT(row_of(row)->generation);

@@ -51,6 +51,12 @@ static void empty_database(struct test_api *t)
 void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
 {
     static const struct api_hooks hooks = {.authenticate = fake_authenticate, .authenticate_node = fake_node};
+    test_api_start_with(t, services, n, &hooks);
+}
+
+void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n,
+                         const struct api_hooks *hooks)
+{
     static const struct api_config cfg = {.region = "RegionOne"};
     const struct http_config http = {.host = "127.0.0.1", .io_threads = 2, .workers = 4, .slow_workers = 1,
                                      .queue_max = 64, .connections_max = 64, .body_max_bytes = 1 << 20,
@@ -62,7 +68,7 @@ void test_api_start(struct test_api *t, const struct service *const *services, s
     assert_ok(&t->cx, store_open(&t->cx, url ? url : "sqlite::memory:", 4, &t->store));
     if (url)
         empty_database(t);
-    t->api = api_new(t->store, services, n, &hooks, &cfg);
+    t->api = api_new(t->store, services, n, hooks, &cfg);
     struct migration first = {1, "first", api_ddl(&t->cx, services, n)};
     assert_ok(&t->cx, store_migrate(&t->cx, t->store, &first, 1));
     struct http_app app = api_app(t->api);

@@ -31,6 +31,8 @@ struct test_reply {
 };
 
 void test_api_start(struct test_api *t, const struct service *const *services, size_t n);
+/* With other hooks, such as identity's own. */
+void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n, const struct api_hooks *hooks);
 void test_api_stop(struct test_api *t);
 /* body_fmt NULL: none. Single quotes in it become double quotes, for readable JSON. */
 struct test_reply test_call(struct test_api *t, const char *token, const char *method, const char *path,
