@@ -6,7 +6,7 @@ all: build/release/colvert
 
 # The executable, in the flavour that is shipped.
 build/release/build.ninja:
-	meson setup build/release --buildtype=release -Dstrip=true >/dev/null
+	meson setup build/release --buildtype=plain -Doptimization=2 >/dev/null
 
 .PHONY: build/release/colvert
 build/release/colvert: build/release/build.ninja

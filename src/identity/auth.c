@@ -235,7 +235,7 @@ struct err *auth_create(struct call *c)
     struct token t = {0};
     struct user *u = NULL;
     struct domain *d = NULL;
-    const char *text;
+    const char *text = NULL;
     uint8_t id[16];
     if (!json_is_object(auth))
         return malformed(c->cx, "auth", "request body");
@@ -279,7 +279,7 @@ static struct err *subject(struct call *c, struct token *t, const char **ret_tex
 struct err *auth_show(struct call *c)
 {
     struct token t;
-    const char *text;
+    const char *text = NULL;
     TRY(subject(c, &t, &text));
     http_reply_header(c->rp, c->cx, "X-Subject-Token", text);
     http_reply_header(c->rp, c->cx, "Vary", "X-Auth-Token");
@@ -289,7 +289,7 @@ struct err *auth_show(struct call *c)
 struct err *auth_revoke(struct call *c)
 {
     struct token t;
-    const char *text;
+    const char *text = NULL;
     TRY(subject(c, &t, &text));
     c->audit_target = t.audit_id;
     TRY(token_revoke(c->cx, c->tx, "token", t.audit_id));
