@@ -6,6 +6,8 @@
 #include "node/drivers/net/netns.h"
 
 #include <limits.h>
+#include <spawn.h>
+#include <sys/wait.h>
 
 #define OWNER_LENGTH 200 /* an alias holds 255 */
 
@@ -111,10 +113,32 @@ static const struct net_driver kernel_driver = {
     .free = kernel_free,
 };
 
+/*
+ * Without this module bridged packets pass the security groups by. Nothing loads it by itself, and
+ * it cannot be missed from a namespace: its settings are in each of them.
+ */
+MUST_USE static struct err *filter_module(struct ctx *cx)
+{
+    static const char *const args[] = {"modprobe", "br_netfilter", NULL};
+    const char *setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    pid_t pid;
+    if (access(setting, F_OK) == 0)
+        return NULL;
+    if (posix_spawn(&pid, "/sbin/modprobe", NULL, NULL, (char **)(void *)args, environ) == 0)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    if (access(setting, F_OK) == 0)
+        return NULL;
+    return fail(cx, ERR_UNAVAILABLE,
+                "the kernel module br_netfilter is missing, without which security groups have no "
+                "effect: load it (modprobe br_netfilter)");
+}
+
 MUST_USE static struct err *take_config(struct ctx *cx, const struct kernel_net_config *cfg,
                                         struct kernel_net *net)
 {
     char path[PATH_MAX];
+    TRY(filter_module(cx));
     if (!realpath(cfg->data_dir, path))
         return fail(cx, ERR_UNAVAILABLE, "cannot use the data folder %s: %m", cfg->data_dir);
     size_t len = strlen(path), skip = len > OWNER_LENGTH ? len - OWNER_LENGTH : 0;
