@@ -103,12 +103,12 @@ static void kernel_free(void *drv)
 
 static const struct net_driver kernel_driver = {
     .name = "kernel",
-    .network_apply = network_apply,
-    .network_remove = network_remove,
-    .router_apply = router_apply,
-    .router_remove = router_remove,
-    .tap_open = tap_open,
-    .tap_remove = tap_remove,
+    .network_apply = kernel_network_apply,
+    .network_remove = kernel_network_remove,
+    .router_apply = kernel_router_apply,
+    .router_remove = kernel_router_remove,
+    .tap_open = kernel_tap_open,
+    .tap_remove = kernel_tap_remove,
     .list = kernel_list,
     .free = kernel_free,
 };

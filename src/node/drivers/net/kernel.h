@@ -14,12 +14,15 @@ struct kernel_net {
     struct metadata *metadata;
 };
 
-MUST_USE struct err *network_apply(struct ctx *cx, void *drv, const struct spec_network *spec);
-MUST_USE struct err *network_remove(struct ctx *cx, void *drv, const char *network_id);
-MUST_USE struct err *router_apply(struct ctx *cx, void *drv, const struct spec_router *spec);
-MUST_USE struct err *router_remove(struct ctx *cx, void *drv, const char *router_id);
-MUST_USE struct err *tap_open(struct ctx *cx, void *drv, const struct spec_nic *nic, int *ret_fd);
-MUST_USE struct err *tap_remove(struct ctx *cx, void *drv, const char *network_id, const char *tap);
+MUST_USE struct err *kernel_network_apply(struct ctx *cx, void *drv,
+                                          const struct spec_network *spec);
+MUST_USE struct err *kernel_network_remove(struct ctx *cx, void *drv, const char *network_id);
+MUST_USE struct err *kernel_router_apply(struct ctx *cx, void *drv, const struct spec_router *spec);
+MUST_USE struct err *kernel_router_remove(struct ctx *cx, void *drv, const char *router_id);
+MUST_USE struct err *kernel_tap_open(struct ctx *cx, void *drv, const struct spec_nic *nic,
+                                     int *ret_fd);
+MUST_USE struct err *kernel_tap_remove(struct ctx *cx, void *drv, const char *network_id,
+                                       const char *tap);
 
 /* br-ext in the host's namespace, made when it is ours to make; ret_links is open there. */
 MUST_USE struct err *external_ensure(struct ctx *cx, struct kernel_net *net,

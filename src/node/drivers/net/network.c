@@ -102,7 +102,7 @@ MUST_USE static struct err *external_apply(struct ctx *cx, struct kernel_net *ne
     return external_ensure(cx, net, &l, &bridge);
 }
 
-struct err *network_apply(struct ctx *cx, void *drv, const struct spec_network *spec)
+struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_network *spec)
 {
     struct kernel_net *net = drv;
     const char *name, *netns, *conf, *hosts, *ra;
@@ -157,7 +157,7 @@ MUST_USE static struct err *external_remove(struct ctx *cx, struct kernel_net *n
     return found ? link_delete(cx, l, bridge.index) : NULL;
 }
 
-struct err *network_remove(struct ctx *cx, void *drv, const char *network_id)
+struct err *kernel_network_remove(struct ctx *cx, void *drv, const char *network_id)
 {
     struct kernel_net *net = drv;
     const char *name, *netns, *mark;
@@ -202,7 +202,7 @@ MUST_USE static struct err *tap_check(struct ctx *cx, const char *tap)
     return short_id(cx, tap + 3, &id);
 }
 
-struct err *tap_open(struct ctx *cx, void *drv, const struct spec_nic *nic, int *ret_fd)
+struct err *kernel_tap_open(struct ctx *cx, void *drv, const struct spec_nic *nic, int *ret_fd)
 {
     const char *name, *netns;
     struct links *l;
@@ -226,7 +226,7 @@ struct err *tap_open(struct ctx *cx, void *drv, const struct spec_nic *nic, int 
     return NULL;
 }
 
-struct err *tap_remove(struct ctx *cx, void *drv, const char *network_id, const char *tap)
+struct err *kernel_tap_remove(struct ctx *cx, void *drv, const char *network_id, const char *tap)
 {
     const char *name, *netns;
     struct links *l;

@@ -263,7 +263,7 @@ MUST_USE static struct err *pass_init(struct pass *p, struct buf *rules)
     return nft_router_text(p->cx, p->spec, p->external, rules);
 }
 
-struct err *router_apply(struct ctx *cx, void *drv, const struct spec_router *spec)
+struct err *kernel_router_apply(struct ctx *cx, void *drv, const struct spec_router *spec)
 {
     struct pass p = {.cx = cx, .net = drv, .spec = spec};
     struct buf rules;
@@ -291,7 +291,7 @@ struct err *router_apply(struct ctx *cx, void *drv, const struct spec_router *sp
     return p.first;
 }
 
-struct err *router_remove(struct ctx *cx, void *drv, const char *router_id)
+struct err *kernel_router_remove(struct ctx *cx, void *drv, const char *router_id)
 {
     const char *id, *netns;
     bool ours;
