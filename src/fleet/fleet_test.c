@@ -218,8 +218,8 @@ static void test_reports(void **state UNUSED)
     }
     const char *bad[] = {"{}", "[]", "{'reports':[{'kind':'nothing','id':'r','observed':{}}]}",
                          "{'reports':[{'kind':'thing','id':'r'}]}",
-                         "{'reports':[{'kind':'thing','id':'r','observed':{'power':'off'}},"
-                         "{'kind':'thing','id':'r','observed':{'poison':1}}]}"};
+                         ("{'reports':[{'kind':'thing','id':'r','observed':{'power':'off'}},"
+                          "{'kind':'thing','id':'r','observed':{'poison':1}}]}")};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         r = test_call(&t, "node", "POST", at("/reports"), "%s", bad[i]);
         assert_int_equal(r.status, 400);

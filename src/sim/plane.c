@@ -44,9 +44,6 @@ const struct service plane_service = {
         "  reset_seq BIGINT NOT NULL, build_seq BIGINT NOT NULL, deleted BIGINT NOT NULL, status "
         "TEXT NOT NULL);\n"};
 
-#define SHA16 "0123456789abcdef"
-#define SHA64 SHA16 SHA16 SHA16 SHA16
-
 static const char *network_id(struct ctx *cx, int64_t network)
 {
     return arena_printf(cx->arena, "0000000%" PRId64 "-aaaa-4000-8000-000000000000", network);
@@ -219,7 +216,7 @@ static struct err *view_server(struct ctx *cx, struct tx *tx, const char *host_i
                            "\"%s\",\"boot_seq\":%" PRId64 ",\"reset_seq\":%" PRId64
                            ",\"build_seq\":%" PRId64
                            ",\"vcpus\":1,\"memory_mib\":64,\"root_gib\":1,\"image\":{\"id\":\"%s\","
-                           "\"size\":1,\"sha512\":\"" SHA64 SHA64
+                           "\"size\":1,\"sha512\":\"" PLANE_IMAGE_SHA512
                            "\",\"disk_format\":\"raw\"},\"config_drive\":false,\"nics\":[{\"port_"
                            "id\":\"%s\",\"network_id\":"
                            "\"%s\",\"mac\":\"fa:16:3e:00:00:01\",\"mtu\":1500,\"tap\":\"tap%.11s\"}"

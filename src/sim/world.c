@@ -489,8 +489,10 @@ static void dispatch(struct world *w, const struct event *ev)
         serve_reports(w, h, ev->text);
         break;
     case EV_IMAGE:
-        h->image = IMAGE_HERE;
-        agent_poke(h->agent);
+        if (h->image == IMAGE_COMING) {
+            h->image = IMAGE_HERE;
+            agent_poke(h->agent);
+        }
         break;
     case EV_USER:
         on_user(w);

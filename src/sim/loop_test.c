@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The whole agent, threads and all, against the real feed over HTTP: fake drivers, real images'
+ * bytes, the control plane going away and coming back, the agent ending and starting again.
+ */
+#include "node/agent_main.h"
+#include "node/drivers/fake/fake.h"
+#include "resource/test_api.h"
+#include "sim/plane.h"
+#include <ftw.h>
+#include <sys/mman.h>
+
+static struct test_api t;
+static struct guest_backend guests;
+static struct net_backend net;
+static struct loop *loop;
+static const char *host;
+static char dir[] = "/tmp/colvert-loop-XXXXXX";
+
+static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *image_id UNUSED,
+                              int *ret_fd, int64_t *ret_size)
+{
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, "x", 1) != 1)
+        return fail(cx, ERR_UNAVAILABLE, "no image: %m");
+    *ret_fd = fd;
+    *ret_size = 1;
+    return NULL;
+}
+
+static void start_loop(void)
+{
+    const struct loop_config cfg = {
+        .api_url = t.url, .host = host, .secret = "secret", .data_dir = dir, .resync_s = 1};
+    assert_ok(&t.cx, loop_start(&t.cx, &cfg, &guests, &net, &loop));
+}
+
+static void end_loop(void)
+{
+    loop_stop(loop);
+    loop_free(loop);
+    loop = NULL;
+}
+
+static struct err *add_host(void)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(&t.cx, t.store, &tx));
+    TRY(fleet_host_add(&t.cx, tx, "one", "0123456789abcdef", &host));
+    return tx_commit(&t.cx, &tx);
+}
+
+static int setup(void **state UNUSED)
+{
+    static const struct service *const services[] = {&engine_service, &fleet_service,
+                                                     &plane_service};
+    plane_register();
+    test_api_start(&t, services, ARRAY_LEN(services));
+    fleet_on_change(fleet_wake_api, t.api);
+    fleet_set_images(image_file);
+    memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
+    assert_non_null(mkdtemp(dir));
+    assert_ok(&t.cx, add_host());
+    fake_guests_new(&guests);
+    fake_net_new(&net);
+    start_loop();
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st UNUSED, int flag UNUSED,
+                      struct FTW *ftw UNUSED)
+{
+    return remove(path);
+}
+
+static int teardown(void **state UNUSED)
+{
+    if (loop)
+        end_loop();
+    guests.ops->free(guests.drv);
+    net.ops->free(net.drv);
+    assert_int_equal(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    fleet_on_change(NULL, NULL);
+    fleet_set_images(NULL);
+    test_api_stop(&t);
+    return 0;
+}
+
+/* Polls for up to ten seconds of real time. */
+#define eventually(cond)                                                                           \
+    do {                                                                                           \
+        int64_t until_ = mono_us(&t.cx) + 10000000;                                                \
+        while (!(cond) && mono_us(&t.cx) < until_)                                                 \
+            usleep(5000);                                                                          \
+        assert_true(cond);                                                                         \
+    } while (0)
+
+static const char *create(void)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const char *id = NULL;
+    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, plane_create(&t.cx, tx, host, &id));
+    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+    return id;
+}
+
+static struct plane_server *all(size_t *ret_n)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct plane_server *list = NULL;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, plane_servers(&t.cx, tx, &list, ret_n));
+    return list;
+}
+
+static size_t with_status(const char *status)
+{
+    size_t n, count = 0;
+    struct plane_server *list = all(&n);
+    for (size_t i = 0; i < n; i++)
+        count += !status || str_eq(list[i].status, status);
+    return count;
+}
+
+static void delete_all(void)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    size_t n;
+    struct plane_server *list = all(&n);
+    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
+    for (size_t i = 0; i < n; i++)
+        assert_ok(&t.cx, plane_delete(&t.cx, tx, &list[i]));
+    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+}
+
+static void test_life(void **state UNUSED)
+{
+    for (int i = 0; i < 10; i++)
+        create();
+    eventually(with_status("ACTIVE") == 10);
+    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 10);
+    delete_all();
+    eventually(with_status(NULL) == 0);
+    assert_int_equal(fake_guests_count(&guests, GUEST_ON) + fake_guests_count(&guests, GUEST_OFF),
+                     0);
+    eventually(fake_net_networks(&net) + fake_net_routers(&net) + fake_net_taps(&net) == 0);
+}
+
+static void test_restart(void **state UNUSED)
+{
+    const char *id = create();
+    eventually(with_status("ACTIVE") == 1);
+    end_loop();
+    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 1); /* runs on */
+    create();
+    start_loop();
+    eventually(with_status("ACTIVE") == 2);
+    assert_int_equal(fake_guest_starts(&guests, id), 1);
+    end_loop();
+    start_loop();
+    delete_all(); /* what was not there when its agent ended goes all the same */
+    eventually(with_status(NULL) == 0);
+}
+
+static void test_plane_away(void **state UNUSED)
+{
+    create();
+    eventually(with_status("ACTIVE") == 1);
+    uint16_t port = http_server_port(t.server);
+    http_server_stop(t.server, 100);
+    api_set_server(t.api, NULL);
+    usleep(300000);
+    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 1);
+    create(); /* in the database all the same: another control plane did it */
+    const struct http_config http = {.host = "127.0.0.1",
+                                     .port = port,
+                                     .io_threads = 1,
+                                     .workers = 2,
+                                     .slow_workers = 1,
+                                     .queue_max = 64,
+                                     .connections_max = 64,
+                                     .body_max_bytes = 1 << 20,
+                                     .idle_timeout_s = 30};
+    struct http_app app = api_app(t.api);
+    assert_ok(&t.cx, http_server_start(&t.cx, &http, &app, &t.server));
+    api_set_server(t.api, t.server);
+    eventually(with_status("ACTIVE") == 2);
+}
+
+static struct http_answer get(const char *path, const char *secret)
+{
+    struct http_answer answer;
+    const char *kept = sha256_hex(&t.cx, secret, strlen(secret));
+    const char *base = arena_printf(t.cx.arena, "agent-call:%s", kept);
+    struct http_pair auth = {"Authorization", arena_printf(t.cx.arena, "Bearer %s",
+                                                           sha256_hex(&t.cx, base, strlen(base)))};
+    struct http_call call = {
+        .method = "GET",
+        .url = arena_printf(t.cx.arena, "http://127.0.0.1:%u%s", loop_console_port(loop), path),
+        .headers = &auth,
+        .n_headers = 1};
+    assert_ok(&t.cx, http_client_call(&t.cx, t.client, &call, &answer));
+    return answer;
+}
+
+static void test_console(void **state UNUSED)
+{
+    const char *id = create(), *path = arena_printf(t.cx.arena, "/servers/%s/console", id);
+    eventually(with_status("ACTIVE") == 1);
+    struct http_answer a = get(path, "secret");
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(buf_cstr(&a.body), "started 1 times\nlogin: \n"));
+    a = get(arena_printf(t.cx.arena, "%s?length=1", path), "secret");
+    assert_string_equal(buf_cstr(&a.body), "login: \n");
+    assert_int_equal(get(arena_printf(t.cx.arena, "%s?length=0", path), "secret").status, 400);
+    assert_int_equal(get(path, "Secret").status, 401);
+    assert_int_equal(get("/servers/..%2f/console", "secret").status, 404);
+    assert_int_equal(get("/servers/99999999-2222-4333-8444-555555555555/console", "secret").status,
+                     404);
+}
+
+/* The fleet knows the host by now: it beat, and can be called. */
+static void test_fleet_call(void **state UNUSED)
+{
+    const char *id = create();
+    eventually(with_status("ACTIVE") == 1);
+    struct fleet_host h = {0};
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_get(&t.cx, tx, host, &h));
+    assert_true(h.alive);
+    assert_int_equal(h.vcpus, 64);
+    assert_string_equal(h.agent_url,
+                        arena_printf(t.cx.arena, "http://127.0.0.1:%u", loop_console_port(loop)));
+    struct buf body;
+    int status = 0;
+    buf_init(&body, t.cx.arena);
+    /* This host's secret in the database is another than the test agent's: its token is refused. */
+    assert_ok(&t.cx, fleet_call(&t.cx, &h, arena_printf(t.cx.arena, "/servers/%s/console", id),
+                                &body, &status));
+    assert_int_equal(status, 401);
+    const char *kept = sha256_hex(&t.cx, "secret", 6),
+               *base = arena_printf(t.cx.arena, "agent-call:%s", kept);
+    h.call_token = sha256_hex(&t.cx, base, strlen(base));
+    assert_ok(&t.cx, fleet_call(&t.cx, &h, arena_printf(t.cx.arena, "/servers/%s/console", id),
+                                &body, &status));
+    assert_int_equal(status, 200);
+}
+
+static void test_purge(void **state UNUSED)
+{
+    end_loop();
+    struct agent_config cfg = {
+        .guest_driver = "fake", .net_driver = "fake", .loop = {.data_dir = dir}};
+    const char *file = arena_printf(t.cx.arena, "%s/fake-guests", dir);
+    FILE *f = fopen(file, "we");
+    assert_non_null(f);
+    fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1\n");
+    fclose(f);
+    assert_ok(&t.cx, agent_purge(&t.cx, &cfg));
+    char text[8];
+    f = fopen(file, "re");
+    assert_non_null(f);
+    assert_int_equal(fread(text, 1, sizeof(text), f), 0);
+    fclose(f);
+    unlink(file);
+    cfg.guest_driver = "none";
+    assert_err(&t.cx, ERR_INVALID, agent_purge(&t.cx, &cfg));
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_life),       TEST(test_restart),
+                                       TEST(test_plane_away), TEST(test_console),
+                                       TEST(test_fleet_call), TEST(test_purge)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
