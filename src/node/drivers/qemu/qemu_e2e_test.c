@@ -467,6 +467,57 @@ static void test_refusals_say_why(void **state UNUSED)
     b.ops->free(b.drv);
 }
 
+struct lives {
+    const struct guest_backend *b;
+    const char *id;
+    bool failed;
+};
+
+static void *live_thrice(void *arg)
+{
+    struct lives *l = arg;
+    const struct guest_driver *ops = l->b->ops;
+    void *drv = l->b->drv;
+    AUTO_CTX struct ctx own;
+    ctx_init(&own);
+    struct err *e = NULL;
+    for (int i = 0; i < 3 && !e; i++) {
+        struct spec_server spec = spec_of(l->id, 1);
+        struct guest_state s = {0};
+        e = ops->prepare(&own, drv, &spec, image);
+        e = e ? e : ops->start(&own, drv, &spec, NULL);
+        e = e ? e : ops->reset(&own, drv, l->id, 1);
+        e = e ? e : ops->stop(&own, drv, l->id);
+        spec.boot_seq = 2;
+        e = e ? e : ops->start(&own, drv, &spec, NULL);
+        e = e ? e : ops->state(&own, drv, l->id, &s);
+        l->failed = l->failed || s.power != GUEST_ON || s.boot_seq != 2;
+        e = e ? e : ops->destroy(&own, drv, l->id);
+    }
+    if (e)
+        dprintf(2, "%s\n", err_chain(&own, e));
+    l->failed = l->failed || e;
+    return NULL;
+}
+
+/* Different guests at once, while the watcher sees each of them come and go. */
+static void test_two_at_once(void **state UNUSED)
+{
+    struct guest_backend b = open_driver();
+    b.ops->on_change(b.drv, count_change, NULL);
+    struct lives two[] = {{.b = &b, .id = ID_A}, {.b = &b, .id = ID_B}};
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, live_thrice, &two[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_false(two[0].failed);
+    assert_false(two[1].failed);
+    assert_nothing_left(ID_A);
+    assert_nothing_left(ID_B);
+    close_driver();
+}
+
 static const char *home_of(const char *id)
 {
     return arena_printf(cx.arena, "%s/servers/%s", data_dir, id);
@@ -583,6 +634,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_hard_reboot_and_rebuild),
         cmocka_unit_test(test_two_guests_share_no_uid),
+        cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_taken_over_after_sigkill),
         cmocka_unit_test(test_power_off_while_nobody_watches),
         cmocka_unit_test(test_crash),
