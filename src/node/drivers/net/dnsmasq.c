@@ -21,6 +21,7 @@
 
 #define RUN_DIR "/run/colvert"
 #define STOP_MS 3000
+#define STOP_ROUNDS 8
 #define CMDLINE_BYTES 4096
 
 extern char **environ;
@@ -126,17 +127,33 @@ static void reread_hosts(pid_t pid, const char *folder)
         syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0);
 }
 
-/* Every dnsmasq with a configuration in this folder, also one whose pid file a crash kept from
- * being written. */
-static void stop_all(const char *folder)
+/* How many were there, but for keep. */
+static size_t stop_once(const char *folder, pid_t keep)
 {
     DIR *dir = opendir("/proc");
+    size_t n = 0;
     int64_t pid;
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (str_to_i64(e->d_name, 1, INT32_MAX, &pid) && runs_with((pid_t)pid, folder, true))
-            stop_process((pid_t)pid, folder);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (!str_to_i64(e->d_name, 1, INT32_MAX, &pid) || pid == keep ||
+            !runs_with((pid_t)pid, folder, true))
+            continue;
+        stop_process((pid_t)pid, folder);
+        n++;
+    }
     if (dir)
         closedir(dir);
+    return n;
+}
+
+/*
+ * Every dnsmasq with a configuration in this folder, also those whose pid file a crash kept from
+ * being written. Until none is seen: one that is just going to the background may have forked
+ * behind our eyes.
+ */
+static void stop_all(const char *folder, pid_t keep)
+{
+    for (int i = 0; i < STOP_ROUNDS && stop_once(folder, keep); i++)
+        ;
 }
 
 MUST_USE static struct err *find_running(struct ctx *cx, const char *netns, const char *conf,
@@ -268,7 +285,7 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf, c
     TRY(run_dir(cx, netns));
     if (!conf) {
         if (access(run_path(cx, netns, "hosts"), F_OK) == 0)
-            stop_all(folder);
+            stop_all(folder, 0);
         unlink(run_path(cx, netns, "hosts"));
         unlink(run_path(cx, netns, "pid"));
         drop_files(cx, netns, ".conf", NULL);
@@ -280,8 +297,13 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf, c
     TRY(write_hosts(cx, netns, hosts, &changed, &restart));
     TRY(find_running(cx, netns, path, &pid));
     if (!pid || restart) {
-        stop_all(folder);
+        stop_all(folder, 0);
         TRY(start(cx, netns, path));
+        /* A killed agent's, which had not come to its name yet when we looked. */
+        TRY(find_running(cx, netns, path, &pid));
+        stop_all(folder, pid);
+        if (!pid)
+            return fail(cx, ERR_UNAVAILABLE, "dnsmasq of %s has stopped again", netns);
     } else if (changed) {
         reread_hosts(pid, folder);
     }
@@ -293,7 +315,7 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf, c
 struct err *dnsmasq_remove(struct ctx *cx, const char *netns)
 {
     const char *folder = run_path(cx, netns, "");
-    stop_all(folder);
+    stop_all(folder, 0);
     drop_files(cx, netns, "", NULL);
     if (rmdir(folder) < 0 && errno != ENOENT)
         return fail(cx, ERR_UNAVAILABLE, "cannot remove %s: %m", folder);

@@ -9,6 +9,8 @@
 #include "node/drivers/driver.h"
 
 #define HOST_NS "cvt-host"
+/* Namespaces of the worlds that are compared; a cloud may run on the machine meanwhile. */
+#define WORLD "cv-n-(aaaaaaaa-11|bbbbbbbb-22|eeeeeeee-99)|cv-r-5[ab]5[ab]5[ab]5[ab]-00"
 
 struct stage {
     struct ctx cx;

@@ -378,12 +378,15 @@ const char *snapshot(struct stage *s)
 {
     /* Counters, timers and what is learnt are not state of ours. */
     sh(NULL,
-       "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep ^cv-|sort); do echo \"== $n\"; "
+       "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep -E '" WORLD
+       "' | sort); do echo \"== $n\"; "
        "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
        "s/gc_timer.*//; s/ tentative//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
        "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
-       "done; ls -R /run/colvert 2>/dev/null; "
-       "for p in $(pgrep -f '^dnsmasq --conf-file=/run/colvert'); do tr '\\0' ' ' "
+       "done; for d in $(ls /run/colvert 2>/dev/null | grep -E '" WORLD
+       "'); do ls /run/colvert/$d; "
+       "done; "
+       "for p in $(pgrep -f '^dnsmasq --conf-file=/run/colvert/(" WORLD ")'); do tr '\\0' ' ' "
        "</proc/$p/cmdline; echo $p; done");
     return arena_strdup(s->cx.arena, sh_out);
 }
