@@ -73,9 +73,7 @@ struct err *auth_catalog(struct call *c)
     jw_key(&w, "catalog");
     TRY(catalog_write(c->cx, c->tx, c->actor->project_id, c->rq->base_url, &w));
     jw_kobj(&w, "links");
-    jw_knull(&w, "next");
     jw_kstr(&w, "self", arena_printf(c->cx->arena, "%s/auth/catalog", call_base_url(c)));
-    jw_knull(&w, "previous");
     jw_obj_end(&w);
     jw_obj_end(&w);
     return NULL;
@@ -90,6 +88,12 @@ struct err *catalog_list(struct call *c)
 static struct err *references_exist(struct call *c, const void *row)
 {
     void *found;
+    if (c->route->body == &region_resource) {
+        const struct region *r = row;
+        if (r->parent_region_id && str_eq(r->parent_region_id, r->id))
+            return fail(c->cx, ERR_INVALID, "The region %s can't be its own parent", r->id);
+        return r->parent_region_id ? res_find(c->cx, c->tx, &region_resource, r->parent_region_id, &found) : NULL;
+    }
     if (c->route->body != &endpoint_resource)
         return NULL;
     const struct endpoint *e = row;

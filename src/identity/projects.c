@@ -4,6 +4,7 @@
 
 const struct stmt stmt_domain_used = {"domain_used",
     "SELECT (SELECT count(*) FROM users WHERE domain_id = $1) + (SELECT count(*) FROM projects WHERE domain_id = $1)"};
+const struct stmt stmt_project_used = {"project_used", "SELECT count(*) FROM projects WHERE parent_id = $1"};
 
 /* ---------------------------------------------------------------- domains */
 
@@ -32,9 +33,21 @@ struct err *domain_create(struct call *c)
     return call_reply_row(c, 201, &domain_resource, d);
 }
 
+static struct err *not_yours(struct call *c)
+{
+    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.", c->route->policy);
+}
+
+/* Users see the domains that they and their project are in; others look like none. */
 struct err *domain_show(struct call *c)
 {
-    return call_reply_row(c, 200, &domain_resource, c->target);
+    const char *id = call_param(c, "domain_id");
+    const struct actor *a = c->actor;
+    void *d = NULL;
+    if (!a->admin && !str_eq(id, a->user_domain_id) && !str_eq(id, a->project_domain_id) && !str_eq(id, a->domain_id))
+        return not_yours(c);
+    TRY(res_find(c->cx, c->tx, &domain_resource, id, &d));
+    return call_reply_row(c, 200, &domain_resource, d);
 }
 
 struct err *domain_update(struct call *c)
@@ -141,13 +154,15 @@ struct err *project_create(struct call *c)
 
 struct err *project_show(struct call *c)
 {
-    struct project *p = c->target;
+    const char *id = call_param(c, "project_id");
     struct role_set roles;
+    void *p = NULL;
     if (!c->actor->admin) {
-        TRY(roles_of(c->cx, c->tx, c->actor->user_id, "project", p->id, &roles));
+        TRY(roles_of(c->cx, c->tx, c->actor->user_id, "project", id, &roles));
         if (!roles.n)
-            return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: identity:get_project.");
+            return not_yours(c);
     }
+    TRY(res_find(c->cx, c->tx, &project_resource, id, &p));
     return call_reply_row(c, 200, &project_resource, p);
 }
 
@@ -164,6 +179,12 @@ struct err *project_update(struct call *c)
 struct err *project_delete(struct call *c)
 {
     struct project *p = c->target;
+    struct db_rows rows;
+    struct db_value param = V_TEXT(p->id);
+    TRY(db_query(c->cx, c->tx, &stmt_project_used, &param, 1, &rows));
+    if (db_int(&rows, 0, 0))
+        return fail(c->cx, ERR_FORBIDDEN, "Cannot delete the project %s, since it has projects below it: delete them first.",
+                    p->id);
     TRY(assignments_forget(c->cx, c->tx, NULL, p->id, NULL));
     TRY(token_revoke(c->cx, c->tx, "project", p->id));
     TRY(res_delete(c->cx, c->tx, &project_resource, p));

@@ -26,11 +26,22 @@ const char *const endpoint_interfaces[] = {"public", "internal", "admin", NULL};
 #define RESOURCE_DEF "identity/endpoint.def"
 #include "resource/declare_fields.h"
 
-void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id)
+void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id)
 {
-    jw_kobj(w, "links");
+    jw_obj(w);
     jw_kstr(w, "self", arena_printf(cx->arena, "%s/%s/%s", v->base_url, plural, id));
     jw_obj_end(w);
+}
+
+void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id)
+{
+    jw_key(w, "links");
+    identity_self_link(w, cx, v, plural, id);
+}
+
+void user_links_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+{
+    identity_self_link(w, cx, v, "users", ((const struct user *)row)->id);
 }
 
 #define LINKS_OF(type, plural)                                                                      \
@@ -55,7 +66,7 @@ bool user_has_description(const void *row, const struct view *v UNUSED)
     return ((const struct user *)row)->description != NULL;
 }
 
-static void user_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void user_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
 {
     const struct user *u = row;
     json_t *extra = NULL;
@@ -64,7 +75,6 @@ static void user_more(struct ctx *cx, struct jw *w, const void *row, const struc
     if (u->extra && !json_read(cx, u->extra, strlen(u->extra), &extra))
         json_object_foreach(extra, key, value)
             jw_kjson(w, key, value);
-    identity_links(w, cx, v, "users", u->id);
 }
 
 static const struct res_index domain_indexes[] = {{"domains_name", "name", .unique = true}};

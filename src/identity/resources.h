@@ -49,7 +49,9 @@ const struct identity_config *identity_settings(void);
     X(stmt_domain_used) \
     X(stmt_catalog) \
     X(stmt_region_used) \
-    X(stmt_endpoints_forget)
+    X(stmt_endpoints_forget) \
+    X(stmt_revoke_role) \
+    X(stmt_project_used)
 #define X(name) extern const struct stmt name;
 IDENTITY_STATEMENTS(X)
 #undef X
@@ -89,6 +91,9 @@ MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct toke
 MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret);
 /* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user in a project ("u:p"). */
 MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const char *subject);
+
+/* Every token that carries the role. */
+MUST_USE struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id);
 
 /* ---- roles.c */
 /* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0: none. */
@@ -153,9 +158,12 @@ struct err *identity_versions(struct call *c);
 struct err *identity_version(struct call *c);
 
 
+void user_links_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 bool user_has_default_project(const void *row, const struct view *v);
 bool user_has_description(const void *row, const struct view *v);
 void endpoint_url_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 extern const char *const endpoint_interfaces[];
+/* {"self": …} */
+void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id);
 /* "links": {"self": …} */
 void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id);

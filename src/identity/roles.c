@@ -139,6 +139,7 @@ struct err *role_delete(struct call *c)
 {
     struct role *r = c->target;
     TRY(keep_the_basic_ones(c, r));
+    TRY(token_revoke_role(c->cx, c->tx, r->id));
     TRY(assignments_forget(c->cx, c->tx, NULL, NULL, r->id));
     TRY(res_delete(c->cx, c->tx, &role_resource, r));
     call_reply_empty(c, 204);

@@ -98,7 +98,7 @@ static const struct route routes[] = {
 
     ROUTE(GET, V3 "/domains", domain_list, "identity:list_domains", .rule = RULE_ADMIN, .list = &domain_resource),
     ROUTE(POST, V3 "/domains", domain_create, "identity:create_domain", .rule = RULE_ADMIN, .body = &domain_resource, .status = 201),
-    ROUTE(GET, V3 "/domains/{domain_id}", domain_show, "identity:get_domain", .rule = RULE_ANY, .target = &domain_resource),
+    ROUTE(GET, V3 "/domains/{domain_id}", domain_show, "identity:get_domain", .rule = RULE_ANY),
     ROUTE(PATCH, V3 "/domains/{domain_id}", domain_update, "identity:update_domain", .rule = RULE_ADMIN,
           .target = &domain_resource, .body = &domain_resource),
     ROUTE(DELETE, V3 "/domains/{domain_id}", domain_delete, "identity:delete_domain", .rule = RULE_ADMIN,
@@ -106,7 +106,7 @@ static const struct route routes[] = {
 
     ROUTE(GET, V3 "/projects", project_list, "identity:list_projects", .rule = RULE_ADMIN, .list = &project_resource),
     ROUTE(POST, V3 "/projects", project_create, "identity:create_project", .rule = RULE_ADMIN, .body = &project_resource, .status = 201),
-    ROUTE(GET, V3 "/projects/{project_id}", project_show, "identity:get_project", .rule = RULE_ANY, .target = &project_resource),
+    ROUTE(GET, V3 "/projects/{project_id}", project_show, "identity:get_project", .rule = RULE_ANY),
     ROUTE(PATCH, V3 "/projects/{project_id}", project_update, "identity:update_project", .rule = RULE_ADMIN,
           .target = &project_resource, .body = &project_resource),
     ROUTE(DELETE, V3 "/projects/{project_id}", project_delete, "identity:delete_project", .rule = RULE_ADMIN,

@@ -17,7 +17,12 @@ const struct stmt stmt_revoke = {"revoke",
     "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
 const struct stmt stmt_revoked = {"revoked",
     "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = 'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
-    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7)))"};
+    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)))"};
+/* Every grant of a role, before the role goes. */
+const struct stmt stmt_revoke_role = {"revoke_role",
+    "INSERT INTO revocations (kind, subject, before, expires_at) SELECT DISTINCT 'grant', user_id || ':' || target_id, "
+    "CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM role_assignments WHERE role_id = $1 "
+    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
 const struct stmt stmt_revocations_prune = {"revocations_prune", "DELETE FROM revocations WHERE expires_at < $1"};
 
 /* Keys as last read; unknown ids make it read again. */
@@ -76,9 +81,10 @@ static bool cached_key(struct tx *tx, const char *id, struct key *ret)
     return false;
 }
 
+/* The signing key is read each time: another process may have made a newer one. */
 static struct err *find_key(struct ctx *cx, struct tx *tx, const char *id, struct key *ret)
 {
-    if (cached_key(tx, id, ret))
+    if (id && cached_key(tx, id, ret))
         return NULL;
     TRY(read_keys(cx, tx));
     if (cached_key(tx, id, ret))
@@ -187,7 +193,7 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     struct db_value params[] = {V_INT(t.issued_us), V_TEXT(t.audit_id), V_TEXT(t.user_id),
                                 V_TEXT(t.project_id ? t.project_id : ""),
                                 V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)), V_TEXT(t.user_domain_id),
-                                V_TEXT(t.project_domain_id ? t.project_domain_id : "")};
+                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""), V_TEXT(t.domain_id ? t.domain_id : "")};
     TRY(db_query(cx, tx, &stmt_revoked, params, ARRAY_LEN(params), &rows));
     if (rows.n_rows)
         return fail(cx, ERR_UNAUTHENTICATED, "The token was revoked: log in again");
@@ -200,6 +206,13 @@ struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const 
     int64_t now = now_us(cx);
     TRY(db_run(cx, tx, &stmt_revocations_prune, V_INT(now)));
     return db_run(cx, tx, &stmt_revoke, V_TEXT(kind), V_TEXT(subject), V_INT(now),
+                  V_INT(now + identity_settings()->token_ttl_s * 1000000));
+}
+
+struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id)
+{
+    int64_t now = now_us(cx);
+    return db_run(cx, tx, &stmt_revoke_role, V_TEXT(role_id), V_INT(now),
                   V_INT(now + identity_settings()->token_ttl_s * 1000000));
 }
 
