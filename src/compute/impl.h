@@ -75,7 +75,7 @@ MUST_USE struct err *server_ports(struct ctx *cx, struct tx *tx, const char *ser
 void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bool extended, const char *only);
 
 /* ---- server_state.c */
-extern const struct stmt stmt_actions_finish, stmt_actions_gone, stmt_actions_purge;
+extern const struct stmt stmt_actions_finish, stmt_actions_gone, stmt_actions_stale, stmt_actions_purge;
 struct server_desired desired_of(const struct server *s);
 struct server_observed observed_of(const struct server *s);
 enum server_state state_of(const struct server *s);
@@ -141,7 +141,6 @@ struct err *ips_list(struct call *c), *ips_one(struct call *c), *interface_list(
     *interface_show(struct call *c), *attachment_list(struct call *c), *server_groups_list(struct call *c);
 /* ---- instance_actions.c */
 extern const struct res_where actions_of_server, action_by_request;
-extern const struct stmt stmt_actions_exist;
 struct err *action_list(struct call *c), *action_show(struct call *c);
 
 /* ---- hypervisors.c, services.c */

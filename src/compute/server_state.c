@@ -7,6 +7,7 @@ const struct stmt stmt_actions_finish = {"actions_finish",
     "generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"};
 const struct stmt stmt_actions_gone = {"actions_gone",
     "UPDATE instance_actions SET gone_at = $1, generation = generation + 1 WHERE server_id = $2"};
+const struct stmt stmt_actions_stale = {"actions_stale", "SELECT 1 FROM instance_actions WHERE gone_at < $1 LIMIT 1"};
 const struct stmt stmt_actions_purge = {"actions_purge", "DELETE FROM instance_actions WHERE gone_at < $1"};
 
 enum server_state state_of(const struct server *s)

@@ -240,7 +240,7 @@ static const struct quota quotas[] = {
 static const struct stmt *const stmts[] = {
     &stmt_flavor_names, &stmt_flavor_access_add, &stmt_flavor_access_remove, &stmt_flavor_access_list,
     &stmt_flavor_access_has, &stmt_flavor_access_drop, &stmt_flavor_bootstrap, &stmt_keypair_count,
-    &stmt_actions_finish, &stmt_actions_gone, &stmt_actions_purge, &stmt_servers_on_host, &stmt_use_by_host,
+    &stmt_actions_finish, &stmt_actions_gone, &stmt_actions_stale, &stmt_actions_purge, &stmt_servers_on_host, &stmt_use_by_host,
     &stmt_server_ids_all, &stmt_server_ids_of, &use_instances, &use_cores, &use_ram,
 };
 static const struct res_where *const wheres[] = {&keypairs_by_user, &keypair_by_name,   &servers_on_host,

@@ -65,9 +65,17 @@ static struct err *expired(struct ctx *cx, struct store *store, void ***ret, siz
     return res_select_by(cx, tx, &servers_expired, ret, ret_n, V_INT(now_us(cx)));
 }
 
+/* Looks first: an idle cloud writes nothing. */
 static struct err *purge(struct ctx *cx, struct store *store)
 {
     AUTO_TXN struct tx *tx = NULL;
+    struct db_value before = V_INT(now_us(cx) - ACTIONS_KEPT_US);
+    struct db_rows rows;
+    TRY(tx_read(cx, store, &tx));
+    TRY(db_query(cx, tx, &stmt_actions_stale, &before, 1, &rows));
+    if (!rows.n_rows)
+        return NULL;
+    tx_rollback(&tx);
     TRY(tx_write(cx, store, &tx));
     TRY(db_run(cx, tx, &stmt_actions_purge, V_INT(now_us(cx) - ACTIONS_KEPT_US)));
     return tx_commit(cx, &tx);
