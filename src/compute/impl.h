@@ -138,7 +138,8 @@ struct err *meta_list(struct call *c), *meta_merge(struct call *c), *meta_replac
     *meta_show(struct call *c), *meta_set(struct call *c), *meta_delete(struct call *c);
 /* ---- server_parts.c */
 struct err *ips_list(struct call *c), *ips_one(struct call *c), *interface_list(struct call *c),
-    *interface_show(struct call *c), *attachment_list(struct call *c), *server_groups_list(struct call *c);
+    *interface_show(struct call *c), *attachment_list(struct call *c), *server_groups_list(struct call *c), *group_list(struct call *c),
+    *group_show(struct call *c);
 /* ---- instance_actions.c */
 extern const struct res_where actions_of_server, action_by_request;
 struct err *action_list(struct call *c), *action_show(struct call *c);

@@ -102,26 +102,37 @@ struct err *attachment_list(struct call *c)
     return NULL;
 }
 
-static void write_group(struct jw *w, const struct server *s, const char *name)
+/* The network service's groups, as this API showed them before there was one. */
+static struct err *reply_groups(struct call *c, const char *server_id)
 {
-    jw_obj(w);
-    jw_kstr(w, "name", name);
-    jw_kstr(w, "tenant_id", s->project_id);
-    jw_obj_end(w);
+    const char *project = c->target ? ((const struct server *)c->target)->project_id : c->actor->project_id;
+    size_t n;
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_karr(&w, "security_groups");
+    TRY(network_groups_write(c, project, NULL, server_id, &w, &n));
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    return NULL;
 }
 
 struct err *server_groups_list(struct call *c)
 {
-    struct server_port *ports;
+    return reply_groups(c, ((const struct server *)c->target)->id);
+}
+
+struct err *group_list(struct call *c)
+{
+    return reply_groups(c, NULL);
+}
+
+struct err *group_show(struct call *c)
+{
     size_t n;
-    TRY(ports_of_target(c, &ports, &n));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
-    jw_karr(&w, "security_groups");
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < ports[i].n_security_groups; k++)
-            write_group(&w, c->target, ports[i].security_groups[k]);
-    jw_arr_end(&w);
+    jw_key(&w, "security_group");
+    TRY(network_groups_write(c, c->actor->project_id, call_param(c, "group_id"), NULL, &w, &n));
     jw_obj_end(&w);
     return NULL;
 }

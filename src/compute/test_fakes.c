@@ -112,6 +112,22 @@ struct err *network_group_on_server(struct call *c, const char *server_id, const
     return db_run(c->cx, c->tx, &ports_group, V_TEXT(add ? group_name : "default"), V_TEXT(server_id));
 }
 
+struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id, const char *server_id,
+                                 struct jw *w, size_t *ret_n)
+{
+    struct db_rows rows;
+    struct db_value param = V_TEXT(server_id ? server_id : "");
+    TRY(db_query(c->cx, c->tx, &ports_of, &param, 1, &rows));
+    if (group_id && !str_eq(group_id, "web"))
+        return fail(c->cx, ERR_NOT_FOUND, "Security group %s does not exist", group_id);
+    *ret_n = 1;
+    jw_obj(w);
+    jw_kstr(w, "name", rows.n_rows ? db_text(&rows, 0, 4) : "default");
+    jw_kstr(w, "tenant_id", project_id);
+    jw_obj_end(w);
+    return NULL;
+}
+
 struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *server_id UNUSED, struct jw *w)
 {
     jw_raw(w, "{\"links\":[],\"networks\":[],\"services\":[]}");

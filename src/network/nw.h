@@ -192,7 +192,7 @@ STMTS(X)
 #define WHERES(X) \
     X(all_networks) X(all_subnets) X(auto_ports) X(default_external) X(default_group) \
     X(default_pool) X(dhcp_port) X(external_named) X(floating_by_ports) X(floating_of_port) \
-    X(floating_of_router) X(floating_same) X(foreign_ports) X(groups_by_ids) X(groups_named) \
+    X(floating_of_router) X(floating_same) X(foreign_ports) X(groups_by_ids) X(groups_named) X(groups_of) \
     X(networks_by_ids) X(own_networks) X(pool_subnets) X(ports_by_ids) X(ports_of_server) \
     X(ports_of_servers) X(ports_on_host) X(router_ports) X(rules_of) X(rules_of_groups) \
     X(slaac_takers) X(subnets_by_ids) X(subnets_by_network)

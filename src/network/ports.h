@@ -48,3 +48,9 @@ MUST_USE struct err *network_groups_resolve(struct call *c, const char *const *n
 MUST_USE struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name, bool add);
 /* network_data.json of a server (config drive and metadata service): links, networks, services. */
 MUST_USE struct err *network_data_write(struct ctx *cx, struct tx *tx, const char *server_id, struct jw *w);
+/*
+ * Security groups in nova's older shape (os-security-groups), as values into w: one (group_id), those of a server's ports
+ * (server_id), or all of the project's. ret_n: how many.
+ */
+MUST_USE struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
+                                          const char *server_id, struct jw *w, size_t *ret_n);
