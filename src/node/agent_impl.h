@@ -64,6 +64,7 @@ struct job {
     struct desired *desired; /* a reference; NULL: none */
     int64_t revision;
     uint64_t changes;
+    unsigned failures; /* before this step */
     bool deleted;
     const char *spec_error;
     /* found out by the step */

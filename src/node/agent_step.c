@@ -2,7 +2,11 @@
 /* One step for one item: look, plan, apply one action, write down what was seen. See agent.h. */
 #include "node/agent_impl.h"
 
-enum { BACKOFF_MAX_S = 60 };
+enum {
+    BACKOFF_MAX_S = 60,
+    TELL_AFTER =
+        3 /* failures in a row before the control plane hears of it: it may give the server up */
+};
 
 /* ---- server ---- */
 
@@ -10,7 +14,7 @@ enum { BACKOFF_MAX_S = 60 };
 static bool nic_ready(struct agent *a, const struct spec_nic *nic, const char **ret_why)
 {
     const struct item *net = item_find(a, ITEM_NETWORK, nic->network_id);
-    if (net && net->error)
+    if (net && net->error && net->failures >= TELL_AFTER)
         *ret_why = net->error;
     if (!net || net->deleted || !net->applied || net->applied->revision != net->revision)
         return false;
@@ -209,7 +213,8 @@ static struct err *step_server(struct ctx *cx, struct agent *a, struct job *job)
         e = act(cx, a, job, action);
     }
     if (e) {
-        report_server(cx, job, &is, e->message);
+        if (job->failures + 1 >= TELL_AFTER)
+            report_server(cx, job, &is, e->message);
         return e;
     }
     job->again = acts;
@@ -232,6 +237,8 @@ static bool spec_uses_network(const struct item *it, const char *network_id)
         for (size_t i = 0; i < it->desired->router.n_interfaces; i++)
             if (strncmp(it->desired->router.interfaces[i].network_id, network_id, 11) == 0)
                 return true;
+        return it->desired->router.has_external &&
+               strncmp(it->desired->router.external.network_id, network_id, 11) == 0;
     }
     return false;
 }
@@ -254,7 +261,10 @@ static bool router_ready(struct agent *a, const struct spec_router *r)
         if (!net || !net->applied)
             return false;
     }
-    return true;
+    if (!r->has_external)
+        return true;
+    const struct item *external = item_find(a, ITEM_NETWORK, r->external.network_id);
+    return !external || external->applied;
 }
 
 static struct err *apply_or_remove(struct ctx *cx, struct agent *a, struct job *job)
@@ -315,6 +325,7 @@ static struct job begin(struct ctx *cx, struct agent *a, struct item *it)
                         .desired = desired_ref(it->desired),
                         .revision = it->revision,
                         .changes = a->changes,
+                        .failures = it->failures,
                         .deleted = it->deleted,
                         .spec_error = arena_strdup(cx->arena, it->spec_error)};
 }
