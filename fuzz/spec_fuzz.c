@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Specs and watch answers of a hostile control plane: refused, or within their bounds. */
+#include "node/agent.h"
+#include "node/drivers/fake/fake.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What drivers put into rules, files and command lines. */
+static void check_word(const char *s)
+{
+    for (; s && *s; s++)
+        must((unsigned char)*s > ' ' && !strchr("\"'\\;{}$`,", *s));
+}
+
+static void check_network(const struct spec_network *n)
+{
+    check_word(n->id);
+    for (size_t i = 0; i < n->n_subnets; i++) {
+        const struct spec_subnet *s = &n->subnets[i];
+        check_word(s->cidr);
+        check_word(s->gateway_ip);
+        check_word(s->dhcp_ip);
+        for (size_t k = 0; k < s->n_dns; k++)
+            check_word(s->dns_nameservers[k]);
+        for (size_t k = 0; k < s->n_host_routes; k++)
+            check_word(s->host_routes[k].nexthop);
+    }
+    for (size_t i = 0; i < n->n_ports; i++) {
+        const struct spec_port *p = &n->ports[i];
+        must(strlen(p->tap) == 14 && strlen(p->mac) == 17);
+        check_word(p->tap);
+        check_word(p->hostname);
+        for (size_t k = 0; k < p->n_rules; k++) {
+            check_word(p->rules[k].protocol);
+            must(p->rules[k].port_min >= -1 && p->rules[k].port_max <= 65535);
+        }
+    }
+}
+
+static void check_server(const struct spec_server *s)
+{
+    check_word(s->id);
+    check_word(s->hostname);
+    check_word(s->image.sha512);
+    must(strlen(s->image.sha512) == 128 && s->vcpus >= 1 && s->memory_mib >= 1 && s->root_gib >= 0);
+    for (size_t i = 0; i < s->n_nics; i++)
+        must(strlen(s->nics[i].tap) == 14 && strlen(s->nics[i].network_id) == 36);
+}
+
+static void feed_agent(struct ctx *cx, const json_t *j)
+{
+    static const struct image_source no_images;
+    struct agent_setup setup = {.images = no_images};
+    fake_guests_new(&setup.guests);
+    fake_net_new(&setup.net);
+    struct agent *a = agent_new(&setup);
+    struct err *e = agent_take(cx, a, 0, j);
+    must(!e || e->kind == ERR_INVALID);
+    agent_free(a);
+    setup.guests.ops->free(setup.guests.drv);
+    setup.net.ops->free(setup.net.drv);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    json_t *j = NULL;
+    struct spec_server server;
+    struct spec_network network;
+    struct spec_router router;
+    if (json_read(&cx, (const char *)data, size, &j))
+        return 0;
+    if (!spec_server_read(&cx, j, &server))
+        check_server(&server);
+    if (!spec_network_read(&cx, j, &network))
+        check_network(&network);
+    if (!spec_router_read(&cx, j, &router))
+        for (size_t i = 0; i < router.n_floating; i++)
+            check_word(router.floating[i].floating_ip);
+    feed_agent(&cx, j);
+    return 0;
+}
