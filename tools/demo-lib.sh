@@ -16,7 +16,9 @@ if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 else bold='' green='' red='' plain=''; fi
 
 need_root() {
-    [ "$(id -u)" = 0 ] || { echo "$0: needs root, for namespaces and guests: sudo make ${0##*/}" >&2; exit 1; }
+    [ "$(id -u)" = 0 ] && return
+    echo "$0 needs root, for namespaces and guests: sudo make ${0##*/}" >&2
+    exit 1
 }
 
 now_ms() { echo "$(($(date +%s%N) / 1000000))"; }
