@@ -200,7 +200,7 @@ struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret
     }
     return fail(
         cx, ERR_UNAUTHENTICATED,
-        "No host '%s' with this secret: see `colvert admin host add`, and the agent's secret file",
+        "No host '%s' with this secret: see `colvert admin host-add`, and the agent's secret file",
         host);
 }
 

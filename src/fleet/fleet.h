@@ -39,7 +39,7 @@ MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const
 /* GET path on the host's agent (console output): ERR_UNAVAILABLE when it can't be reached. Outside any transaction. */
 MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path, struct buf *ret_body,
                                 int *ret_status);
-/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert admin host add`. */
+/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert admin host-add`. */
 MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret, const char **ret_id);
 
 /* ---- for the wiring ---- */

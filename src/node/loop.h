@@ -6,7 +6,7 @@
 
 struct loop_config {
     const char *api_url;       /* "http://127.0.0.1:5000" */
-    const char *host, *secret; /* as `colvert admin host add` made them: id or name */
+    const char *host, *secret; /* as `colvert admin host-add` made them: id or name */
     const char *data_dir;
     const char *listen_address; /* of the console listener; NULL: 127.0.0.1 */
     uint16_t listen_port;       /* 0: any free one */
