@@ -77,7 +77,13 @@ static struct err *open_file(struct ctx *cx, struct upload *u)
         u->path = NULL;
         return fail(cx, ERR_UNAVAILABLE, "The image store can't be written: %m");
     }
-    flock(u->fd, LOCK_EX | LOCK_NB); /* says to image_clean that somebody is at it */
+    struct stat st;
+    /* The lock says to image_clean that somebody is at it; it may have come first. */
+    if (flock(u->fd, LOCK_EX | LOCK_NB) < 0 || fstat(u->fd, &st) < 0 || !st.st_nlink) {
+        close_fd_p(&u->fd);
+        u->path = NULL;
+        return fail(cx, ERR_UNAVAILABLE, "The image store is being cleaned: try again");
+    }
     return NULL;
 }
 
@@ -170,6 +176,8 @@ static struct err *activate(struct call *c, struct upload *u)
     struct image *i = NULL;
     TRY(image_own(c, &i));
     TRY(check_queued(c->cx, i));
+    if (!str_eq(i->disk_format, u->image->disk_format)) /* the data was looked at as another one */
+        return fail(c->cx, ERR_CONFLICT, "The image's disk_format was changed during the upload: upload it again");
     i->status = "active";
     i->size = u->size;
     i->virtual_size = u->virtual_size;
@@ -287,28 +295,52 @@ static bool named_in(const struct db_rows *rows, const char *name)
     return false;
 }
 
-/* An upload under way holds the lock of its file. */
-static bool in_use(const char *path)
+static struct err *still_unnamed(struct ctx *cx, struct store *s, const char *name, bool *ret)
 {
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0;
+    AUTO_TXN struct tx *tx = NULL;
+    struct db_value param = V_TEXT(name);
+    struct db_rows rows;
+    TRY(tx_read(cx, s, &tx));
+    TRY(db_query(cx, tx, &stmt_location_named, &param, 1, &rows));
+    *ret = rows.n_rows == 0;
+    return NULL;
+}
+
+/*
+ * An upload holds the lock of its file until its row is committed: who gets the lock sees whether there is one. So the
+ * rows are asked again, one by one, after that.
+ */
+static struct err *clean_file(struct ctx *cx, struct store *s, const char *name)
+{
+    const char *path = arena_printf(cx->arena, "%s/%s", image_settings()->dir, name);
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool unnamed = false;
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return NULL;
+    TRY(still_unnamed(cx, s, name, &unnamed));
+    if (unnamed)
+        unlink(path);
+    return NULL;
+}
+
+static struct err *known_locations(struct ctx *cx, struct store *s, struct db_rows *ret)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_read(cx, s, &tx));
+    return db_query(cx, tx, &stmt_locations, NULL, 0, ret);
 }
 
 struct err *image_clean(struct ctx *cx, struct store *s)
 {
-    AUTO_TXN struct tx *tx = NULL;
     struct db_rows rows;
+    TRY(known_locations(cx, s, &rows));
     DIR *dir = opendir(image_settings()->dir);
     if (!dir)
         return fail(cx, ERR_UNAVAILABLE, "cannot open the image store %s: %m", image_settings()->dir);
-    struct err *e = tx_read(cx, s, &tx);
-    if (!e)
-        e = db_query(cx, tx, &stmt_locations, NULL, 0, &rows);
-    for (struct dirent *d; !e && (d = readdir(dir));) {
-        const char *path = arena_printf(cx->arena, "%s/%s", image_settings()->dir, d->d_name);
-        if (d->d_name[0] != '.' && !named_in(&rows, d->d_name) && !in_use(path))
-            unlink(path);
-    }
+    struct err *e = NULL;
+    for (struct dirent *d; !e && (d = readdir(dir));)
+        if (d->d_name[0] != '.' && !named_in(&rows, d->d_name))
+            e = clean_file(cx, s, d->d_name);
     closedir(dir);
     return e;
 }

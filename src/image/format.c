@@ -38,6 +38,13 @@ static struct err *check_extensions(struct ctx *cx, const uint8_t *head, size_t 
     return NULL;
 }
 
+/* On a cluster of its own, behind the header. The last cluster of a file may be a hole. */
+static bool lies_inside(uint64_t offset, uint64_t bytes, uint64_t cluster, int64_t size)
+{
+    uint64_t end = ((uint64_t)size + cluster - 1) / cluster * cluster;
+    return offset >= cluster && offset % cluster == 0 && offset <= end && bytes <= end - offset;
+}
+
 static struct err *check_tables(struct ctx *cx, const uint8_t *head, int64_t size, uint32_t cluster_bits)
 {
     uint64_t virtual_size = be64(head + 24), l1_offset = be64(head + 40), refcount_offset = be64(head + 48);
@@ -47,8 +54,8 @@ static struct err *check_tables(struct ctx *cx, const uint8_t *head, int64_t siz
         return refuse(cx, "its virtual size is out of range");
     if (l1_size < (virtual_size + needed - 1) / needed || (uint64_t)l1_size * 8 > (uint64_t)32 << 20)
         return refuse(cx, "its L1 table does not fit its size");
-    if (l1_offset % cluster || refcount_offset % cluster || l1_offset + (uint64_t)l1_size * 8 > (uint64_t)size ||
-        refcount_offset > (uint64_t)size || (uint64_t)refcount_clusters * cluster > (uint64_t)8 << 20)
+    if (!lies_inside(l1_offset, (uint64_t)l1_size * 8, cluster, size) || (uint64_t)refcount_clusters * cluster > (uint64_t)8 << 20 ||
+        !lies_inside(refcount_offset, (uint64_t)refcount_clusters * cluster, cluster, size))
         return refuse(cx, "its tables lie outside of the file");
     if (snapshots > 65536)
         return refuse(cx, "it has too many internal snapshots");

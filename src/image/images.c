@@ -2,6 +2,9 @@
 /* Images: create, list, show, change by JSON patch, delete, tags. */
 #include "image/resources.h"
 
+#define PROPERTIES_MAX 128
+#define PROPERTIES_BYTES_MAX (128 * 1024)
+
 /* The target, if the actor may change it. */
 struct err *image_own(struct call *c, struct image **ret)
 {
@@ -52,13 +55,24 @@ static bool matches(struct call *c, const void *row)
     return true;
 }
 
+static bool one_of(const char *const *values, const char *text)
+{
+    for (; *values; values++)
+        if (str_eq(*values, text))
+            return true;
+    return false;
+}
+
 static struct err *filter(struct call *c, const char *name, const char *value, bool *taken, const char **sql)
 {
     int64_t n;
     *taken = true;
     if (str_eq(name, "visibility")) {
-        if (!str_eq(value, "all"))
-            *sql = "visibility = {value}";
+        if (str_eq(value, "all"))
+            return NULL;
+        if (!one_of(visibilities, value))
+            return fail(c->cx, ERR_INVALID, "Invalid visibility value: '%s'", value);
+        *sql = "visibility = {value}";
         return NULL;
     }
     if (str_eq(name, "size_min") || str_eq(name, "size_max")) {
@@ -67,12 +81,16 @@ static struct err *filter(struct call *c, const char *name, const char *value, b
         *sql = arena_printf(c->cx->arena, "size %s %" PRId64, str_eq(name, "size_min") ? ">=" : "<=", n);
         return NULL;
     }
-    if (str_eq(name, "member_status"))
+    if (str_eq(name, "member_status")) {
+        if (!str_eq(value, "all") && !one_of(member_statuses, value))
+            return fail(c->cx, ERR_INVALID, "Invalid status: '%s' is not one of pending, accepted, rejected, all", value);
         return NULL;
+    }
     if (str_eq(name, "disk_format") || str_eq(name, "container_format") || str_eq(name, "name")) {
         if (str_starts(value, "in:")) {
-            *taken = true;
-            *sql = arena_printf(c->cx->arena, "(',' || substr({value}, 4) || ',') LIKE ('%%,' || %s || ',%%')", name);
+            *sql = arena_printf(c->cx->arena,
+                                "replace(',' || substr(CAST({value} AS TEXT), 4) || ',', ',' || %s || ',', '') <> "
+                                "',' || substr(CAST({value} AS TEXT), 4) || ','", name);
             return NULL;
         }
     }
@@ -84,11 +102,13 @@ struct err *image_list(struct call *c)
 {
     struct list_more more = {.filter = filter};
     bool community = str_eq(http_arg(c->rq, "visibility"), "community") || str_eq(http_arg(c->rq, "visibility"), "all");
-    more.shared_where = community
-                            ? "visibility IN ('public', 'community') OR (visibility = 'shared' AND id IN (SELECT image_id FROM "
-                              "image_members WHERE member_id = {project} AND status = 'accepted'))"
-                            : "visibility = 'public' OR (visibility = 'shared' AND id IN (SELECT image_id FROM image_members "
-                              "WHERE member_id = {project} AND status = 'accepted'))";
+    const char *status = http_arg(c->rq, "member_status");
+    bool known = status && one_of(member_statuses, status);
+    more.shared_where = arena_printf(
+        c->cx->arena, "visibility IN ('public'%s) OR (visibility = 'shared' AND id IN (SELECT image_id FROM image_members "
+                      "WHERE member_id = {project}%s%s%s))", community ? ", 'community'" : "",
+        str_eq(status, "all") ? "" : " AND status = '", str_eq(status, "all") ? "" : known ? status : "accepted",
+        str_eq(status, "all") ? "" : "'");
     if (!http_arg(c->rq, "os_hidden"))
         more.where = "os_hidden = 0";
     for (size_t i = 0; i < c->rq->n_args; i++)
@@ -106,11 +126,27 @@ static struct err *may_publish(struct call *c, const struct image *i)
     return NULL;
 }
 
+/* Names that mean something to clients, and what a row may hold. */
+static struct err *check_properties(struct call *c, const char *text)
+{
+    static const char *const reserved[] = {"direct_url", "locations", "deleted", "deleted_at", "owner_id", "stores"};
+    json_t *properties = NULL;
+    TRY(json_read(c->cx, text, strlen(text), &properties));
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+        if (json_get(properties, reserved[i]))
+            return fail(c->cx, ERR_FORBIDDEN, "Attribute '%s' is reserved.", reserved[i]);
+    if (json_object_size(properties) > PROPERTIES_MAX || strlen(text) > PROPERTIES_BYTES_MAX)
+        return fail(c->cx, ERR_TOO_LARGE, "An image has at most %d properties, of %d bytes together", PROPERTIES_MAX,
+                    PROPERTIES_BYTES_MAX);
+    return NULL;
+}
+
 struct err *image_create(struct call *c)
 {
     struct image *i = c->body;
     void *other = NULL;
     TRY(may_publish(c, i));
+    TRY(check_properties(c, i->properties));
     if (i->id) {
         TRY(res_get(c->cx, c->tx, &image_resource, i->id, &other));
         if (other)
@@ -171,7 +207,9 @@ static struct err *read_operation(struct call *c, const json_t *j, struct patch 
         return fail(c->cx, ERR_INVALID, "Operation \"%s\" requires a member named \"value\".", p->op);
     char *key = arena_strdup(c->cx->arena, path + 1), *out = key;
     for (const char *in = key; *in; in++) { /* RFC 6901 */
-        bool escape = in[0] == '~' && (in[1] == '0' || in[1] == '1');
+        bool escape = in[0] == '~';
+        if (escape && in[1] != '0' && in[1] != '1')
+            return fail(c->cx, ERR_INVALID, "In the path '%s' stands a '~' that is neither '~0' nor '~1'", path);
         *out++ = escape ? (in[1] == '1' ? '/' : '~') : *in;
         in += escape;
     }
@@ -205,7 +243,9 @@ static struct err *apply_patch(struct call *c, json_t *fields, json_t *propertie
         struct patch p;
         TRY(read_operation(c, json_array_get(c->json, i), &p));
         const struct field *f = resource_field(&image_resource, p.key);
-        if (!f || (f->flags & F_HIDDEN))
+        if (f && (f->flags & F_HIDDEN))
+            return c->service->family->read_only(c->cx, &image_resource, p.key);
+        if (!f)
             TRY(patch_property(c, properties, &p));
         else if (str_eq(p.op, "remove"))
             return fail(c->cx, ERR_FORBIDDEN, "Property '%s' is a basic one and can't be removed.", p.key);
@@ -233,6 +273,7 @@ struct err *image_patch(struct call *c)
         return fail(c->cx, ERR_FORBIDDEN, "Attribute 'disk_format' and 'container_format' can only be changed on a queued image.");
     i->owner = i->owner ? i->owner : owner;
     i->properties = json_text(c->cx, properties);
+    TRY(check_properties(c, i->properties));
     TRY(res_update(c->cx, c->tx, &image_resource, i));
     return call_reply_row(c, 200, &image_resource, i);
 }
@@ -254,7 +295,7 @@ static struct err *change_tag(struct call *c, bool add)
     for (size_t k = json_array_size(tags); !add && k-- > 0;)
         if (str_eq(json_string_value(json_array_get(tags, k)), tag))
             json_array_remove(tags, k);
-    if (strlen(tag) > 255 || json_array_size(tags) > 128)
+    if (str_utf8_len(tag) > 255 || json_array_size(tags) > 128)
         return fail(c->cx, ERR_TOO_LARGE, "A tag has at most 255 characters, an image at most 128 tags");
     i->tags = json_text(c->cx, tags);
     if (add != there)

@@ -92,6 +92,8 @@ struct err *member_update(struct call *c)
     TRY(member_of(c, &i, &m));
     if (!c->actor->admin && !str_eq(m->member_id, c->actor->project_id))
         return fail(c->cx, ERR_FORBIDDEN, "Only the member itself accepts or rejects a shared image.");
+    if (!json_get_str(c->json, "status"))
+        return fail(c->cx, ERR_INVALID, "The body says what becomes of the image: {\"status\": \"accepted\"}");
     TRY(res_decode(c->cx, c->service->family, &member_resource, c->json, DECODE_UPDATE, 0, c->actor->admin, m));
     TRY(res_update(c->cx, c->tx, &member_resource, m));
     return call_reply_row(c, 200, &member_resource, m);

@@ -15,7 +15,7 @@
 const struct image_config *image_settings(void);
 
 extern const struct res_where members_of_image;
-extern const struct stmt stmt_members_forget, stmt_locations;
+extern const struct stmt stmt_members_forget, stmt_locations, stmt_location_named;
 
 /* The member's row or NULL. */
 MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id, const char *project_id,
@@ -64,4 +64,7 @@ MUST_USE struct err *image_own(struct call *c, struct image **ret);
 extern const char *const container_formats[], *const visibilities[], *const image_statuses[], *const member_statuses[];
 const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret);
 const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret);
+void image_self_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
+void image_file_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
+void image_schema_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 void member_schema_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);

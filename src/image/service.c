@@ -55,6 +55,21 @@ void member_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row U
     jw_str(w, "/v2/schemas/member");
 }
 
+void image_self_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+{
+    jw_str(w, arena_printf(cx->arena, "/v2/images/%s", ((const struct image *)row)->id));
+}
+
+void image_file_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+{
+    jw_str(w, arena_printf(cx->arena, "/v2/images/%s/file", ((const struct image *)row)->id));
+}
+
+void image_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+{
+    jw_str(w, "/v2/schemas/image");
+}
+
 #define RESOURCE image
 #define RESOURCE_DEF "image/image.def"
 #include "resource/declare_fields.h"
@@ -75,13 +90,10 @@ static void encode_more(struct ctx *cx, struct jw *w, const void *row, const str
 {
     const struct image *i = row;
     json_t *properties = NULL, *value;
-    const char *key, *self = arena_printf(cx->arena, "/v2/images/%s", i->id);
+    const char *key;
     if (!json_read(cx, i->properties, strlen(i->properties), &properties))
         json_object_foreach(properties, key, value)
             jw_kjson(w, key, value);
-    jw_kstr(w, "self", self);
-    jw_kstr(w, "file", arena_printf(cx->arena, "%s/file", self));
-    jw_kstr(w, "schema", "/v2/schemas/image");
 }
 
 static const struct res_index image_indexes[] = {{"images_owner", "owner, created_at"}, {"images_created", "created_at, id"}};
@@ -236,6 +248,8 @@ const struct res_where members_of_image = {&member_resource, "image_id = $1", "c
 const struct stmt stmt_members_forget = {"image_members_forget", "DELETE FROM image_members WHERE image_id = $1"};
 const struct stmt stmt_locations = {"image_locations", "SELECT location FROM images WHERE location IS NOT NULL"};
 
+const struct stmt stmt_location_named = {"image_location_named", "SELECT 1 FROM images WHERE location = $1"};
+
 #define V2 "/image/v2"
 #define IMAGE V2 "/images/{image_id}"
 static const struct route routes[] = {
@@ -268,7 +282,7 @@ static const struct route routes[] = {
 
 static const struct resource *const resources[] = {&image_resource, &member_resource};
 static const struct res_where *const wheres[] = {&members_of_image};
-static const struct stmt *const stmts[] = {&stmt_members_forget, &stmt_locations};
+static const struct stmt *const stmts[] = {&stmt_members_forget, &stmt_locations, &stmt_location_named};
 
 const struct service image_service = {
     .name = "image",
