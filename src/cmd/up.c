@@ -17,6 +17,7 @@
 
 #define FALLBACK_UID 64700
 #define RESTART_MAX_MS 5000
+#define LIVED_US 100000 /* long enough to have been at work: no crash loop */
 
 struct child {
     const char *role;
@@ -218,7 +219,7 @@ static void plan_restart(struct supervisor *v, struct child *c, int status)
     c->pid = 0;
     if (v->stopping)
         return;
-    c->backoff_ms = now - c->started_us > 2000000 ? 0 : c->backoff_ms ? (int)min_i64(c->backoff_ms * 2, RESTART_MAX_MS) : 50;
+    c->backoff_ms = now - c->started_us > LIVED_US ? 0 : c->backoff_ms ? (int)min_i64(c->backoff_ms * 2, RESTART_MAX_MS) : 20;
     c->restart_at_us = now + c->backoff_ms * 1000LL;
     log_event(&v->cx, LOG_WARN, "ended; starting it again", "role", c->role, WIFSIGNALED(status) ? "signal" : "exit",
               log_i64(&v->cx, WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)), "in_ms",

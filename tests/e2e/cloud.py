@@ -109,7 +109,7 @@ class Cloud:
     def healthy(self):
         try:
             return self.raw("GET", "/healthz", timeout=2).status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def has_host(self):
@@ -264,7 +264,7 @@ class Session:
         return self.must(202, "POST", "/compute/v2.1/servers", {"server": members})["server"]["id"]
 
     def status(self, server_id):
-        r = self.get(f"/compute/v2.1/servers/{server_id}")
+        r = self.retry("GET", f"/compute/v2.1/servers/{server_id}")
         return r.json["server"]["status"] if r.status == 200 else f"HTTP {r.status}"
 
     def wait_status(self, server_id, status, timeout_s=120):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Two tenants with the same subnet and the same addresses: neither reads, lists, changes or reaches anything of the other."""
+import json
 import os
 import subprocess
 
@@ -84,8 +85,9 @@ def lists_nothing_of(s, foreign):
         for query in ["", "?limit=1000", f"?id={next(iter(ids))}", "?all_tenants=1", "?tenant_id=x"]:
             r = s.get(path + query)
             check(r.status in (200, 400, 403), f"GET {path}{query}: {r.status}")
+            listed = json.dumps([v for v in (r.json or {}).values() if isinstance(v, list)])  # links repeat the query
             for i in ids:
-                check(i.encode() not in r.body, f"GET {path}{query} shows {i} of another tenant")
+                check(i not in listed, f"GET {path}{query} shows {i} of another tenant")
 
 
 def cannot_use(s, own, foreign):
