@@ -85,17 +85,20 @@ class Fleet:
                 self.wanted[server] = result
                 return
             check(r.status == 409 and time.monotonic() < end, f"{action} of {server}: {r.status} {r.body[:300]}")
-            if self.s.status(server) == result:  # an earlier try, whose answer was lost, has been heard
+            if self.at_rest(server) == result:  # an earlier try, whose answer was lost, has been heard
                 self.wanted[server] = result
                 return
             time.sleep(0.05)
 
-    def settled(self, server):
-        return self.s.status(server) in ("ACTIVE", "SHUTOFF")
+    def at_rest(self, server):
+        """Its status, or None while it is on its way to another."""
+        r = self.s.retry("GET", f"/compute/v2.1/servers/{server}")
+        found = r.json["server"] if r.status == 200 else {"OS-EXT-STS:task_state": "gone"}
+        return None if found["OS-EXT-STS:task_state"] else found["status"]
 
     def one_step(self):
         server = self.random.choice(list(self.wanted))
-        if not self.settled(server):
+        if self.at_rest(server) not in ("ACTIVE", "SHUTOFF"):
             return
         what = self.random.random()
         if what < 0.15 and len(self.wanted) > 2:
