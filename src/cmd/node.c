@@ -54,7 +54,8 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
         .netns = *s->netns ? s->netns : NULL,
         .qemu = {.data_dir = dir, .instance = instance_name(cx, s), .accel = s->accel, .uid_first = (uid_t)s->guest_uid_first,
                  .uid_count = (unsigned)s->guest_uid_count},
-        .loop = {.host = node_name(cx, s), .data_dir = dir, .image_cache_bytes = s->image_cache_gib << 30},
+        .loop = {.host = node_name(cx, s), .data_dir = dir, .image_cache_bytes = s->image_cache_gib << 30,
+                 .shutdown_timeout_s = s->shutdown_timeout_s},
     };
     if (*s->external_cidr) {
         const char *address;

@@ -147,6 +147,7 @@ def run(cloud, servers, kills, pause_s, flavor, image_data, disk_format, steps_p
     steady = fleet.create("steady")
     s.wait_status(steady, "ACTIVE")
     pid_before = guest_pid(cloud, steady)
+    check(pid_before or cloud.driver != "qemu", "the steady guest's process is not found")
     del fleet.wanted[steady]
     killer = Killer(cloud, kills, pause_s)
     killer.start()
@@ -172,19 +173,22 @@ def run(cloud, servers, kills, pause_s, flavor, image_data, disk_format, steps_p
 
 
 def guest_pids(cloud):
-    """server id → pid of QEMUs of this cloud."""
+    """server id → pid of QEMUs of this cloud: each one's working folder is its guest's."""
     out = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                line = f.read().decode(errors="replace")
+            place = os.readlink(f"/proc/{pid}/cwd")
+            name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
         except OSError:
             continue
-        if line.startswith("qemu-system") or "/qemu-system" in line.split("\0")[0]:
-            marker = f"{cloud.data}/node/servers/"
-            if marker in line:
-                out[line.split(marker, 1)[1][:36]] = int(pid)
+        if name.startswith("qemu-system") and place.startswith(f"{cloud.data}/node/servers/"):
+            check(os.path.basename(place) not in out, f"two QEMUs for {place}")
+            out[os.path.basename(place)] = int(pid)
     return out
+
+
+def guest_folders(cloud):
+    return {name for name in os.listdir(f"{cloud.data}/node/servers") if not name.startswith(".")}
 
 
 def guest_pid(cloud, server):
@@ -207,17 +211,17 @@ def real_guests():
     image = os.environ.get("IMAGE", f"{os.path.dirname(cloud_file())}/../../build/images/tiny.qcow2")
     with open(image, "rb") as f:
         data = f.read()
-    with Cloud("chaosq", "qemu") as cloud:
+    with Cloud("chaosq", "qemu", ["--shutdown-timeout-s", "5"]) as cloud:
         s, fleet = run(cloud, 4, int(os.environ.get("CHAOS_REAL_KILLS", "20")), (0.5, 2.0), "m1.tiny", data, "qcow2", 0.5)
         running = {i for i, w in fleet.wanted.items() if w == "ACTIVE"}
         check(set(guest_pids(cloud)) == running, f"guests running: {set(guest_pids(cloud))}, wanted {running}")
-        folders = set(os.listdir(f"{cloud.data}/node/servers"))
+        folders = guest_folders(cloud)
         check(folders == set(fleet.wanted), f"folders of guests: {folders}, wanted {set(fleet.wanted)}")
         for server in list(fleet.wanted):
             s.must(204, "DELETE", f"/compute/v2.1/servers/{server}")
         wait_for("all gone", lambda: not s.must(200, "GET", "/compute/v2.1/servers")["servers"], 60)
         check(not guest_pids(cloud), "a guest still runs")
-        check(not os.listdir(f"{cloud.data}/node/servers"), "a guest's folder is left")
+        check(not guest_folders(cloud), "a guest's folder is left")
         taps = subprocess.run(["sh", "-c", "for n in $(ip netns list | cut -d' ' -f1 | grep ^cv-n-); do ip -n $n -br link; done"],
                               capture_output=True, text=True, check=False).stdout
         own = s.must(200, "GET", "/network/v2.0/networks?name=chaos")["networks"][0]["id"][:11]
