@@ -39,21 +39,32 @@ static void flavors_are_made_shown_and_deleted(void **state UNUSED)
     assert_string_equal(test_str(T, &r, "flavor.ram"), "128");
     assert_string_equal(test_str(T, &r, "flavor.swap"), "");
     assert_string_equal(test_str(T, &r, "flavor.rxtx_factor"), "1.0");
-    test_expect(T, 403, "p1", "POST", V "/flavors", "{'flavor':{'name':'f','ram':1,'vcpus':1,'disk':1}}");
-    r = test_expect(T, 200, "admin", "POST", V "/flavors", "{'flavor':{'name':'f','ram':'64','vcpus':1,'disk':1,'id':null}}");
+    test_expect(T, 403, "p1", "POST", V "/flavors",
+                "{'flavor':{'name':'f','ram':1,'vcpus':1,'disk':1}}");
+    r = test_expect(T, 200, "admin", "POST", V "/flavors",
+                    "{'flavor':{'name':'f','ram':'64','vcpus':1,'disk':1,'id':null}}");
     const char *id = test_str(T, &r, "flavor.id");
-    test_expect(T, 409, "admin", "POST", V "/flavors", "{'flavor':{'name':'f','ram':1,'vcpus':1,'disk':1,'id':'9'}}");
-    test_expect(T, 409, "admin", "POST", V "/flavors", "{'flavor':{'name':'g','ram':1,'vcpus':1,'disk':1,'id':'1'}}");
-    static const char *const bad[] = {"'name':'g','ram':0,'vcpus':1,'disk':1", "'name':'g','ram':1,'vcpus':0,'disk':1",
-        "'name':'','ram':1,'vcpus':1,'disk':1", "'name':'g','ram':1,'vcpus':1", "'name':'g','ram':1,'vcpus':1,'disk':-1",
-        "'name':'g','ram':1,'vcpus':1,'disk':1,'id':'a/b'", "'name':'g','ram':1,'vcpus':1,'disk':1,'x':1",
-        "'name':'g','ram':1,'vcpus':1,'disk':1,'rxtx_factor':'fast'", "'name':'g','ram':1,'vcpus':1,'disk':1,'description':'new'"};
+    test_expect(T, 409, "admin", "POST", V "/flavors",
+                "{'flavor':{'name':'f','ram':1,'vcpus':1,'disk':1,'id':'9'}}");
+    test_expect(T, 409, "admin", "POST", V "/flavors",
+                "{'flavor':{'name':'g','ram':1,'vcpus':1,'disk':1,'id':'1'}}");
+    static const char *const bad[] = {"'name':'g','ram':0,'vcpus':1,'disk':1",
+                                      "'name':'g','ram':1,'vcpus':0,'disk':1",
+                                      "'name':'','ram':1,'vcpus':1,'disk':1",
+                                      "'name':'g','ram':1,'vcpus':1",
+                                      "'name':'g','ram':1,'vcpus':1,'disk':-1",
+                                      "'name':'g','ram':1,'vcpus':1,'disk':1,'id':'a/b'",
+                                      "'name':'g','ram':1,'vcpus':1,'disk':1,'x':1",
+                                      "'name':'g','ram':1,'vcpus':1,'disk':1,'rxtx_factor':'fast'",
+                                      "'name':'g','ram':1,'vcpus':1,'disk':1,'description':'new'"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         test_expect(T, 400, "admin", "POST", V "/flavors", "{'flavor':{%s}}", bad[i]);
     test_expect(T, 202, "admin", "DELETE", arena_printf(T->cx.arena, V "/flavors/%s", id), NULL);
     r = test_expect(T, 404, "admin", "GET", arena_printf(T->cx.arena, V "/flavors/%s", id), NULL);
-    assert_string_equal(test_str(T, &r, "itemNotFound.message"), arena_printf(T->cx.arena, "Flavor %s could not be found.", id));
-    r = test_expect(T, 200, "p1", "GET", V "/flavors?minRam=1000&sort_key=memory_mb&sort_dir=desc", NULL);
+    assert_string_equal(test_str(T, &r, "itemNotFound.message"),
+                        arena_printf(T->cx.arena, "Flavor %s could not be found.", id));
+    r = test_expect(T, 200, "p1", "GET", V "/flavors?minRam=1000&sort_key=memory_mb&sort_dir=desc",
+                    NULL);
     assert_int_equal(count(&r, "flavors"), 3);
     assert_string_equal(test_str(T, &r, "flavors[0].name"), "m1.xlarge");
     test_expect(T, 400, "p1", "GET", V "/flavors?minRam=much", NULL);
@@ -71,14 +82,19 @@ static void flavors_are_made_shown_and_deleted(void **state UNUSED)
 static void private_flavors_open_to_projects(void **state UNUSED)
 {
     test_expect(T, 200, "admin", "POST", V "/flavors",
-                "{'flavor':{'name':'secret','ram':1,'vcpus':1,'disk':1,'id':'s','os-flavor-access:is_public':false}}");
+                "{'flavor':{'name':'secret','ram':1,'vcpus':1,'disk':1,'id':'s','os-flavor-access:"
+                "is_public':false}}");
     test_expect(T, 404, "p1", "GET", V "/flavors/s", NULL);
     test_expect(T, 200, "admin", "GET", V "/flavors/s", NULL);
-    test_expect(T, 400, "p1", "POST", V "/servers", "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'s'}}");
+    test_expect(T, 400, "p1", "POST", V "/servers",
+                "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'s'}}");
     test_expect(T, 403, "p1", "POST", V "/flavors/s/action", "{'addTenantAccess':{'tenant':'p1'}}");
-    test_expect(T, 200, "admin", "POST", V "/flavors/s/action", "{'addTenantAccess':{'tenant':'p1'}}");
-    test_expect(T, 409, "admin", "POST", V "/flavors/s/action", "{'addTenantAccess':{'tenant':'p1'}}");
-    test_expect(T, 409, "admin", "POST", V "/flavors/1/action", "{'addTenantAccess':{'tenant':'p1'}}");
+    test_expect(T, 200, "admin", "POST", V "/flavors/s/action",
+                "{'addTenantAccess':{'tenant':'p1'}}");
+    test_expect(T, 409, "admin", "POST", V "/flavors/s/action",
+                "{'addTenantAccess':{'tenant':'p1'}}");
+    test_expect(T, 409, "admin", "POST", V "/flavors/1/action",
+                "{'addTenantAccess':{'tenant':'p1'}}");
     test_expect(T, 200, "p1", "GET", V "/flavors/s", NULL);
     test_expect(T, 404, "p2", "GET", V "/flavors/s", NULL);
     struct test_reply r = test_expect(T, 200, "p1", "GET", V "/flavors", NULL);
@@ -90,20 +106,24 @@ static void private_flavors_open_to_projects(void **state UNUSED)
     r = test_expect(T, 200, "admin", "GET", V "/flavors/s/os-flavor-access", NULL);
     assert_string_equal(test_str(T, &r, "flavor_access[0].tenant_id"), "p1");
     test_expect(T, 404, "admin", "GET", V "/flavors/1/os-flavor-access", NULL);
-    test_expect(T, 200, "admin", "POST", V "/flavors/s/action", "{'removeTenantAccess':{'tenant':'p1'}}");
-    test_expect(T, 404, "admin", "POST", V "/flavors/s/action", "{'removeTenantAccess':{'tenant':'p1'}}");
+    test_expect(T, 200, "admin", "POST", V "/flavors/s/action",
+                "{'removeTenantAccess':{'tenant':'p1'}}");
+    test_expect(T, 404, "admin", "POST", V "/flavors/s/action",
+                "{'removeTenantAccess':{'tenant':'p1'}}");
 }
 
 static void extra_specs_are_kept(void **state UNUSED)
 {
-    test_expect(T, 200, "admin", "POST", V "/flavors/1/os-extra_specs", "{'extra_specs':{'hw:numa_nodes':'1','n':2}}");
+    test_expect(T, 200, "admin", "POST", V "/flavors/1/os-extra_specs",
+                "{'extra_specs':{'hw:numa_nodes':'1','n':2}}");
     struct test_reply r = test_expect(T, 200, "p1", "GET", V "/flavors/1/os-extra_specs", NULL);
     assert_string_equal(test_str(T, &r, "extra_specs.n"), "2");
     test_expect(T, 200, "admin", "PUT", V "/flavors/1/os-extra_specs/n", "{'n':'3'}");
     r = test_expect(T, 200, "p1", "GET", V "/flavors/1/os-extra_specs/n", NULL);
     assert_string_equal(test_str(T, &r, "n"), "3");
     test_expect(T, 400, "admin", "PUT", V "/flavors/1/os-extra_specs/n", "{'m':'3'}");
-    test_expect(T, 400, "admin", "POST", V "/flavors/1/os-extra_specs", "{'extra_specs':{'a/b':'1'}}");
+    test_expect(T, 400, "admin", "POST", V "/flavors/1/os-extra_specs",
+                "{'extra_specs':{'a/b':'1'}}");
     test_expect(T, 400, "admin", "POST", V "/flavors/1/os-extra_specs", "{'extra_specs':{'a':{}}}");
     test_expect(T, 403, "p1", "DELETE", V "/flavors/1/os-extra_specs/n", NULL);
     test_expect(T, 200, "admin", "DELETE", V "/flavors/1/os-extra_specs/n", NULL);
@@ -112,50 +132,68 @@ static void extra_specs_are_kept(void **state UNUSED)
 
 /* ---------------------------------------------------------------- keypairs */
 
-#define ECDSA                                                                                                     \
-    "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBJuIv4aYFzwOL+6OfvtI9Tg5f8UA+3EVC"    \
-    "kTcEYjZ2jeu7XsIBxHS4fXZbE9HG0U4hZxBFH7UrNhNTlD+CHIhBa1DPEddF6V4zxDeLsvTyDdrHFVBKDEJL1OSJkiXyy/UfA=="
+#define ECDSA                                                                                      \
+    "ecdsa-sha2-nistp384 "                                                                         \
+    "AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBJuIv4aYFzwOL+6OfvtI9Tg5f8UA+3EVC"        \
+    "kTcEYjZ2jeu7XsIBxHS4fXZbE9HG0U4hZxBFH7UrNhNTlD+"                                              \
+    "CHIhBa1DPEddF6V4zxDeLsvTyDdrHFVBKDEJL1OSJkiXyy/UfA=="
 
 static void keypairs_are_imported_and_made(void **state UNUSED)
 {
-    struct test_reply r = test_expect(T, 200, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'k','public_key':'" ECDSA "'}}");
-    assert_string_equal(test_str(T, &r, "keypair.fingerprint"), "25:4b:36:45:b9:a6:9d:22:e7:b9:ad:8f:99:49:6c:52");
+    struct test_reply r = test_expect(T, 200, "p1", "POST", V "/os-keypairs",
+                                      "{'keypair':{'name':'k','public_key':'" ECDSA "'}}");
+    assert_string_equal(test_str(T, &r, "keypair.fingerprint"),
+                        "25:4b:36:45:b9:a6:9d:22:e7:b9:ad:8f:99:49:6c:52");
     assert_null(test_str(T, &r, "keypair.private_key"));
     test_expect(T, 409, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'k'}}");
-    r = test_expect(T, 200, "p2", "POST", V "/os-keypairs", "{'keypair':{'name':'k'}}"); /* another user's name */
+    r = test_expect(T, 200, "p2", "POST", V "/os-keypairs",
+                    "{'keypair':{'name':'k'}}"); /* another user's name */
     assert_non_null(strstr(test_str(T, &r, "keypair.private_key"), "BEGIN OPENSSH PRIVATE KEY"));
-    assert_int_equal(world_count(&w, "SELECT 1 FROM keypairs WHERE public_key LIKE '%PRIVATE%'"), 0);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM keypairs WHERE public_key LIKE '%PRIVATE%'"),
+                     0);
     r = test_expect(T, 200, "p1", "GET", V "/os-keypairs/k", NULL);
     assert_string_equal(test_str(T, &r, "keypair.deleted"), "false");
     assert_null(test_str(T, &r, "keypair.type"));
     r = test_expect(T, 200, "p1", "GET", V "/os-keypairs", NULL);
     assert_int_equal(count(&r, "keypairs"), 1);
-    static const char *const bad[] = {"'name':'x','public_key':'ssh-rsa'", "'name':'x','public_key':'ssh-rsa AAAA'",
-        "'name':'x','public_key':'ssh-ed25519 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQ='", "'name':''",
-        "'name':'a/b'", "'name':'a@b'", "'name':'x','type':'ssh'", "'name':'x','user_id':'other'", "'public_key':'x'"};
+    static const char *const bad[] = {
+        "'name':'x','public_key':'ssh-rsa'",
+        "'name':'x','public_key':'ssh-rsa AAAA'",
+        "'name':'x','public_key':'ssh-ed25519 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQ='",
+        "'name':''",
+        "'name':'a/b'",
+        "'name':'a@b'",
+        "'name':'x','type':'ssh'",
+        "'name':'x','user_id':'other'",
+        "'public_key':'x'"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         test_expect(T, 400, "p1", "POST", V "/os-keypairs", "{'keypair':{%s}}", bad[i]);
     test_expect(T, 202, "p1", "DELETE", V "/os-keypairs/k", NULL);
     test_expect(T, 404, "p1", "DELETE", V "/os-keypairs/k", NULL);
     version("X-OpenStack-Nova-API-Version: 2.10");
-    r = test_expect(T, 201, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'t','type':'ssh'}}");
+    r = test_expect(T, 201, "p1", "POST", V "/os-keypairs",
+                    "{'keypair':{'name':'t','type':'ssh'}}");
     assert_string_equal(test_str(T, &r, "keypair.type"), "ssh");
     test_expect(T, 403, "p1", "GET", V "/os-keypairs?user_id=user-p2", NULL);
     r = test_expect(T, 200, "admin", "GET", V "/os-keypairs?user_id=user-p2", NULL);
     assert_int_equal(count(&r, "keypairs"), 1);
-    test_expect(T, 403, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'u','user_id':'user-p2'}}");
+    test_expect(T, 403, "p1", "POST", V "/os-keypairs",
+                "{'keypair':{'name':'u','user_id':'user-p2'}}");
     test_expect(T, 204, "p1", "DELETE", V "/os-keypairs/t", NULL);
     version("X-OpenStack-Nova-API-Version: 2.92");
     test_expect(T, 400, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'v'}}");
-    test_expect(T, 201, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'a@b.c','public_key':'" ECDSA "'}}");
+    test_expect(T, 201, "p1", "POST", V "/os-keypairs",
+                "{'keypair':{'name':'a@b.c','public_key':'" ECDSA "'}}");
 }
 
 static void keypairs_are_counted_for_each_user(void **state UNUSED)
 {
     test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1", "{'quota_set':{'key_pairs':1}}");
     test_expect(T, 200, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'a'}}");
-    struct test_reply r = test_expect(T, 403, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'b'}}");
-    assert_string_equal(test_str(T, &r, "forbidden.message"), "Quota exceeded, too many key pairs.");
+    struct test_reply r =
+        test_expect(T, 403, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'b'}}");
+    assert_string_equal(test_str(T, &r, "forbidden.message"),
+                        "Quota exceeded, too many key pairs.");
 }
 
 static void generated_keys_are_what_openssh_reads(void **state UNUSED)
@@ -173,7 +211,9 @@ static void generated_keys_are_what_openssh_reads(void **state UNUSED)
     assert_string_equal(lines[0], "-----BEGIN OPENSSH PRIVATE KEY-----");
     assert_string_equal(lines[n - 2], "-----END OPENSSH PRIVATE KEY-----");
     const char *text = strchr(priv, '\n') + 1;
-    assert_true(base64_decode(&T->cx, arena_strndup(T->cx.arena, text, (size_t)(strstr(text, "-----END") - text)), &blob, &size));
+    assert_true(base64_decode(
+        &T->cx, arena_strndup(T->cx.arena, text, (size_t)(strstr(text, "-----END") - text)), &blob,
+        &size));
     assert_memory_equal(blob, "openssh-key-v1", 15);
 }
 
@@ -190,11 +230,13 @@ static void hypervisors_show_what_is_promised(void **state UNUSED)
     assert_string_equal(test_str(T, &r, "hypervisor.memory_mb"), "4096");
     test_expect(T, 404, "admin", "GET", V "/os-hypervisors/9", NULL);
     version("X-OpenStack-Nova-API-Version: 2.88");
-    r = test_expect(T, 200, "admin", "GET", arena_printf(T->cx.arena, V "/os-hypervisors/%s", w.host_id[0]), NULL);
+    r = test_expect(T, 200, "admin", "GET",
+                    arena_printf(T->cx.arena, V "/os-hypervisors/%s", w.host_id[0]), NULL);
     assert_null(test_str(T, &r, "hypervisor.memory_mb"));
     assert_string_equal(test_str(T, &r, "hypervisor.hypervisor_hostname"), "h0");
     test_expect(T, 404, "admin", "GET", V "/os-hypervisors/statistics", NULL);
-    r = test_expect(T, 200, "admin", "GET", V "/os-hypervisors?hypervisor_hostname_pattern=h1", NULL);
+    r = test_expect(T, 200, "admin", "GET", V "/os-hypervisors?hypervisor_hostname_pattern=h1",
+                    NULL);
     assert_int_equal(count(&r, "hypervisors"), 1);
 }
 
@@ -202,10 +244,12 @@ static void a_disabled_host_gets_no_servers(void **state UNUSED)
 {
     version("X-OpenStack-Nova-API-Version: 2.53");
     for (size_t i = 0; i < w.n_hosts; i++)
-        test_expect(T, 200, "admin", "PUT", arena_printf(T->cx.arena, V "/os-services/%s", w.host_id[i]),
+        test_expect(T, 200, "admin", "PUT",
+                    arena_printf(T->cx.arena, V "/os-services/%s", w.host_id[i]),
                     "{'status':'disabled','disabled_reason':'maintenance'}");
     test_expect(T, 400, "admin", "PUT", V "/os-services/7", "{'status':'disabled'}");
-    test_expect(T, 400, "admin", "PUT", arena_printf(T->cx.arena, V "/os-services/%s", w.host_id[0]), "{'status':'tired'}");
+    test_expect(T, 400, "admin", "PUT",
+                arena_printf(T->cx.arena, V "/os-services/%s", w.host_id[0]), "{'status':'tired'}");
     struct test_reply r = test_expect(T, 200, "admin", "GET", V "/os-services", NULL);
     assert_string_equal(test_str(T, &r, "services[0].disabled_reason"), "maintenance");
     version(NULL);
@@ -213,8 +257,10 @@ static void a_disabled_host_gets_no_servers(void **state UNUSED)
     r = test_expect(T, 200, "p1", "GET", arena_printf(T->cx.arena, V "/servers/%s", id), NULL);
     assert_string_equal(test_str(T, &r, "server.fault.message"),
                         "No valid host was found. 2 hosts: 2 disabled (maintenance).");
-    test_expect(T, 200, "admin", "PUT", V "/os-services/enable", "{'host':'h0','binary':'nova-compute'}");
-    test_expect(T, 404, "admin", "PUT", V "/os-services/enable", "{'host':'h9','binary':'nova-compute'}");
+    test_expect(T, 200, "admin", "PUT", V "/os-services/enable",
+                "{'host':'h0','binary':'nova-compute'}");
+    test_expect(T, 404, "admin", "PUT", V "/os-services/enable",
+                "{'host':'h9','binary':'nova-compute'}");
     world_running(&w, "p1");
     r = test_expect(T, 200, "p1", "GET", V "/os-availability-zone", NULL);
     assert_string_equal(test_str(T, &r, "availabilityZoneInfo[0].zoneName"), "nova");

@@ -8,17 +8,18 @@
 extern const struct service compute_service;
 
 struct compute_config {
-    const char *default_zone;     /* of hosts that name none */
+    const char *default_zone; /* of hosts that name none */
     struct place_policy placement;
 };
-/* Once, at start, before requests. Text is kept, not copied. Registers the kind "server" with the fleet. */
+/* Once, at start, before requests. Text is kept, not copied. Registers the kind "server" with the
+ * fleet. */
 void compute_configure(const struct compute_config *cfg);
 
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 
 /*
- * Deadlines: whatever has been in transition for too long takes its way out. Each few seconds by any number of processes
- * (rows are compared and swapped). ret_changed: how many servers moved.
+ * Deadlines: whatever has been in transition for too long takes its way out. Each few seconds by
+ * any number of processes (rows are compared and swapped). ret_changed: how many servers moved.
  */
 MUST_USE struct err *compute_sweep(struct ctx *cx, struct store *s, size_t *ret_changed);

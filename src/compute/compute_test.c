@@ -48,7 +48,9 @@ static void a_server_is_born_runs_and_goes(void **state UNUSED)
     assert_int_equal(json_array_size(json_get(spec, "nics")), 1);
     assert_null(world_spec(&w, str_eq(host, w.host_id[0]) ? w.host_id[1] : w.host_id[0], id));
 
-    world_report(&w, host, id, "{'power':'on','boot_seq':1,'reset_seq':0,'build_seq':1,'nics':[{'port_id':'%s','plugged':true}]}",
+    world_report(&w, host, id,
+                 "{'power':'on','boot_seq':1,'reset_seq':0,'build_seq':1,'nics':[{'port_id':'%s','"
+                 "plugged':true}]}",
                  json_get_str(json_array_get(json_get(spec, "nics"), 0), "port_id"));
     struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
     assert_string_equal(test_str(T, &r, "server.status"), "ACTIVE");
@@ -112,8 +114,9 @@ static void rebuild_keeps_addresses_and_power(void **state UNUSED)
     const char *id = world_running(&w, "p1"), *host = world_host_of(&w, id);
     act(202, "p1", id, "{'os-stop':null}");
     world_report(&w, host, id, "{'power':'off','boot_seq':1,'build_seq':1}");
-    struct test_reply r = act(202, "p1", id, "{'rebuild':{'imageRef':'" IMAGE_OK "','name':'new','adminPass':'pw',"
-                                             "'metadata':{'a':'b'}}}");
+    struct test_reply r = act(202, "p1", id,
+                              "{'rebuild':{'imageRef':'" IMAGE_OK "','name':'new','adminPass':'pw',"
+                              "'metadata':{'a':'b'}}}");
     assert_string_equal(test_str(T, &r, "server.status"), "REBUILD");
     assert_string_equal(test_str(T, &r, "server.adminPass"), "pw");
     assert_string_equal(test_str(T, &r, "server.name"), "new");
@@ -131,7 +134,8 @@ static void errors_are_shown_and_heal(void **state UNUSED)
     world_report(&w, host, id, "{'power':'absent','error':'no space left on the disk'}");
     struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
     assert_string_equal(test_str(T, &r, "server.status"), "ERROR");
-    assert_string_equal(test_str(T, &r, "server.fault.message"), "The server failed while building: no space left on the disk");
+    assert_string_equal(test_str(T, &r, "server.fault.message"),
+                        "The server failed while building: no space left on the disk");
     world_report(&w, host, id, "{'power':'on','boot_seq':1,'build_seq':1}");
     assert_string_equal(world_status(&w, id), "ACTIVE");
     act(403, "p1", id, "{'os-resetState':{'state':'error'}}");
@@ -146,13 +150,16 @@ static void errors_are_shown_and_heal(void **state UNUSED)
 
 static void no_room_is_explained_in_the_fault(void **state UNUSED)
 {
-    struct test_reply r = test_expect(T, 202, "p1", "POST", V "/servers",
-        "{'server':{'name':'big','imageRef':'%s','flavorRef':'5','networks':[{'uuid':'%s'}]}}", IMAGE_OK, NET_A);
+    struct test_reply r = test_expect(
+        T, 202, "p1", "POST", V "/servers",
+        "{'server':{'name':'big','imageRef':'%s','flavorRef':'5','networks':[{'uuid':'%s'}]}}",
+        IMAGE_OK, NET_A);
     const char *id = test_str(T, &r, "server.id");
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
     assert_string_equal(test_str(T, &r, "server.status"), "ERROR");
-    assert_string_equal(test_str(T, &r, "server.fault.message"),
-                        "No valid host was found. 2 hosts: 2 lack vCPUs (need 8, most free 4 on h0).");
+    assert_string_equal(
+        test_str(T, &r, "server.fault.message"),
+        "No valid host was found. 2 hosts: 2 lack vCPUs (need 8, most free 4 on h0).");
     act(409, "p1", id, "{'os-stop':null}");
     test_expect(T, 204, "p1", "DELETE", path(V "/servers/%s", id), NULL);
     test_expect(T, 404, "p1", "GET", path(V "/servers/%s", id), NULL);
@@ -160,11 +167,15 @@ static void no_room_is_explained_in_the_fault(void **state UNUSED)
 
 static void memory_is_never_promised_twice(void **state UNUSED)
 {
-    test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1", "{'quota_set':{'instances':-1,'cores':-1,'ram':-1}}");
+    test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1",
+                "{'quota_set':{'instances':-1,'cores':-1,'ram':-1}}");
     struct test_reply r = test_expect(T, 202, "p1", "POST", V "/servers",
-        "{'server':{'name':'m','imageRef':'%s','flavorRef':'3','max_count':5,'networks':[{'uuid':'%s'}]}}", IMAGE_OK, NET_A);
+                                      "{'server':{'name':'m','imageRef':'%s','flavorRef':'3','max_"
+                                      "count':5,'networks':[{'uuid':'%s'}]}}",
+                                      IMAGE_OK, NET_A);
     r = test_expect(T, 200, "p1", "GET", V "/servers/detail?status=error", NULL);
-    assert_int_equal(json_array_size(json_get(r.json, "servers")), 1); /* 2 x 4096 MiB hold four of 2048 */
+    assert_int_equal(json_array_size(json_get(r.json, "servers")),
+                     1); /* 2 x 4096 MiB hold four of 2048 */
     assert_int_equal(world_count(&w, "SELECT 1 FROM servers WHERE host_id IS NOT NULL"), 4);
     r = test_expect(T, 200, "p1", "GET", V "/servers?name=m-[1-3]$", NULL);
     assert_int_equal(json_array_size(json_get(r.json, "servers")), 3);
@@ -172,12 +183,16 @@ static void memory_is_never_promised_twice(void **state UNUSED)
 
 static void quotas_hold(void **state UNUSED)
 {
-    test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1", "{'quota_set':{'instances':1,'metadata_items':1}}");
+    test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1",
+                "{'quota_set':{'instances':1,'metadata_items':1}}");
     world_server(&w, "p1");
-    struct test_reply r = test_expect(T, 403, "p1", "POST", V "/servers",
-        "{'server':{'name':'x','imageRef':'%s','flavorRef':'1','networks':[{'uuid':'%s'}]}}", IMAGE_OK, NET_A);
-    assert_string_equal(test_str(T, &r, "forbidden.message"),
-                        "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances");
+    struct test_reply r = test_expect(
+        T, 403, "p1", "POST", V "/servers",
+        "{'server':{'name':'x','imageRef':'%s','flavorRef':'1','networks':[{'uuid':'%s'}]}}",
+        IMAGE_OK, NET_A);
+    assert_string_equal(
+        test_str(T, &r, "forbidden.message"),
+        "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances");
     world_server(&w, "p2");
     test_expect(T, 403, "p2", "PUT", V "/os-quota-sets/p2", "{'quota_set':{'instances':100}}");
     test_expect(T, 400, "admin", "PUT", V "/os-quota-sets/p1", "{'quota_set':{'instances':0}}");
@@ -188,7 +203,8 @@ static void quotas_hold(void **state UNUSED)
     test_expect(T, 202, "admin", "DELETE", V "/os-quota-sets/p1", NULL);
     r = test_expect(T, 200, "p1", "GET", V "/os-quota-sets/p1", NULL);
     assert_string_equal(test_str(T, &r, "quota_set.instances"), "10");
-    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"), 2); /* the refused one left none behind */
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"),
+                     2); /* the refused one left none behind */
 }
 
 /* ---------------------------------------------------------------- refusals and isolation */
@@ -205,30 +221,45 @@ static void bad_creates_are_refused(void **state UNUSED)
         {"'name':'x','imageRef':'" NET_A "','flavorRef':'1'", "could not be found."},
         {"'name':'x','imageRef':'" IMAGE_P2 "','flavorRef':'1'", "could not be found."},
         {"'name':'x','imageRef':'" IMAGE_QUEUED "','flavorRef':'1'", "is not active."},
-        {"'name':'x','imageRef':'" IMAGE_BIG "','flavorRef':'1'", "Flavor's disk is too small for requested image."},
+        {"'name':'x','imageRef':'" IMAGE_BIG "','flavorRef':'1'",
+         "Flavor's disk is too small for requested image."},
         {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':-1", "Flavor -1 could not be found."},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','bogus':1", "Additional properties are not allowed ('bogus' was unexpected)"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','key_name':'nokey'", "Invalid key_name provided."},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','accessIPv4':'1.1.1.1.1'", "is not a 'ipv4'"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','bogus':1",
+         "Additional properties are not allowed ('bogus' was unexpected)"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','key_name':'nokey'",
+         "Invalid key_name provided."},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','accessIPv4':'1.1.1.1.1'",
+         "is not a 'ipv4'"},
         {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','networks':[{'uuid':'a-b-c'}]",
          "Bad networks format: network uuid is not in proper format (a-b-c)"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','networks':'auto'", "is not of type 'array'"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','security_groups':[{'name':'nogroup'}]", "not found for project"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','user_data':'%%%'", "is not a 'base64'"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','min_count':3,'max_count':2", "min_count must be <= max_count"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','availability_zone':'mars'", "availability zone is not available"},
-        {"'name':'x','flavorRef':'1','block_device_mapping_v2':[{'source_type':'volume','uuid':'1','boot_index':0}]", "no volumes yet"},
-        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','description':'too new'", "'description' was unexpected"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','networks':'auto'",
+         "is not of type 'array'"},
+        {"'name':'x','imageRef':'" IMAGE_OK
+         "','flavorRef':'1','security_groups':[{'name':'nogroup'}]",
+         "not found for project"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','user_data':'%%%'",
+         "is not a 'base64'"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','min_count':3,'max_count':2",
+         "min_count must be <= max_count"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','availability_zone':'mars'",
+         "availability zone is not available"},
+        {"'name':'x','flavorRef':'1','block_device_mapping_v2':[{'source_type':'volume','uuid':'1',"
+         "'boot_index':0}]",
+         "no volumes yet"},
+        {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','description':'too new'",
+         "'description' was unexpected"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        struct test_reply r = test_expect(T, 400, "p1", "POST", V "/servers", "{'server':{%s}}", bad[i].server);
+        struct test_reply r =
+            test_expect(T, 400, "p1", "POST", V "/servers", "{'server':{%s}}", bad[i].server);
         if (!strstr(test_str(T, &r, "badRequest.message"), bad[i].words))
             fail_msg("%s: %s", bad[i].words, r.text);
     }
     test_expect(T, 400, "p1", "POST", V "/servers", "{'server':{");
     test_expect(T, 400, "p1", "POST", V "/servers", "{'sever':{}}");
     test_expect(T, 400, "p1", "POST", V "/servers", "[]");
-    test_expect(T, 403, "p1:reader", "POST", V "/servers", "{'server':{'name':'x','flavorRef':'1'}}");
+    test_expect(T, 403, "p1:reader", "POST", V "/servers",
+                "{'server':{'name':'x','flavorRef':'1'}}");
     test_expect(T, 401, "bad", "POST", V "/servers", "{}");
     assert_int_equal(world_count(&w, "SELECT 1 FROM servers"), 0);
 }
@@ -236,8 +267,13 @@ static void bad_creates_are_refused(void **state UNUSED)
 static void strangers_see_nothing(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1");
-    static const char *const parts[] = {"", "/metadata", "/ips", "/os-interface", "/os-instance-actions",
-                                       "/os-security-groups", "/os-volume_attachments"};
+    static const char *const parts[] = {"",
+                                        "/metadata",
+                                        "/ips",
+                                        "/os-interface",
+                                        "/os-instance-actions",
+                                        "/os-security-groups",
+                                        "/os-volume_attachments"};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         test_expect(T, 404, "p2", "GET", path(V "/servers/%s%s", id, parts[i]), NULL);
         test_expect(T, 200, "p1", "GET", path(V "/servers/%s%s", id, parts[i]), NULL);
@@ -274,7 +310,8 @@ static void locks_hold(void **state UNUSED)
     const char *id = world_running(&w, "p1");
     act(202, "p1", id, "{'lock':null}");
     struct test_reply r = act(409, "p1", id, "{'os-stop':null}");
-    assert_string_equal(test_str(T, &r, "conflictingRequest.message"), path("Instance %s is locked", id));
+    assert_string_equal(test_str(T, &r, "conflictingRequest.message"),
+                        path("Instance %s is locked", id));
     test_expect(T, 409, "p1", "DELETE", path(V "/servers/%s", id), NULL);
     act(202, "p1", id, "{'unlock':null}");
     act(202, "p1", id, "{'os-stop':null}");

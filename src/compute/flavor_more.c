@@ -3,11 +3,13 @@
 #include "compute/impl.h"
 #include <ctype.h>
 
-const struct stmt stmt_flavor_access_add = {"flavor_access_add",
+const struct stmt stmt_flavor_access_add = {
+    "flavor_access_add",
     "INSERT INTO flavor_access (flavor_id, project_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
-const struct stmt stmt_flavor_access_remove = {"flavor_access_remove",
-    "DELETE FROM flavor_access WHERE flavor_id = $1 AND project_id = $2"};
-const struct stmt stmt_flavor_access_list = {"flavor_access_list",
+const struct stmt stmt_flavor_access_remove = {
+    "flavor_access_remove", "DELETE FROM flavor_access WHERE flavor_id = $1 AND project_id = $2"};
+const struct stmt stmt_flavor_access_list = {
+    "flavor_access_list",
     "SELECT project_id FROM flavor_access WHERE flavor_id = $1 ORDER BY project_id"};
 
 static struct err *find(struct call *c, struct flavor **ret)
@@ -58,16 +60,20 @@ struct err *flavor_action(struct call *c)
     TRY(find(c, &f));
     tenant = json_get_str(args, "tenant");
     if (!tenant || !*tenant || strlen(tenant) > 255)
-        return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute tenant. The project's id is needed");
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for field/attribute tenant. The project's id is needed");
     if (f->is_public)
         return fail(c->cx, ERR_CONFLICT, "Can not add access to a public flavor.");
     struct db_value params[] = {V_TEXT(f->id), V_TEXT(tenant)};
-    TRY(db_exec(c->cx, c->tx, add ? &stmt_flavor_access_add : &stmt_flavor_access_remove, params, 2, &changed));
+    TRY(db_exec(c->cx, c->tx, add ? &stmt_flavor_access_add : &stmt_flavor_access_remove, params, 2,
+                &changed));
     if (!changed && add)
-        return fail(c->cx, ERR_CONFLICT, "Flavor access already exists for flavor %s and project %s combination.", f->id,
+        return fail(c->cx, ERR_CONFLICT,
+                    "Flavor access already exists for flavor %s and project %s combination.", f->id,
                     tenant);
     if (!changed)
-        return fail(c->cx, ERR_NOT_FOUND, "Flavor access not found for %s / %s combination.", f->id, tenant);
+        return fail(c->cx, ERR_NOT_FOUND, "Flavor access not found for %s / %s combination.", f->id,
+                    tenant);
     return reply_access(c, f);
 }
 
@@ -95,7 +101,9 @@ static struct err *take_spec(struct call *c, json_t *specs, const char *key, con
     const char *text = json_is_number(value) ? json_text(c->cx, value) : json_string_value(value);
     if (!key_ok(key))
         return fail(c->cx, ERR_INVALID,
-                    "Invalid input for field/attribute extra_specs. '%s' does not match '^[a-zA-Z0-9-_:. ]{1,255}$'", key);
+                    "Invalid input for field/attribute extra_specs. '%s' does not match "
+                    "'^[a-zA-Z0-9-_:. ]{1,255}$'",
+                    key);
     if (!text || str_utf8_len(text) < 0 || str_utf8_len(text) > MAX_METADATA_TEXT)
         return bad_member(c, key, value, "A text of at most 255 characters is needed");
     json_object_set_new(specs, key, json_string(text));
@@ -145,7 +153,8 @@ struct err *flavor_specs_add(struct call *c)
 
 static struct err *no_spec(struct call *c, const struct flavor *f)
 {
-    return fail(c->cx, ERR_NOT_FOUND, "Flavor %s has no extra specs with key %s.", f->id, call_param(c, "key"));
+    return fail(c->cx, ERR_NOT_FOUND, "Flavor %s has no extra specs with key %s.", f->id,
+                call_param(c, "key"));
 }
 
 static struct err *reply_spec(struct call *c, const json_t *specs)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Flavors: who may see which, and the administrator's create, update and delete. Extra specs and access: flavor_more.c. */
+/* Flavors: who may see which, and the administrator's create, update and delete. Extra specs and
+ * access: flavor_more.c. */
 #include "compute/impl.h"
 #include <ctype.h>
 
@@ -7,7 +8,8 @@ static const char *check_flavor_id(struct ctx *cx, const json_t *v, json_t **ret
 {
     const char *s = json_is_integer(v) ? json_text(cx, v) : json_string_value(v);
     if (!s)
-        return arena_printf(cx->arena, "%s is not of type 'string', 'number', 'null'", json_python(cx, v));
+        return arena_printf(cx->arena, "%s is not of type 'string', 'number', 'null'",
+                            json_python(cx, v));
     for (const char *p = s; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr(". _-", *p))
             return arena_printf(cx->arena, "'%s' does not match '^[a-zA-Z0-9. _-]*$'", s);
@@ -21,7 +23,8 @@ static const char *check_rxtx_factor(struct ctx *cx, const json_t *v, json_t **r
 {
     char *end = NULL;
     double d = json_is_string(v) ? strtod(json_string_value(v), &end) : json_number_value(v);
-    if ((!json_is_number(v) && (!end || *end || end == json_string_value(v))) || !(d >= 0 && d <= 3.40282e38))
+    if ((!json_is_number(v) && (!end || *end || end == json_string_value(v))) ||
+        !(d >= 0 && d <= 3.40282e38))
         return arena_printf(cx->arena, "%s is not a number from 0 to 3.4e38", json_python(cx, v));
     *ret = json_own(cx, json_real(d));
     return NULL;
@@ -48,18 +51,28 @@ static void flavor_links(struct ctx *cx, struct jw *w, const void *row, const st
 #include "resource/declare_fields.h"
 
 static const struct res_index flavor_indexes[] = {{"flavors_name", "name", true, NULL}};
-const struct resource flavor_resource = {
-    .name = "flavor", .plural = "flavors", .table = "flavors", RESOURCE_FIELDS(flavor), .owner = -1,
-    .not_found = "Flavor %s could not be found.", .indexes = flavor_indexes, .n_indexes = ARRAY_LEN(flavor_indexes),
-    .encode_more = flavor_links, .dflt_sort = "id", .doc = "The sizes that servers come in."};
+const struct resource flavor_resource = {.name = "flavor",
+                                         .plural = "flavors",
+                                         .table = "flavors",
+                                         RESOURCE_FIELDS(flavor),
+                                         .owner = -1,
+                                         .not_found = "Flavor %s could not be found.",
+                                         .indexes = flavor_indexes,
+                                         .n_indexes = ARRAY_LEN(flavor_indexes),
+                                         .encode_more = flavor_links,
+                                         .dflt_sort = "id",
+                                         .doc = "The sizes that servers come in."};
 
 const struct stmt stmt_flavor_names = {"flavor_names", "SELECT id FROM flavors WHERE name = $1"};
-const struct stmt stmt_flavor_access_has = {"flavor_access_has",
-    "SELECT 1 FROM flavor_access WHERE flavor_id = $1 AND project_id = $2"};
-const struct stmt stmt_flavor_access_drop = {"flavor_access_drop", "DELETE FROM flavor_access WHERE flavor_id = $1"};
-const struct stmt stmt_flavor_bootstrap = {"flavor_bootstrap",
-    "INSERT INTO flavors (id, name, description, ram, disk, vcpus, swap, ephemeral, rxtx_factor, is_public, disabled, "
-    "extra_specs, generation) VALUES ($1, $2, NULL, $3, $4, $5, 0, 0, '1.0', 1, 0, '{}', 1) ON CONFLICT DO NOTHING"};
+const struct stmt stmt_flavor_access_has = {
+    "flavor_access_has", "SELECT 1 FROM flavor_access WHERE flavor_id = $1 AND project_id = $2"};
+const struct stmt stmt_flavor_access_drop = {"flavor_access_drop",
+                                             "DELETE FROM flavor_access WHERE flavor_id = $1"};
+const struct stmt stmt_flavor_bootstrap = {
+    "flavor_bootstrap", "INSERT INTO flavors (id, name, description, ram, disk, vcpus, swap, "
+                        "ephemeral, rxtx_factor, is_public, disabled, "
+                        "extra_specs, generation) VALUES ($1, $2, NULL, $3, $4, $5, 0, 0, '1.0', "
+                        "1, 0, '{}', 1) ON CONFLICT DO NOTHING"};
 
 /* ---------------------------------------------------------------- reading */
 
@@ -79,7 +92,8 @@ struct err *flavor_find(struct call *c, const char *id, struct flavor **ret)
     return NULL;
 }
 
-static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken, const char **ret_sql)
+static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
+                               const char **ret_sql)
 {
     int64_t n;
     bool ram = str_eq(name, "minRam");
@@ -96,10 +110,12 @@ static struct err *list_filter(struct call *c, const char *name, const char *val
     return NULL;
 }
 
-/* Administrators choose with is_public (None: all); others see what is public or opened to their project. */
+/* Administrators choose with is_public (None: all); others see what is public or opened to their
+ * project. */
 static struct err *list_where(struct call *c, const char **ret)
 {
-    static const char own[] = "is_public = 1 OR id IN (SELECT flavor_id FROM flavor_access WHERE project_id = $1)";
+    static const char own[] =
+        "is_public = 1 OR id IN (SELECT flavor_id FROM flavor_access WHERE project_id = $1)";
     const char *text = http_arg(c->rq, "is_public");
     bool b = true;
     *ret = own;
@@ -117,7 +133,8 @@ static struct err *list_where(struct call *c, const char **ret)
 static struct err *reply_list(struct call *c, bool brief)
 {
     struct db_value project = V_TEXT(c->actor->project_id ? c->actor->project_id : "");
-    struct list_more more = {.params = &project, .n_params = 1, .brief = brief, .filter = list_filter};
+    struct list_more more = {
+        .params = &project, .n_params = 1, .brief = brief, .filter = list_filter};
     TRY(list_where(c, &more.where));
     return call_reply_list(c, &flavor_resource, &more);
 }
@@ -185,8 +202,11 @@ struct err *compute_bootstrap(struct ctx *cx, struct store *s)
     static const struct {
         const char *id, *name;
         int64_t ram, disk, vcpus;
-    } flavors[] = {{"1", "m1.tiny", 128, 1, 1},     {"2", "m1.small", 512, 5, 1},    {"3", "m1.medium", 2048, 20, 2},
-                   {"4", "m1.large", 4096, 40, 4}, {"5", "m1.xlarge", 8192, 80, 8}};
+    } flavors[] = {{"1", "m1.tiny", 128, 1, 1},
+                   {"2", "m1.small", 512, 5, 1},
+                   {"3", "m1.medium", 2048, 20, 2},
+                   {"4", "m1.large", 4096, 40, 4},
+                   {"5", "m1.xlarge", 8192, 80, 8}};
     AUTO_TXN struct tx *tx = NULL;
     TRY(tx_write(cx, s, &tx));
     for (size_t i = 0; i < ARRAY_LEN(flavors); i++)

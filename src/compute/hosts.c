@@ -2,9 +2,10 @@
 /* Hosts with what is promised on them: the sums are SQL's, from the servers themselves. */
 #include "compute/impl.h"
 
-const struct stmt stmt_use_by_host = {"use_by_host",
-    "SELECT host_id, CAST(SUM(vcpus) AS BIGINT), CAST(SUM(memory_mib) AS BIGINT), "
-    "CAST(SUM(root_gib + ephemeral_gib) AS BIGINT), COUNT(*) FROM servers WHERE host_id IS NOT NULL GROUP BY host_id"};
+const struct stmt stmt_use_by_host = {
+    "use_by_host", "SELECT host_id, CAST(SUM(vcpus) AS BIGINT), CAST(SUM(memory_mib) AS BIGINT), "
+                   "CAST(SUM(root_gib + ephemeral_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
+                   "host_id IS NOT NULL GROUP BY host_id"};
 
 static void take_use(struct place_host *h, const struct db_rows *use)
 {
@@ -29,10 +30,16 @@ struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **re
     struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
     for (size_t i = 0; i < n; i++) {
         const struct fleet_host *h = &hosts[i];
-        out[i] = (struct place_host){.id = h->id, .name = h->name,
-                                     .zone = h->zone && *h->zone ? h->zone : compute_cfg.default_zone,
-                                     .disabled_reason = h->disabled_reason, .enabled = h->enabled, .alive = h->alive,
-                                     .vcpus = h->vcpus, .memory_mib = h->memory_mib, .disk_gib = h->disk_gib};
+        out[i] =
+            (struct place_host){.id = h->id,
+                                .name = h->name,
+                                .zone = h->zone && *h->zone ? h->zone : compute_cfg.default_zone,
+                                .disabled_reason = h->disabled_reason,
+                                .enabled = h->enabled,
+                                .alive = h->alive,
+                                .vcpus = h->vcpus,
+                                .memory_mib = h->memory_mib,
+                                .disk_gib = h->disk_gib};
         take_use(&out[i], &use);
     }
     *ret = out;

@@ -21,7 +21,8 @@ static struct err *load(struct call *c, struct hypervisor **ret, size_t *ret_n)
         int64_t older = 0;
         for (size_t k = 0; k < n; k++)
             older += hosts[k].created_us < hosts[i].created_us ||
-                     (hosts[k].created_us == hosts[i].created_us && strcmp(hosts[k].id, hosts[i].id) < 0);
+                     (hosts[k].created_us == hosts[i].created_us &&
+                      strcmp(hosts[k].id, hosts[i].id) < 0);
         out[i] = (struct hypervisor){&hosts[i], &use[i], older + 1};
     }
     *ret = out;
@@ -29,7 +30,8 @@ static struct err *load(struct call *c, struct hypervisor **ret, size_t *ret_n)
     return NULL;
 }
 
-static void write_id(struct jw *w, const char *key, const struct hypervisor *h, unsigned microversion)
+static void write_id(struct jw *w, const char *key, const struct hypervisor *h,
+                     unsigned microversion)
 {
     if (microversion >= 53)
         jw_kstr(w, key, h->host->id);
@@ -55,13 +57,16 @@ static const char *host_ip(struct ctx *cx, const struct fleet_host *h)
     p += 3;
     const char *ip = *p == '[' ? arena_strndup(cx->arena, p + 1, strcspn(p + 1, "]"))
                                : arena_strndup(cx->arena, p, strcspn(p, ":/"));
-    return check_ip(cx, json_own(cx, json_string(ip)), &canonical) ? "127.0.0.1" : json_string_value(canonical);
+    return check_ip(cx, json_own(cx, json_string(ip)), &canonical) ? "127.0.0.1"
+                                                                   : json_string_value(canonical);
 }
 
-static void write_cpu_info(struct ctx *cx, struct jw *w, const struct fleet_host *h, unsigned microversion)
+static void write_cpu_info(struct ctx *cx, struct jw *w, const struct fleet_host *h,
+                           unsigned microversion)
 {
     json_t *j = NULL;
-    bool object = h->cpu_info && !json_read(cx, h->cpu_info, strlen(h->cpu_info), &j) && json_is_object(j);
+    bool object =
+        h->cpu_info && !json_read(cx, h->cpu_info, strlen(h->cpu_info), &j) && json_is_object(j);
     if (microversion < 28)
         jw_kstr(w, "cpu_info", h->cpu_info ? h->cpu_info : "");
     else
@@ -94,15 +99,18 @@ static struct err *write_servers(struct call *c, struct jw *w, const struct hype
     for (size_t i = 0; i < n; i++) {
         jw_obj(w);
         jw_kstr(w, "uuid", ROW(server, rows, i)->id);
-        jw_kstr(w, "name", c->microversion >= 53 ? ROW(server, rows, i)->display_name
-                                                 : arena_printf(c->cx->arena, "instance-%.8s", ROW(server, rows, i)->id));
+        jw_kstr(w, "name",
+                c->microversion >= 53
+                    ? ROW(server, rows, i)->display_name
+                    : arena_printf(c->cx->arena, "instance-%.8s", ROW(server, rows, i)->id));
         jw_obj_end(w);
     }
     jw_arr_end(w);
     return NULL;
 }
 
-static struct err *write_one(struct call *c, struct jw *w, const struct hypervisor *h, bool detail, bool servers)
+static struct err *write_one(struct call *c, struct jw *w, const struct hypervisor *h, bool detail,
+                             bool servers)
 {
     jw_obj(w);
     write_brief(w, h, c->microversion);
@@ -134,15 +142,19 @@ static struct err *write_list(struct call *c, bool detail, const char *pattern, 
     int64_t limit = INT64_MAX;
     const char *text = http_arg(c->rq, "limit"), *marker = http_arg(c->rq, "marker");
     if (c->microversion >= 33 && text && !str_to_i64(text, 0, INT32_MAX, &limit))
-        return fail(c->cx, ERR_INVALID, "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
-                    text, text);
+        return fail(
+            c->cx, ERR_INVALID,
+            "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
+            text, text);
     TRY(load(c, &all, &n));
     bool started = c->microversion < 33 || !marker;
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "hypervisors");
     for (size_t i = 0; i < n; i++) {
-        const char *id = c->microversion >= 53 ? all[i].host->id : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
+        const char *id = c->microversion >= 53
+                             ? all[i].host->id
+                             : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
         if (started && (int64_t)shown < limit && (!pattern || strstr(all[i].host->name, pattern))) {
             TRY(write_one(c, &w, &all[i], detail, servers));
             shown++;
@@ -160,7 +172,8 @@ static struct err *write_list(struct call *c, bool detail, const char *pattern, 
 
 static struct err *list(struct call *c, bool detail)
 {
-    const char *pattern = c->microversion >= 53 ? http_arg(c->rq, "hypervisor_hostname_pattern") : NULL;
+    const char *pattern =
+        c->microversion >= 53 ? http_arg(c->rq, "hypervisor_hostname_pattern") : NULL;
     return write_list(c, detail, pattern, c->microversion >= 53 && arg_true(c, "with_servers"));
 }
 
@@ -191,7 +204,9 @@ static struct err *find(struct call *c, struct hypervisor *ret)
     const char *id = call_param(c, "hypervisor");
     TRY(load(c, &all, &n));
     for (size_t i = 0; i < n; i++) {
-        const char *its = c->microversion >= 53 ? all[i].host->id : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
+        const char *its = c->microversion >= 53
+                              ? all[i].host->id
+                              : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
         if (!str_eq(its, id))
             continue;
         *ret = all[i];

@@ -31,30 +31,36 @@ struct err *bad_member(struct call *c, const char *name, const json_t *value, co
 /* The member of the body with this name, an object; ERR_INVALID otherwise. */
 MUST_USE struct err *body_object(struct call *c, const char *name, const json_t **ret);
 /* The only member of the body, whatever its name: actions. */
-MUST_USE struct err *body_only_member(struct call *c, const char **ret_name, const json_t **ret_value);
+MUST_USE struct err *body_only_member(struct call *c, const char **ret_name,
+                                      const json_t **ret_value);
 const char *check_name(struct ctx *cx, const json_t *v, json_t **ret);
-void write_links(struct ctx *cx, struct jw *w, const char *base_url, const char *collection, const char *id);
-void write_bookmark(struct ctx *cx, struct jw *w, const char *base_url, const char *collection, const char *id);
+void write_links(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
+                 const char *id);
+void write_bookmark(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
+                    const char *id);
 /* Truth of a query argument; false when absent or not a boolean. */
 bool arg_true(const struct call *c, const char *name);
 
 /* ---- flavors.c */
 MUST_USE struct err *flavor_find(struct call *c, const char *id, struct flavor **ret);
-extern const struct stmt stmt_flavor_names, stmt_flavor_access_add, stmt_flavor_access_remove, stmt_flavor_access_list,
-    stmt_flavor_access_has, stmt_flavor_access_drop, stmt_flavor_bootstrap;
-struct err *flavor_list(struct call *c), *flavor_list_detail(struct call *c), *flavor_create(struct call *c),
-    *flavor_show(struct call *c), *flavor_update(struct call *c), *flavor_delete(struct call *c);
+extern const struct stmt stmt_flavor_names, stmt_flavor_access_add, stmt_flavor_access_remove,
+    stmt_flavor_access_list, stmt_flavor_access_has, stmt_flavor_access_drop, stmt_flavor_bootstrap;
+struct err *flavor_list(struct call *c), *flavor_list_detail(struct call *c),
+    *flavor_create(struct call *c), *flavor_show(struct call *c), *flavor_update(struct call *c),
+    *flavor_delete(struct call *c);
 /* ---- flavor_more.c */
-struct err *flavor_action(struct call *c), *flavor_access(struct call *c), *flavor_specs(struct call *c),
-    *flavor_specs_add(struct call *c), *flavor_spec_show(struct call *c), *flavor_spec_set(struct call *c),
+struct err *flavor_action(struct call *c), *flavor_access(struct call *c),
+    *flavor_specs(struct call *c), *flavor_specs_add(struct call *c),
+    *flavor_spec_show(struct call *c), *flavor_spec_set(struct call *c),
     *flavor_spec_delete(struct call *c);
 
 /* ---- keypairs.c */
-MUST_USE struct err *keypair_find(struct call *c, const char *user_id, const char *name, struct keypair **ret);
+MUST_USE struct err *keypair_find(struct call *c, const char *user_id, const char *name,
+                                  struct keypair **ret);
 extern const struct res_where keypairs_by_user, keypair_by_name;
 extern const struct stmt stmt_keypair_count;
-struct err *keypair_list(struct call *c), *keypair_create(struct call *c), *keypair_show(struct call *c),
-    *keypair_delete(struct call *c);
+struct err *keypair_list(struct call *c), *keypair_create(struct call *c),
+    *keypair_show(struct call *c), *keypair_delete(struct call *c);
 
 /* ---- server_show.c */
 /* row.extra of a server once prepared. */
@@ -69,25 +75,29 @@ extern const struct res_where servers_on_host;
 /* What tells a project whether two servers share a host, without naming it; "" without a host. */
 const char *host_hash(struct ctx *cx, const char *project_id, const char *host_name);
 /* Ports of one server. */
-MUST_USE struct err *server_ports(struct ctx *cx, struct tx *tx, const char *server_id, struct server_port **ret,
-                                  size_t *ret_n);
-/* "addresses" of these ports, as an object. extended: with type and MAC. only: one network's, as its member; or NULL. */
-void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bool extended, const char *only);
+MUST_USE struct err *server_ports(struct ctx *cx, struct tx *tx, const char *server_id,
+                                  struct server_port **ret, size_t *ret_n);
+/* "addresses" of these ports, as an object. extended: with type and MAC. only: one network's, as
+ * its member; or NULL. */
+void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bool extended,
+                     const char *only);
 
 /* ---- server_state.c */
-extern const struct stmt stmt_actions_finish, stmt_actions_gone, stmt_actions_stale, stmt_actions_purge;
+extern const struct stmt stmt_actions_finish, stmt_actions_gone, stmt_actions_stale,
+    stmt_actions_purge;
 struct server_desired desired_of(const struct server *s);
 struct server_observed observed_of(const struct server *s);
 enum server_state state_of(const struct server *s);
 /* Moves the struct; asserts that the table allows it. The caller saves. */
-MUST_USE struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to);
+MUST_USE struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s,
+                                 enum server_state to);
 void server_fault(struct ctx *cx, struct server *s, int code, const char *message);
 /* Writes the row and tells its host. */
 MUST_USE struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s);
 /* What is left of it goes: ports, row. Its actions stay for a while. */
 MUST_USE struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s);
-MUST_USE struct err *action_record(struct call *c, const struct server *s, const char *action, const char *event,
-                                   bool finished);
+MUST_USE struct err *action_record(struct call *c, const struct server *s, const char *action,
+                                   const char *event, bool finished);
 /* The lock, then the state: 409 in nova's words. */
 MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
 /* Lock, state, record of the action, move. The caller changes what is desired and saves. */
@@ -95,9 +105,10 @@ MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_
 
 /* ---- server_spec.c, server_report.c */
 extern const struct stmt stmt_servers_on_host;
-struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, struct jw *w,
-                        bool *ret_present);
-struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids);
+struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                        struct jw *w, bool *ret_present);
+struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
+                          struct db_rows *ret_ids);
 struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                           const json_t *observed);
 
@@ -107,7 +118,8 @@ extern const struct res_where servers_expired;
 /* ---- hosts.c */
 extern const struct stmt stmt_use_by_host;
 /* Snapshot for placement: hosts with what is promised on them. */
-MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n);
+MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret,
+                                    size_t *ret_n);
 
 /* ---- server_create.c, server_input.c */
 struct network_wish {
@@ -115,8 +127,10 @@ struct network_wish {
     struct port_request *ports;
     size_t n;
 };
-MUST_USE struct err *read_networks(struct call *c, const struct server *s, struct network_wish *ret);
-MUST_USE struct err *read_groups(struct call *c, const struct server *s, const char ***ret_ids, size_t *ret_n);
+MUST_USE struct err *read_networks(struct call *c, const struct server *s,
+                                   struct network_wish *ret);
+MUST_USE struct err *read_groups(struct call *c, const struct server *s, const char ***ret_ids,
+                                 size_t *ret_n);
 MUST_USE struct err *read_block_devices(struct call *c, struct server *s);
 /* The image, usable with this flavor; fills image_id and image_spec. */
 MUST_USE struct err *take_image(struct call *c, struct server *s, const char *image_id);
@@ -126,8 +140,8 @@ const char *new_password(struct ctx *cx);
 struct err *server_create(struct call *c);
 
 /* ---- servers.c */
-struct err *server_list(struct call *c), *server_list_detail(struct call *c), *server_show(struct call *c),
-    *server_update(struct call *c), *server_delete(struct call *c);
+struct err *server_list(struct call *c), *server_list_detail(struct call *c),
+    *server_show(struct call *c), *server_update(struct call *c), *server_delete(struct call *c);
 extern const struct stmt stmt_server_ids_all, stmt_server_ids_of;
 /* ---- server_actions.c */
 struct err *server_act(struct call *c), *server_act_before(struct call *c);
@@ -138,24 +152,25 @@ struct err *meta_list(struct call *c), *meta_merge(struct call *c), *meta_replac
     *meta_show(struct call *c), *meta_set(struct call *c), *meta_delete(struct call *c);
 /* ---- server_parts.c */
 struct err *ips_list(struct call *c), *ips_one(struct call *c), *interface_list(struct call *c),
-    *interface_show(struct call *c), *attachment_list(struct call *c), *server_groups_list(struct call *c), *group_list(struct call *c),
-    *group_show(struct call *c);
+    *interface_show(struct call *c), *attachment_list(struct call *c),
+    *server_groups_list(struct call *c), *group_list(struct call *c), *group_show(struct call *c);
 /* ---- instance_actions.c */
 extern const struct res_where actions_of_server, action_by_request;
 struct err *action_list(struct call *c), *action_show(struct call *c);
 
 /* ---- hypervisors.c, services.c */
-struct err *hypervisor_list(struct call *c), *hypervisor_detail(struct call *c), *hypervisor_show(struct call *c),
-    *hypervisor_statistics(struct call *c), *hypervisor_uptime(struct call *c), *hypervisor_search(struct call *c),
+struct err *hypervisor_list(struct call *c), *hypervisor_detail(struct call *c),
+    *hypervisor_show(struct call *c), *hypervisor_statistics(struct call *c),
+    *hypervisor_uptime(struct call *c), *hypervisor_search(struct call *c),
     *hypervisor_servers(struct call *c);
 struct err *compute_service_list(struct call *c), *compute_service_update(struct call *c),
     *compute_service_enable(struct call *c), *compute_service_disable(struct call *c),
-    *compute_service_disable_reason(struct call *c), *zone_list(struct call *c), *zone_detail(struct call *c),
-    *host_list(struct call *c), *host_show(struct call *c);
+    *compute_service_disable_reason(struct call *c), *zone_list(struct call *c),
+    *zone_detail(struct call *c), *host_list(struct call *c), *host_show(struct call *c);
 /* ---- limits.c */
-struct err *limits_show(struct call *c), *quota_show(struct call *c), *quota_defaults(struct call *c),
-    *quota_detail(struct call *c), *quota_update(struct call *c), *quota_delete(struct call *c),
-    *quota_class_show(struct call *c);
+struct err *limits_show(struct call *c), *quota_show(struct call *c),
+    *quota_defaults(struct call *c), *quota_detail(struct call *c), *quota_update(struct call *c),
+    *quota_delete(struct call *c), *quota_class_show(struct call *c);
 /* ---- versions.c */
-struct err *versions_list(struct call *c), *version_show(struct call *c), *extension_list(struct call *c),
-    *extension_show(struct call *c);
+struct err *versions_list(struct call *c), *version_show(struct call *c),
+    *extension_list(struct call *c), *extension_show(struct call *c);

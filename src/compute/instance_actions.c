@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* os-instance-actions: what was done to a server, keyed by request id. Since 2.21 also of servers that are gone. */
+/* os-instance-actions: what was done to a server, keyed by request id. Since 2.21 also of servers
+ * that are gone. */
 #include "compute/impl.h"
 
 /* Administrators see events in lists of one; others since 2.51, without the host before 2.62. */
@@ -35,14 +36,22 @@ static void encode_events(struct ctx *cx, struct jw *w, const void *row, const s
 #define RESOURCE_DEF "compute/instance_action.def"
 #include "resource/declare_fields.h"
 
-static const struct res_index action_indexes[] = {{"instance_actions_server", "server_id, start_time", false, NULL},
-                                                  {"instance_actions_gone", "gone_at", false, "gone_at IS NOT NULL"}};
-const struct resource instance_action_resource = {
-    .name = "instanceAction", .plural = "instanceActions", .table = "instance_actions",
-    RESOURCE_FIELDS(instance_action), .owner = instance_action_f_owner_project, .time_style = TIME_MICROS,
-    .indexes = action_indexes, .n_indexes = ARRAY_LEN(action_indexes), .doc = "What was done to a server."};
-const struct res_where actions_of_server = {&instance_action_resource, "server_id = $1", "start_time DESC, id DESC"};
-const struct res_where action_by_request = {&instance_action_resource, "server_id = $1 AND request_id = $2", NULL};
+static const struct res_index action_indexes[] = {
+    {"instance_actions_server", "server_id, start_time", false, NULL},
+    {"instance_actions_gone", "gone_at", false, "gone_at IS NOT NULL"}};
+const struct resource instance_action_resource = {.name = "instanceAction",
+                                                  .plural = "instanceActions",
+                                                  .table = "instance_actions",
+                                                  RESOURCE_FIELDS(instance_action),
+                                                  .owner = instance_action_f_owner_project,
+                                                  .time_style = TIME_MICROS,
+                                                  .indexes = action_indexes,
+                                                  .n_indexes = ARRAY_LEN(action_indexes),
+                                                  .doc = "What was done to a server."};
+const struct res_where actions_of_server = {&instance_action_resource, "server_id = $1",
+                                            "start_time DESC, id DESC"};
+const struct res_where action_by_request = {&instance_action_resource,
+                                            "server_id = $1 AND request_id = $2", NULL};
 
 /* The server itself, or what is left of it; a stranger's is not found. */
 static struct err *find(struct call *c, void ***ret_rows, size_t *ret_n)
@@ -55,7 +64,8 @@ static struct err *find(struct call *c, void ***ret_rows, size_t *ret_n)
     TRY(res_select_by(c->cx, c->tx, &actions_of_server, ret_rows, ret_n, V_TEXT(id)));
     if (server)
         return NULL;
-    if (!*ret_n || (!c->actor->admin && !str_eq(ROW(instance_action, *ret_rows, 0)->owner_project, c->actor->project_id)))
+    if (!*ret_n || (!c->actor->admin && !str_eq(ROW(instance_action, *ret_rows, 0)->owner_project,
+                                                c->actor->project_id)))
         return res_not_found(c->cx, &server_resource, id);
     return NULL;
 }
@@ -64,8 +74,9 @@ static struct err *read_time(struct call *c, const char *name, int64_t *ret)
 {
     const char *text = http_arg(c->rq, name);
     if (text && !time_parse(text, ret))
-        return fail(c->cx, ERR_INVALID, "Invalid input for query parameters %s. Value: %s. '%s' is not a 'date-time'", name,
-                    text, text);
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for query parameters %s. Value: %s. '%s' is not a 'date-time'",
+                    name, text, text);
     return NULL;
 }
 
@@ -78,8 +89,10 @@ struct err *action_list(struct call *c)
     bool started = !marker || c->microversion < 58;
     TRY(find(c, &rows, &n));
     if (c->microversion >= 58 && text && !str_to_i64(text, 0, INT32_MAX, &limit))
-        return fail(c->cx, ERR_INVALID, "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
-                    text, text);
+        return fail(
+            c->cx, ERR_INVALID,
+            "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
+            text, text);
     if (c->microversion >= 58)
         TRY(read_time(c, "changes-since", &since));
     if (c->microversion >= 66)
@@ -112,7 +125,7 @@ struct err *action_show(struct call *c)
     TRY(res_first_by(c->cx, c->tx, &action_by_request, &row, V_TEXT(call_param(c, "server_id")),
                      V_TEXT(call_param(c, "request_id"))));
     if (!row)
-        return fail(c->cx, ERR_NOT_FOUND, "Action for request_id %s on instance %s not found", call_param(c, "request_id"),
-                    call_param(c, "server_id"));
+        return fail(c->cx, ERR_NOT_FOUND, "Action for request_id %s on instance %s not found",
+                    call_param(c, "request_id"), call_param(c, "server_id"));
     return call_reply_row(c, 200, &instance_action_resource, row);
 }

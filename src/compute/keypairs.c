@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Keypairs: import of public keys, or a new Ed25519 pair whose private half is answered once and never stored. */
+/* Keypairs: import of public keys, or a new Ed25519 pair whose private half is answered once and
+ * never stored. */
 #include "compute/impl.h"
 #include "compute/ssh_key.h"
 #include <ctype.h>
@@ -11,15 +12,19 @@ static const char *check_keypair_name(struct ctx *cx, const json_t *v, json_t **
     const char *s = json_string_value(v);
     for (const char *p = s; p && *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("-_ @.", *p))
-            return arena_printf(cx->arena, "Keypair data is invalid: the name '%s' may only have letters, digits, blanks "
-                                "and @ . _ -", s);
+            return arena_printf(
+                cx->arena,
+                "Keypair data is invalid: the name '%s' may only have letters, digits, blanks "
+                "and @ . _ -",
+                s);
     return NULL;
 }
 
 static const char *check_user_id(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
-    return json_is_string(v) && *json_string_value(v) ? NULL : arena_printf(cx->arena, "%s is not of type 'string'",
-                                                                           json_python(cx, v));
+    return json_is_string(v) && *json_string_value(v)
+               ? NULL
+               : arena_printf(cx->arena, "%s is not of type 'string'", json_python(cx, v));
 }
 
 /* The id and times appear in the answer to show alone. */
@@ -28,13 +33,16 @@ static bool shown_in_show(const void *row UNUSED, const struct view *v)
     return str_eq(((const struct call *)v->call)->rq->method, "GET");
 }
 
-static void encode_created_at(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_created_at(struct ctx *cx, struct jw *w, const void *row,
+                              const struct view *v UNUSED)
 {
     jw_str(w, time_iso(cx, ((const struct keypair *)row)->created_at, TIME_MICROS));
 }
 
-/* What show has beside the stored: clients expect the members, though keys are neither changed nor kept when deleted. */
-static void encode_constants(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v)
+/* What show has beside the stored: clients expect the members, though keys are neither changed nor
+ * kept when deleted. */
+static void encode_constants(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                             const struct view *v)
 {
     if (v->brief || !shown_in_show(row, v))
         return;
@@ -47,17 +55,25 @@ static void encode_constants(struct ctx *cx UNUSED, struct jw *w, const void *ro
 #define RESOURCE_DEF "compute/keypair.def"
 #include "resource/declare_fields.h"
 
-static const struct res_index keypair_indexes[] = {{"keypairs_user_name", "user_id, name", true, NULL}};
-const struct resource keypair_resource = {
-    .name = "keypair", .plural = "keypairs", .table = "keypairs", RESOURCE_FIELDS(keypair), .owner = -1,
-    .indexes = keypair_indexes, .n_indexes = ARRAY_LEN(keypair_indexes), .encode_more = encode_constants,
-    .doc = "Public keys that servers let in."};
+static const struct res_index keypair_indexes[] = {
+    {"keypairs_user_name", "user_id, name", true, NULL}};
+const struct resource keypair_resource = {.name = "keypair",
+                                          .plural = "keypairs",
+                                          .table = "keypairs",
+                                          RESOURCE_FIELDS(keypair),
+                                          .owner = -1,
+                                          .indexes = keypair_indexes,
+                                          .n_indexes = ARRAY_LEN(keypair_indexes),
+                                          .encode_more = encode_constants,
+                                          .doc = "Public keys that servers let in."};
 
 const struct res_where keypairs_by_user = {&keypair_resource, "user_id = $1 AND name > $2", "name"};
 const struct res_where keypair_by_name = {&keypair_resource, "user_id = $1 AND name = $2", NULL};
-const struct stmt stmt_keypair_count = {"keypair_count", "SELECT COUNT(*) FROM keypairs WHERE user_id = $1"};
+const struct stmt stmt_keypair_count = {"keypair_count",
+                                        "SELECT COUNT(*) FROM keypairs WHERE user_id = $1"};
 
-struct err *keypair_find(struct call *c, const char *user_id, const char *name, struct keypair **ret)
+struct err *keypair_find(struct call *c, const char *user_id, const char *name,
+                         struct keypair **ret)
 {
     void *row = NULL;
     TRY(res_first_by(c->cx, c->tx, &keypair_by_name, &row, V_TEXT(user_id), V_TEXT(name)));
@@ -75,7 +91,8 @@ static struct err *user_of(struct call *c, const char **ret)
     if (!user || c->microversion < 10 || str_eq(user, c->actor->user_id))
         return NULL;
     if (!c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", c->route->policy);
+        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.",
+                    c->route->policy);
     *ret = user;
     return NULL;
 }
@@ -90,12 +107,15 @@ struct err *keypair_list(struct call *c)
     if (c->microversion >= 35) {
         if (text && !str_to_i64(text, 0, INT32_MAX, &limit))
             return fail(c->cx, ERR_INVALID,
-                        "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'", text, text);
+                        "Invalid input for query parameters limit. Value: %s. '%s' does not match "
+                        "'^[0-9]*$'",
+                        text, text);
         if (http_arg(c->rq, "marker")) {
             struct keypair *last;
             struct err *e = keypair_find(c, user, http_arg(c->rq, "marker"), &last);
             if (e && e->kind == ERR_NOT_FOUND)
-                return fail(c->cx, ERR_INVALID, "Marker %s could not be found.", http_arg(c->rq, "marker"));
+                return fail(c->cx, ERR_INVALID, "Marker %s could not be found.",
+                            http_arg(c->rq, "marker"));
             TRY(e);
             marker = last->name;
         }
@@ -118,8 +138,9 @@ struct err *keypair_list(struct call *c)
         jw_karr(&w, "keypairs_links");
         jw_obj(&w);
         jw_kstr(&w, "rel", "next");
-        jw_kstr(&w, "href", arena_printf(c->cx->arena, "%s/os-keypairs?limit=%" PRId64 "&marker=%s", v.base_url, limit,
-                                         ROW(keypair, rows, limit - 1)->name));
+        jw_kstr(&w, "href",
+                arena_printf(c->cx->arena, "%s/os-keypairs?limit=%" PRId64 "&marker=%s", v.base_url,
+                             limit, ROW(keypair, rows, limit - 1)->name));
         jw_obj_end(&w);
         jw_arr_end(&w);
     }
@@ -159,9 +180,11 @@ struct err *keypair_create(struct call *c)
     if (!k->user_id)
         k->user_id = c->actor->user_id;
     if (!str_eq(k->user_id, c->actor->user_id) && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.", c->route->policy);
+        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow %s to be performed.",
+                    c->route->policy);
     if (c->microversion < 92 && strpbrk(k->name, "@."))
-        return fail(c->cx, ERR_INVALID, "Keypair data is invalid: Keypair name contains unsafe characters");
+        return fail(c->cx, ERR_INVALID,
+                    "Keypair data is invalid: Keypair name contains unsafe characters");
     TRY(res_first_by(c->cx, c->tx, &keypair_by_name, &same, V_TEXT(k->user_id), V_TEXT(k->name)));
     if (same)
         return fail(c->cx, ERR_EXISTS, "Key pair '%s' already exists.", k->name);

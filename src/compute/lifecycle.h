@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A server's lifecycle as const tables, and the pure functions that interpret them. What the store and the agents have to do
- * with it is server_state.c's.
+ * A server's lifecycle as const tables, and the pure functions that interpret them. What the store
+ * and the agents have to do with it is server_state.c's.
  */
 #pragma once
 
@@ -17,7 +17,8 @@ enum server_state {
     ST_HARD_REBOOT,
     ST_REBUILD,
     ST_ERROR,  /* goes away by itself when the host reports what is desired */
-    ST_FAILED, /* shown as ERROR too, but left only by an action: no host was found, or an administrator said so */
+    ST_FAILED, /* shown as ERROR too, but left only by an action: no host was found, or an
+                  administrator said so */
     ST_DELETING,
     ST_COUNT,
     ST_GONE = ST_COUNT /* not a row: nothing of the server is left */
@@ -31,9 +32,9 @@ enum expiry {
 };
 
 struct lifecycle {
-    const char *name; /* in the store */
+    const char *name;                           /* in the store */
     const char *status, *vm_state, *task_state; /* as clients see it */
-    unsigned next;    /* TO(…) | TO(…) */
+    unsigned next;                              /* TO(…) | TO(…) */
     int64_t deadline_s;
     enum expiry expiry;
     const char *doing; /* "starting": in the fault when the deadline passes */
@@ -48,7 +49,15 @@ bool lifecycle_allows(enum server_state from, enum server_state to);
 enum server_state lifecycle_expired(enum server_state state);
 
 /* What users ask for: from which states, what state comes, and how clients call it in refusals. */
-enum server_action { SA_START, SA_STOP, SA_REBOOT, SA_HARD_REBOOT, SA_REBUILD, SA_DELETE, SA_COUNT };
+enum server_action {
+    SA_START,
+    SA_STOP,
+    SA_REBOOT,
+    SA_HARD_REBOOT,
+    SA_REBUILD,
+    SA_DELETE,
+    SA_COUNT
+};
 struct server_action_rule {
     const char *name;   /* in refusals: "stop" */
     const char *record; /* in os-instance-actions */
@@ -78,6 +87,7 @@ struct lifecycle_step {
     enum server_state state;
     bool want_off; /* the guest went off by itself: that becomes what is desired */
 };
-/* Where the server stands, given what was last reported. Pure; the same report again changes nothing. */
+/* Where the server stands, given what was last reported. Pure; the same report again changes
+ * nothing. */
 struct lifecycle_step lifecycle_next(enum server_state now, const struct server_desired *desired,
                                      const struct server_observed *seen);

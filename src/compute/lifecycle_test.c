@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The tables are sound, and lifecycle_next leads every transitional state out, whatever is reported. */
+/* The tables are sound, and lifecycle_next leads every transitional state out, whatever is
+ * reported. */
 #include "base/test.h"
 #include "compute/lifecycle.h"
 
@@ -29,13 +30,17 @@ static void actions_follow_the_table(void **state UNUSED)
 
 static struct server_desired wanted(bool on, int64_t boot, int64_t reset, int64_t build)
 {
-    return (struct server_desired){.has_host = true, .want_power = on, .boot_seq = boot, .reset_seq = reset,
+    return (struct server_desired){.has_host = true,
+                                   .want_power = on,
+                                   .boot_seq = boot,
+                                   .reset_seq = reset,
                                    .build_seq = build};
 }
 
 static struct server_observed saw(enum seen_power p, int64_t boot, int64_t reset, int64_t build)
 {
-    return (struct server_observed){.power = p, .boot_seq = boot, .reset_seq = reset, .build_seq = build};
+    return (struct server_observed){
+        .power = p, .boot_seq = boot, .reset_seq = reset, .build_seq = build};
 }
 
 static void every_step_is_allowed_and_settles(void **state UNUSED)
@@ -43,8 +48,8 @@ static void every_step_is_allowed_and_settles(void **state UNUSED)
     for (int s = 0; s < ST_COUNT; s++)
         for (int bits = 0; bits < 5 * 64; bits++) {
             struct server_desired d = wanted(bits & 1, 2, 1, 1);
-            struct server_observed o =
-                saw((enum seen_power)(bits / 64), bits & 2 ? 2 : 1, bits & 4 ? 1 : 0, bits & 8 ? 1 : 0);
+            struct server_observed o = saw((enum seen_power)(bits / 64), bits & 2 ? 2 : 1,
+                                           bits & 4 ? 1 : 0, bits & 8 ? 1 : 0);
             o.guest_shutdown = bits & 16;
             o.error = bits & 32 ? "no" : NULL;
             struct lifecycle_step first = lifecycle_next((enum server_state)s, &d, &o);
@@ -52,7 +57,8 @@ static void every_step_is_allowed_and_settles(void **state UNUSED)
                 assert_int_equal(s, ST_DELETING);
                 continue;
             }
-            assert_true((int)first.state == s || lifecycle_allows((enum server_state)s, first.state));
+            assert_true((int)first.state == s ||
+                        lifecycle_allows((enum server_state)s, first.state));
             if (first.want_off)
                 d.want_power = false;
             struct lifecycle_step again = lifecycle_next(first.state, &d, &o);
@@ -88,7 +94,8 @@ static void a_guest_that_goes_off_is_shut_off(void **state UNUSED)
 {
     struct server_desired d = wanted(true, 2, 0, 1);
     struct server_observed o = saw(SEEN_OFF, 2, 0, 1);
-    assert_int_equal(lifecycle_next(ST_ACTIVE, &d, &o).state, ST_ACTIVE); /* the host itself restarted: it will boot */
+    assert_int_equal(lifecycle_next(ST_ACTIVE, &d, &o).state,
+                     ST_ACTIVE); /* the host itself restarted: it will boot */
     o.guest_shutdown = true;
     struct lifecycle_step step = lifecycle_next(ST_ACTIVE, &d, &o);
     assert_int_equal(step.state, ST_SHUTOFF);

@@ -3,10 +3,10 @@
 #include "compute/impl.h"
 
 struct limit_row {
-    const char *name;          /* in os-quota-sets, and the service's quota */
-    const char *max, *used;    /* in limits */
-    unsigned until;            /* last microversion of os-quota-sets and limits; 0: still there */
-    bool foreign;              /* the network service's: shown as unlimited, can't be set here */
+    const char *name;       /* in os-quota-sets, and the service's quota */
+    const char *max, *used; /* in limits */
+    unsigned until;         /* last microversion of os-quota-sets and limits; 0: still there */
+    bool foreign;           /* the network service's: shown as unlimited, can't be set here */
 };
 
 static const struct limit_row rows[] = {
@@ -31,14 +31,16 @@ static bool shown(const struct limit_row *r, unsigned microversion)
     return !r->until || microversion <= r->until;
 }
 
-static struct err *limit_of(struct call *c, const struct limit_row *r, const char *project, int64_t *ret)
+static struct err *limit_of(struct call *c, const struct limit_row *r, const char *project,
+                            int64_t *ret)
 {
     *ret = -1;
     return r->foreign ? NULL : quota_limit(c->cx, c->tx, c->service, r->name, project, ret);
 }
 
 /* Key pairs are counted for each user, metadata for each server: their use is no project's. */
-static struct err *used_of(struct call *c, const struct limit_row *r, const char *project, int64_t *ret)
+static struct err *used_of(struct call *c, const struct limit_row *r, const char *project,
+                           int64_t *ret)
 {
     *ret = 0;
     return r->foreign ? NULL : quota_usage(c->cx, c->tx, c->service, r->name, project, ret);
@@ -49,7 +51,8 @@ struct err *limits_show(struct call *c)
     const char *project = c->actor->project_id, *other = http_arg(c->rq, "tenant_id");
     int64_t n;
     if (other && !str_eq(other, project) && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow os_compute_api:limits:other_project to be performed.");
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "Policy doesn't allow os_compute_api:limits:other_project to be performed.");
     project = other && *other ? other : project;
     struct jw w = call_json(c, 200);
     jw_obj(&w);
@@ -87,8 +90,8 @@ static int64_t default_of(const struct call *c, const struct limit_row *r)
     return -1;
 }
 
-static struct err *write_limit(struct call *c, struct jw *w, const struct limit_row *r, const char *project,
-                               enum quota_form form)
+static struct err *write_limit(struct call *c, struct jw *w, const struct limit_row *r,
+                               const char *project, enum quota_form form)
 {
     int64_t limit = default_of(c, r), used;
     if (form != FORM_DEFAULTS)
@@ -106,8 +109,8 @@ static struct err *write_limit(struct call *c, struct jw *w, const struct limit_
     return NULL;
 }
 
-static struct err *reply_set(struct call *c, const char *wrapper, const char *id, const char *project,
-                             enum quota_form form)
+static struct err *reply_set(struct call *c, const char *wrapper, const char *id,
+                             const char *project, enum quota_form form)
 {
     struct jw w = call_json(c, 200);
     jw_obj(&w);
@@ -132,13 +135,15 @@ static struct err *may_read(struct call *c)
 struct err *quota_show(struct call *c)
 {
     TRY(may_read(c));
-    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"), FORM_LIMITS);
+    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"),
+                     FORM_LIMITS);
 }
 
 struct err *quota_detail(struct call *c)
 {
     TRY(may_read(c));
-    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"), FORM_DETAIL);
+    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"),
+                     FORM_DETAIL);
 }
 
 struct err *quota_defaults(struct call *c)
@@ -158,8 +163,10 @@ static struct err *read_limit(struct call *c, const char *key, const json_t *v, 
     else if (!json_is_string(v) || !str_to_i64(json_string_value(v), -1, INT32_MAX, ret))
         return bad_member(c, key, v, "a number from -1 on is needed");
     if (*ret < -1 || *ret > INT32_MAX)
-        return bad_member(c, key, v, arena_printf(c->cx->arena, "%" PRId64 " is less than the minimum of -1, or too great",
-                                                  *ret));
+        return bad_member(c, key, v,
+                          arena_printf(c->cx->arena,
+                                       "%" PRId64 " is less than the minimum of -1, or too great",
+                                       *ret));
     return NULL;
 }
 
@@ -173,15 +180,22 @@ static struct err *set_limit(struct call *c, const char *key, const json_t *v, b
             continue;
         TRY(read_limit(c, key, v, &limit));
         if (r->foreign)
-            return fail(c->cx, ERR_INVALID, "%s is limited by the network service: set its quota there", key);
+            return fail(c->cx, ERR_INVALID,
+                        "%s is limited by the network service: set its quota there", key);
         TRY(used_of(c, r, project, &used));
         if (!force && limit >= 0 && limit < used)
-            return fail(c->cx, ERR_INVALID, "Quota limit %" PRId64 " for %s must be greater than or equal to already used "
-                        "and reserved %" PRId64 ".", limit, key, used);
+            return fail(c->cx, ERR_INVALID,
+                        "Quota limit %" PRId64
+                        " for %s must be greater than or equal to already used "
+                        "and reserved %" PRId64 ".",
+                        limit, key, used);
         return quota_set(c->cx, c->tx, c->service, key, project, limit);
     }
-    return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute quota_set. Additional properties are not allowed ('%s' "
-                "was unexpected)", key);
+    return fail(
+        c->cx, ERR_INVALID,
+        "Invalid input for field/attribute quota_set. Additional properties are not allowed ('%s' "
+        "was unexpected)",
+        key);
 }
 
 struct err *quota_update(struct call *c)
@@ -195,9 +209,9 @@ struct err *quota_update(struct call *c)
     if (f && !json_is_boolean(f) && !str_to_bool(json_string_value(f), &force))
         return bad_member(c, "force", f, "it is not of type 'boolean'");
     force = force || json_is_true(f);
-    json_object_foreach((json_t *)(uintptr_t)set, key, v)
-        if (!str_eq(key, "force") && !str_eq(key, "tenant_id"))
-            TRY(set_limit(c, key, v, force));
+    json_object_foreach((json_t *)(uintptr_t)set, key,
+                        v) if (!str_eq(key, "force") && !str_eq(key, "tenant_id"))
+        TRY(set_limit(c, key, v, force));
     return reply_set(c, "quota_set", NULL, call_param(c, "project"), FORM_LIMITS);
 }
 

@@ -39,7 +39,8 @@ static struct err *act_reboot(struct call *c, struct server *s, const json_t *ar
     const char *type = json_get_str(args, "type");
     bool hard = type && strcasecmp(type, "HARD") == 0;
     if (!hard && !(type && strcasecmp(type, "SOFT") == 0))
-        return bad_member(c, "type", json_get(args, "type"), "it is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', "
+        return bad_member(c, "type", json_get(args, "type"),
+                          "it is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', "
                           "'soft']");
     TRY(server_begin(c, s, hard ? SA_HARD_REBOOT : SA_REBOOT));
     s->want_power = true;
@@ -52,19 +53,22 @@ static struct err *act_reboot(struct call *c, struct server *s, const json_t *ar
 
 /* ---------------------------------------------------------------- rebuild */
 
-static struct err *rebuild_member(struct call *c, struct server *s, const char *key, const json_t *v, bool *ret_taken)
+static struct err *rebuild_member(struct call *c, struct server *s, const char *key,
+                                  const json_t *v, bool *ret_taken)
 {
     json_t *one = json_own(c->cx, json_object());
     json_object_set(one, key, (json_t *)(uintptr_t)v);
     *ret_taken = true;
-    if (str_eq(key, "name") || str_eq(key, "accessIPv4") || str_eq(key, "accessIPv6") || str_eq(key, "OS-DCF:diskConfig") ||
-        str_eq(key, "description") || str_eq(key, "hostname"))
-        return res_decode(c->cx, c->service->family, &server_resource, one, DECODE_UPDATE, c->microversion,
-                          c->actor->admin, s);
-    /* Members of a create that a rebuild takes too: decoded by the same table into a row of their own. */
+    if (str_eq(key, "name") || str_eq(key, "accessIPv4") || str_eq(key, "accessIPv6") ||
+        str_eq(key, "OS-DCF:diskConfig") || str_eq(key, "description") || str_eq(key, "hostname"))
+        return res_decode(c->cx, c->service->family, &server_resource, one, DECODE_UPDATE,
+                          c->microversion, c->actor->admin, s);
+    /* Members of a create that a rebuild takes too: decoded by the same table into a row of their
+     * own. */
     bool copied = str_eq(key, "metadata") || str_eq(key, "adminPass") ||
                   (str_eq(key, "user_data") && c->microversion >= 57) ||
-                  (str_eq(key, "key_name") && c->microversion >= 54) || str_eq(key, "trusted_image_certificates");
+                  (str_eq(key, "key_name") && c->microversion >= 54) ||
+                  str_eq(key, "trusted_image_certificates");
     if (!copied) {
         *ret_taken = false;
         return NULL;
@@ -72,7 +76,8 @@ static struct err *rebuild_member(struct call *c, struct server *s, const char *
     struct server *in = res_new(c->cx, &server_resource);
     json_object_set_new(one, "name", json_string("x"));
     json_object_set_new(one, "flavorRef", json_string("x"));
-    TRY(res_decode(c->cx, c->service->family, &server_resource, one, DECODE_CREATE, c->microversion, c->actor->admin, in));
+    TRY(res_decode(c->cx, c->service->family, &server_resource, one, DECODE_CREATE, c->microversion,
+                   c->actor->admin, in));
     if (str_eq(key, "metadata"))
         s->metadata = in->metadata;
     else if (str_eq(key, "adminPass"))
@@ -89,16 +94,20 @@ static struct err *rebuild_read(struct call *c, struct server *s, const json_t *
     const char *key;
     json_t *v;
     bool taken;
-    json_object_foreach((json_t *)(uintptr_t)args, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)args, key, v)
+    {
         if (str_eq(key, "imageRef") || str_eq(key, "preserve_ephemeral"))
             continue;
         TRY(rebuild_member(c, s, key, v, &taken));
         if (!taken)
-            return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute rebuild. Additional properties are not "
-                        "allowed ('%s' was unexpected)", key);
+            return fail(c->cx, ERR_INVALID,
+                        "Invalid input for field/attribute rebuild. Additional properties are not "
+                        "allowed ('%s' was unexpected)",
+                        key);
     }
     if (!json_is_string(json_get(args, "imageRef")))
-        return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute rebuild. 'imageRef' is a required property");
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for field/attribute rebuild. 'imageRef' is a required property");
     return take_image(c, s, json_get_str(args, "imageRef"));
 }
 
@@ -147,9 +156,10 @@ static struct err *act_rebuild(struct call *c, struct server *s, const json_t *a
 static struct err *act_lock(struct call *c, struct server *s, const json_t *args)
 {
     const json_t *reason = json_get(args, "locked_reason");
-    if (reason && (c->microversion < 73 || !json_is_string(reason) || str_utf8_len(json_string_value(reason)) > 255 ||
-                   !*json_string_value(reason)))
-        return bad_member(c, "locked_reason", reason, "A text of 1 to 255 characters is needed, from 2.73 on");
+    if (reason && (c->microversion < 73 || !json_is_string(reason) ||
+                   str_utf8_len(json_string_value(reason)) > 255 || !*json_string_value(reason)))
+        return bad_member(c, "locked_reason", reason,
+                          "A text of 1 to 255 characters is needed, from 2.73 on");
     s->locked = true;
     s->locked_reason = json_string_value(reason);
     TRY(action_record(c, s, "lock", "api_lock", true));
@@ -191,23 +201,27 @@ static struct err *act_reset_state(struct call *c, struct server *s, const json_
     const char *state = json_get_str(args, "state");
     bool error = str_eq(state, "error");
     if (!error && !str_eq(state, "active"))
-        return bad_member(c, "state", json_get(args, "state"), "it is not one of ['active', 'error']");
+        return bad_member(c, "state", json_get(args, "state"),
+                          "it is not one of ['active', 'error']");
     if (state_of(s) == ST_DELETING)
         return fail(c->cx, ERR_CONFLICT, "Instance %s is being deleted", s->id);
     if (error)
         server_fault(c->cx, s, 500, "An administrator set this server to ERROR");
     if (!error && !s->host_id)
-        return fail(c->cx, ERR_CONFLICT, "Instance %s was never placed on a host: it can only be deleted", s->id);
+        return fail(c->cx, ERR_CONFLICT,
+                    "Instance %s was never placed on a host: it can only be deleted", s->id);
     struct server_desired d = desired_of(s);
     struct server_observed o = observed_of(s);
     if (!error && state_of(s) == ST_FAILED) /* through the state that listens to reports */
         TRY(server_move(c->cx, c->tx, s, ST_ERROR));
-    TRY(server_move(c->cx, c->tx, s, error ? ST_FAILED : lifecycle_next(state_of(s), &d, &o).state));
+    TRY(server_move(c->cx, c->tx, s,
+                    error ? ST_FAILED : lifecycle_next(state_of(s), &d, &o).state));
     TRY(action_record(c, s, "resetState", "api_reset_state", true));
     return accepted(c, s);
 }
 
-static struct err *act_force_delete(struct call *c, struct server *s UNUSED, const json_t *args UNUSED)
+static struct err *act_force_delete(struct call *c, struct server *s UNUSED,
+                                    const json_t *args UNUSED)
 {
     TRY(server_delete(c));
     call_reply_empty(c, 202);
@@ -216,7 +230,8 @@ static struct err *act_force_delete(struct call *c, struct server *s UNUSED, con
 
 /* ---------------------------------------------------------------- console output */
 
-static struct err *load_for_console(struct call *c, struct server **ret, struct fleet_host *ret_host)
+static struct err *load_for_console(struct call *c, struct server **ret,
+                                    struct fleet_host *ret_host)
 {
     AUTO_TXN struct tx *tx = NULL;
     void *row = NULL;
@@ -267,16 +282,19 @@ static struct err *console_output(struct call *c, const json_t *args)
     if (json_is_integer(length))
         lines = json_integer_value(length);
     else if (length && !json_is_null(length) &&
-             !(json_is_string(length) && str_to_i64(json_string_value(length), -1, INT32_MAX, &lines)))
+             !(json_is_string(length) &&
+               str_to_i64(json_string_value(length), -1, INT32_MAX, &lines)))
         return bad_member(c, "length", length, "it is not of type 'integer'");
     if (lines < -1)
         return bad_member(c, "length", length, "it is less than the minimum of -1");
     TRY(load_for_console(c, &s, &host));
     buf_init(&body, c->cx->arena);
-    TRY(fleet_call(c->cx, &host, arena_printf(c->cx->arena, "/servers/%s/console?lines=%" PRId64, s->id, lines), &body,
-                   &status));
+    TRY(fleet_call(c->cx, &host,
+                   arena_printf(c->cx->arena, "/servers/%s/console?lines=%" PRId64, s->id, lines),
+                   &body, &status));
     if (status != 200 && status != 404)
-        return fail(c->cx, ERR_UNAVAILABLE, "The host of instance %s could not read its console (status %d)", s->id,
+        return fail(c->cx, ERR_UNAVAILABLE,
+                    "The host of instance %s could not read its console (status %d)", s->id,
                     status);
     if (status == 404)
         buf_clear(&body);
@@ -298,7 +316,8 @@ static const struct action_row rows[] = {
     {"lock", act_lock, "os_compute_api:os-lock-server:lock", false, false},
     {"unlock", act_unlock, "os_compute_api:os-lock-server:unlock", false, false},
     {"addSecurityGroup", act_add_group, "os_compute_api:os-security-groups:add", false, false},
-    {"removeSecurityGroup", act_remove_group, "os_compute_api:os-security-groups:remove", false, false},
+    {"removeSecurityGroup", act_remove_group, "os_compute_api:os-security-groups:remove", false,
+     false},
     {"forceDelete", act_force_delete, "os_compute_api:os-deferred-delete:force", false, false},
     {"os-resetState", act_reset_state, "os_compute_api:os-admin-actions:reset_state", true, false},
     {"os-getConsoleOutput", NULL, "os_compute_api:os-console-output", false, true},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Servers' lists, members by microversion, sub-resources, deadlines; and what happens when calls fail or race. */
+/* Servers' lists, members by microversion, sub-resources, deadlines; and what happens when calls
+ * fail or race. */
 #include "compute/test_fakes.h"
 
 #define V "/compute/v2.1"
@@ -43,9 +44,10 @@ static size_t listed(const char *who, const char *query)
 
 static void named(const char *name, const char *flavor, const char *net)
 {
-    test_expect(T, 202, "p1", "POST", V "/servers",
-                "{'server':{'name':'%s','imageRef':'%s','flavorRef':'%s','networks':[{'uuid':'%s'}]}}", name, IMAGE_OK, flavor,
-                net);
+    test_expect(
+        T, 202, "p1", "POST", V "/servers",
+        "{'server':{'name':'%s','imageRef':'%s','flavorRef':'%s','networks':[{'uuid':'%s'}]}}",
+        name, IMAGE_OK, flavor, net);
 }
 
 static void lists_filter(void **state UNUSED)
@@ -76,9 +78,11 @@ static void lists_filter(void **state UNUSED)
     version(38);
     test_expect(T, 400, "p1", "GET", V "/servers?status=nonsense", NULL);
     version(0);
-    struct test_reply r = test_expect(T, 400, "p1", "GET", V "/servers?changes-since=2011/01/01", NULL);
+    struct test_reply r =
+        test_expect(T, 400, "p1", "GET", V "/servers?changes-since=2011/01/01", NULL);
     assert_string_equal(test_str(T, &r, "badRequest.message"),
-        "Invalid input for query parameters changes-since. Value: 2011/01/01. '2011/01/01' is not a 'date-time'");
+                        "Invalid input for query parameters changes-since. Value: 2011/01/01. "
+                        "'2011/01/01' is not a 'date-time'");
     test_expect(T, 400, "p1", "GET", V "/servers?name=(", NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?name=((a{9}){9}){9}", NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?limit=-1", NULL);
@@ -91,7 +95,8 @@ static void lists_page_and_sort(void **state UNUSED)
 {
     for (int i = 0; i < 5; i++)
         named(path("s%d", i), "1", NET_A);
-    struct test_reply r = test_expect(T, 200, "p1", "GET", V "/servers?limit=2&sort_key=display_name&sort_dir=asc", NULL);
+    struct test_reply r = test_expect(
+        T, 200, "p1", "GET", V "/servers?limit=2&sort_key=display_name&sort_dir=asc", NULL);
     assert_string_equal(test_str(T, &r, "servers[1].name"), "s1");
     const char *next = test_str(T, &r, "servers_links[0].href");
     assert_true(str_starts(next, T->url));
@@ -116,22 +121,34 @@ static void members_come_with_their_version(void **state UNUSED)
         const char *member;
         unsigned since;
         bool admin;
-    } members[] = {
-        {"OS-DCF:diskConfig", 1, false}, {"security_groups", 1, false}, {"config_drive", 1, false},
-        {"OS-EXT-SRV-ATTR:host", 1, true}, {"OS-EXT-SRV-ATTR:hypervisor_hostname", 1, true},
-        {"OS-EXT-SRV-ATTR:instance_name", 1, true}, {"OS-EXT-SRV-ATTR:user_data", 3, true},
-        {"OS-EXT-SRV-ATTR:reservation_id", 3, true}, {"OS-EXT-SRV-ATTR:launch_index", 3, true}, {"locked", 9, false},
-        {"host_status", 16, true}, {"description", 19, false}, {"tags", 26, false}, {"trusted_image_certificates", 63, false},
-        {"server_groups", 71, false}, {"locked_reason", 73, false}};
+    } members[] = {{"OS-DCF:diskConfig", 1, false},
+                   {"security_groups", 1, false},
+                   {"config_drive", 1, false},
+                   {"OS-EXT-SRV-ATTR:host", 1, true},
+                   {"OS-EXT-SRV-ATTR:hypervisor_hostname", 1, true},
+                   {"OS-EXT-SRV-ATTR:instance_name", 1, true},
+                   {"OS-EXT-SRV-ATTR:user_data", 3, true},
+                   {"OS-EXT-SRV-ATTR:reservation_id", 3, true},
+                   {"OS-EXT-SRV-ATTR:launch_index", 3, true},
+                   {"locked", 9, false},
+                   {"host_status", 16, true},
+                   {"description", 19, false},
+                   {"tags", 26, false},
+                   {"trusted_image_certificates", 63, false},
+                   {"server_groups", 71, false},
+                   {"locked_reason", 73, false}};
     const char *id = world_running(&w, "p1");
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
-        for (unsigned mv = members[i].since > 1 ? members[i].since - 1 : 1; mv <= members[i].since; mv++) {
+        for (unsigned mv = members[i].since > 1 ? members[i].since - 1 : 1; mv <= members[i].since;
+             mv++) {
             version(mv);
             const char *at = path("server.%s", members[i].member);
             struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
-            assert_int_equal(json_get(json_get(r.json, "server"), at + 7) != NULL, mv >= members[i].since && !members[i].admin);
+            assert_int_equal(json_get(json_get(r.json, "server"), at + 7) != NULL,
+                             mv >= members[i].since && !members[i].admin);
             r = test_expect(T, 200, "admin", "GET", path(V "/servers/%s", id), NULL);
-            assert_int_equal(json_get(json_get(r.json, "server"), at + 7) != NULL, mv >= members[i].since);
+            assert_int_equal(json_get(json_get(r.json, "server"), at + 7) != NULL,
+                             mv >= members[i].since);
         }
     version(46);
     struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
@@ -143,7 +160,8 @@ static void members_come_with_their_version(void **state UNUSED)
     r = test_expect(T, 200, "p1", "GET", V "/servers/detail", NULL);
     assert_null(test_str(T, &r, "servers[0].server_groups"));
     version(74);
-    r = test_expect(T, 200, "p1", "PUT", path(V "/servers/%s", id), "{'server':{'description':null}}");
+    r = test_expect(T, 200, "p1", "PUT", path(V "/servers/%s", id),
+                    "{'server':{'description':null}}");
     assert_null(test_str(T, &r, "server.OS-EXT-STS:vm_state"));
     version(75);
     r = test_expect(T, 200, "p1", "PUT", path(V "/servers/%s", id), "{'server':{'name':'n'}}");
@@ -152,26 +170,31 @@ static void members_come_with_their_version(void **state UNUSED)
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
     assert_null(test_str(T, &r, "server.OS-EXT-SRV-ATTR:hostname"));
     version(90);
-    r = test_expect(T, 200, "p1", "PUT", path(V "/servers/%s", id), "{'server':{'hostname':'other'}}");
+    r = test_expect(T, 200, "p1", "PUT", path(V "/servers/%s", id),
+                    "{'server':{'hostname':'other'}}");
     assert_string_equal(test_str(T, &r, "server.OS-EXT-SRV-ATTR:hostname"), "other");
     test_expect(T, 400, "p1", "PUT", path(V "/servers/%s", id), "{'server':{'hostname':'-bad-'}}");
 }
 
 static void networks_are_required_from_2_37(void **state UNUSED)
 {
-    static const char body[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1'%s}}";
+    static const char body[] =
+        "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1'%s}}";
     test_expect(T, 202, "p1", "POST", V "/servers", body, "");
     version(37);
     test_expect(T, 400, "p1", "POST", V "/servers", body, "");
-    struct test_reply r = test_expect(T, 202, "p1", "POST", V "/servers", body, ",'networks':'none'");
+    struct test_reply r =
+        test_expect(T, 202, "p1", "POST", V "/servers", body, ",'networks':'none'");
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", test_str(T, &r, "server.id")), NULL);
     assert_string_equal(test_str(T, &r, "server.addresses"), "{}");
     assert_null(test_str(T, &r, "server.security_groups"));
     test_expect(T, 202, "p1", "POST", V "/servers", body, ",'networks':'auto'");
     assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"), 2);
     test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':'some'");
-    test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':[{'uuid':'" NET_A "','x':'y'}]");
-    test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':[{'uuid':'" NET_A "','fixed_ip':'300.1.1.1'}]");
+    test_expect(T, 400, "p1", "POST", V "/servers", body,
+                ",'networks':[{'uuid':'" NET_A "','x':'y'}]");
+    test_expect(T, 400, "p1", "POST", V "/servers", body,
+                ",'networks':[{'uuid':'" NET_A "','fixed_ip':'300.1.1.1'}]");
     test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':[{'uuid':'" IMAGE_OK "'}]");
     test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':[{}]");
     assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"), 2);
@@ -181,14 +204,19 @@ static void networks_are_required_from_2_37(void **state UNUSED)
 static void what_is_given_arrives_at_the_host(void **state UNUSED)
 {
     test_expect(T, 200, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'key'}}");
-    struct test_reply r = test_expect(T, 202, "p1", "POST", V "/servers",
-        "{'server':{'name':'My Web_server.1','imageRef':'%s','flavorRef':'1','key_name':'key','user_data':'IyEvYmluL3No',"
-        "'config_drive':true,'metadata':{'role':'web'},'security_groups':[{'name':'web'}],'adminPass':'hunter2',"
-        "'availability_zone':'nova','networks':[{'uuid':'%s'},{'uuid':'%s'}]}}", IMAGE_OK, NET_A, NET_B);
+    struct test_reply r = test_expect(
+        T, 202, "p1", "POST", V "/servers",
+        "{'server':{'name':'My "
+        "Web_server.1','imageRef':'%s','flavorRef':'1','key_name':'key','user_data':'IyEvYmluL3No',"
+        "'config_drive':true,'metadata':{'role':'web'},'security_groups':[{'name':'web'}],'"
+        "adminPass':'hunter2',"
+        "'availability_zone':'nova','networks':[{'uuid':'%s'},{'uuid':'%s'}]}}",
+        IMAGE_OK, NET_A, NET_B);
     const char *id = test_str(T, &r, "server.id");
     assert_string_equal(test_str(T, &r, "server.adminPass"), "hunter2");
     assert_string_equal(test_str(T, &r, "server.security_groups[0].name"), "web");
-    const json_t *spec = world_spec(&w, world_host_of(&w, id), id), *md = json_get(spec, "meta_data");
+    const json_t *spec = world_spec(&w, world_host_of(&w, id), id),
+                 *md = json_get(spec, "meta_data");
     assert_string_equal(json_get_str(spec, "hostname"), "my-web-server-1");
     assert_string_equal(json_get_str(spec, "user_data"), "IyEvYmluL3No");
     assert_true(json_get_bool(spec, "config_drive", false));
@@ -202,7 +230,8 @@ static void what_is_given_arrives_at_the_host(void **state UNUSED)
 
 static void administrators_choose_the_host(void **state UNUSED)
 {
-    static const char body[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','availability_zone':'%s'}}";
+    static const char body[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK
+                               "','flavorRef':'1','availability_zone':'%s'}}";
     for (int i = 0; i < 3; i++) {
         struct test_reply r = test_expect(T, 202, "admin", "POST", V "/servers", body, "nova:h1");
         assert_string_equal(world_host_of(&w, test_str(T, &r, "server.id")), w.host_id[1]);
@@ -211,7 +240,8 @@ static void administrators_choose_the_host(void **state UNUSED)
     struct test_reply r = test_expect(T, 202, "admin", "POST", V "/servers", body, "nova:h7");
     assert_string_equal(world_status(&w, test_str(T, &r, "server.id")), "ERROR");
     version(74);
-    static const char with_host[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','networks':'none','host':'%s'}}";
+    static const char with_host[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK
+                                    "','flavorRef':'1','networks':'none','host':'%s'}}";
     test_expect(T, 202, "admin", "POST", V "/servers", with_host, "h0");
     test_expect(T, 400, "admin", "POST", V "/servers", with_host, "h7");
     test_expect(T, 403, "p1", "POST", V "/servers", with_host, "h0");
@@ -236,24 +266,31 @@ static void metadata_changes(void **state UNUSED)
     test_expect(T, 400, "p1", "PUT", all, "{'metadata':{'':'x'}}");
     test_expect(T, 400, "p1", "PUT", all, "{'metadata':null}");
     test_expect(T, 403, "p1:reader", "PUT", all, "{'metadata':{}}");
-    assert_string_equal(json_get_str(json_get(json_get(world_spec(&w, world_host_of(&w, id), id), "meta_data"), "meta"), "c"), "4");
+    assert_string_equal(
+        json_get_str(
+            json_get(json_get(world_spec(&w, world_host_of(&w, id), id), "meta_data"), "meta"),
+            "c"),
+        "4");
 }
 
 static void actions_are_recorded(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1"), *host = world_host_of(&w, id);
-    struct test_reply r = test_expect(T, 202, "p1", "POST", path(V "/servers/%s/action", id), "{'reboot':{'type':'HARD'}}");
+    struct test_reply r = test_expect(T, 202, "p1", "POST", path(V "/servers/%s/action", id),
+                                      "{'reboot':{'type':'HARD'}}");
     const char *request = NULL;
     for (size_t i = 0; i < r.answer.n_headers; i++)
         if (str_eq(r.answer.headers[i].name, "x-openstack-request-id"))
             request = r.answer.headers[i].value;
     assert_non_null(request);
     version(51);
-    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-instance-actions/%s", id, request), NULL);
+    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-instance-actions/%s", id, request),
+                    NULL);
     assert_string_equal(test_str(T, &r, "instanceAction.action"), "reboot");
     assert_string_equal(test_str(T, &r, "instanceAction.events[0].finish_time"), "null");
     world_report(&w, host, id, "{'power':'on','boot_seq':2,'build_seq':1}");
-    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-instance-actions/%s", id, request), NULL);
+    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-instance-actions/%s", id, request),
+                    NULL);
     assert_string_equal(test_str(T, &r, "instanceAction.events[0].result"), "Success");
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-instance-actions", id), NULL);
     assert_string_equal(test_str(T, &r, "instanceActions[0].action"), "reboot");
@@ -272,20 +309,25 @@ static void actions_are_recorded(void **state UNUSED)
 static void parts_are_shown(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1");
-    struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/ips/net-a", id), NULL);
+    struct test_reply r =
+        test_expect(T, 200, "p1", "GET", path(V "/servers/%s/ips/net-a", id), NULL);
     assert_non_null(test_str(T, &r, "net-a[0].addr"));
     test_expect(T, 404, "p1", "GET", path(V "/servers/%s/ips/net-z", id), NULL);
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-interface", id), NULL);
     const char *port = test_str(T, &r, "interfaceAttachments[0].port_id");
     test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-interface/%s", id, port), NULL);
     test_expect(T, 404, "p1", "GET", path(V "/servers/%s/os-interface/%s", id, id), NULL);
-    test_expect(T, 202, "p1", "POST", path(V "/servers/%s/action", id), "{'addSecurityGroup':{'name':'web'}}");
+    test_expect(T, 202, "p1", "POST", path(V "/servers/%s/action", id),
+                "{'addSecurityGroup':{'name':'web'}}");
     r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s/os-security-groups", id), NULL);
     assert_string_equal(test_str(T, &r, "security_groups[0].name"), "web");
-    test_expect(T, 400, "p1", "POST", path(V "/servers/%s/action", id), "{'removeSecurityGroup':{}}");
+    test_expect(T, 400, "p1", "POST", path(V "/servers/%s/action", id),
+                "{'removeSecurityGroup':{}}");
     /* Its host answers nowhere in this test. */
-    test_expect(T, 503, "p1", "POST", path(V "/servers/%s/action", id), "{'os-getConsoleOutput':{'length':5}}");
-    test_expect(T, 400, "p1", "POST", path(V "/servers/%s/action", id), "{'os-getConsoleOutput':{'length':'x'}}");
+    test_expect(T, 503, "p1", "POST", path(V "/servers/%s/action", id),
+                "{'os-getConsoleOutput':{'length':5}}");
+    test_expect(T, 400, "p1", "POST", path(V "/servers/%s/action", id),
+                "{'os-getConsoleOutput':{'length':'x'}}");
 }
 
 /* ---------------------------------------------------------------- deadlines */
@@ -327,7 +369,8 @@ static void deadlines_lead_out(void **state UNUSED)
     struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
     assert_string_equal(test_str(T, &r, "server.status"), "ERROR");
     assert_non_null(strstr(test_str(T, &r, "server.fault.message"), "still building after 600 s"));
-    world_report(&w, host, id, "{'power':'on','boot_seq':1,'build_seq':1}"); /* better late than never */
+    world_report(&w, host, id,
+                 "{'power':'on','boot_seq':1,'build_seq':1}"); /* better late than never */
     assert_string_equal(world_status(&w, id), "ACTIVE");
     /* A deletion is told again, and not waited for when the host is gone for good. */
     test_expect(T, 204, "p1", "DELETE", path(V "/servers/%s", id), NULL);
@@ -345,7 +388,8 @@ static void deadlines_lead_out(void **state UNUSED)
 /* Whatever call of the store fails: the request fails as a whole, or succeeds as a whole. */
 static void a_failed_create_leaves_nothing(void **state UNUSED)
 {
-    static const char body[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','networks':[{'uuid':'" NET_A "'}]}}";
+    static const char body[] = "{'server':{'name':'x','imageRef':'" IMAGE_OK
+                               "','flavorRef':'1','networks':[{'uuid':'" NET_A "'}]}}";
     size_t made = 0;
     long nth = 1;
     for (; nth < 200; nth++) {
@@ -374,11 +418,17 @@ static void *race(void *arg)
     struct racer *r = arg;
     struct ctx cx;
     struct http_client *client = http_client_new();
-    static const char body[] = "{\"server\":{\"name\":\"r\",\"imageRef\":\"" IMAGE_OK "\",\"flavorRef\":\"1\"}}";
-    const struct http_pair headers[] = {{"X-Auth-Token", "p1"}, {"Content-Type", "application/json"}};
+    static const char body[] =
+        "{\"server\":{\"name\":\"r\",\"imageRef\":\"" IMAGE_OK "\",\"flavorRef\":\"1\"}}";
+    const struct http_pair headers[] = {{"X-Auth-Token", "p1"},
+                                        {"Content-Type", "application/json"}};
     ctx_init(&cx);
     for (int i = 0; i < 5; i++) {
-        struct http_call call = {.method = "POST", .url = r->url, .headers = headers, .n_headers = 2, .body = body,
+        struct http_call call = {.method = "POST",
+                                 .url = r->url,
+                                 .headers = headers,
+                                 .n_headers = 2,
+                                 .body = body,
                                  .body_size = sizeof(body) - 1};
         struct http_answer answer;
         if (http_client_call(&cx, client, &call, &answer))

@@ -50,7 +50,9 @@ static const char *check_user_data(struct ctx *cx, const json_t *v, json_t **ret
         return not_of_type(cx, v, "string");
     if (strlen(json_string_value(v)) > 65535)
         return "the user data is too long: at most 65535 characters of base64";
-    return base64_decode(cx, json_string_value(v), &data, &size) ? NULL : "the user data is not a 'base64'";
+    return base64_decode(cx, json_string_value(v), &data, &size)
+               ? NULL
+               : "the user data is not a 'base64'";
 }
 
 static const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
@@ -73,15 +75,19 @@ static const char *check_hostname(struct ctx *cx, const json_t *v, json_t **ret 
     size_t n = strlen(s);
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)s[i]) && (s[i] != '-' || i == 0 || i == n - 1))
-            return arena_printf(cx->arena, "'%s' is not a valid hostname: letters, digits and inner hyphens", s);
+            return arena_printf(
+                cx->arena, "'%s' is not a valid hostname: letters, digits and inner hyphens", s);
     return NULL;
 }
 
 static const char *check_no_certificates(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
-    return json_is_array(v) && !json_array_size(v) ? NULL
-                                                   : arena_printf(cx->arena, "%s: this cloud validates images by their "
-                                                                  "checksum; leave the list out", json_python(cx, v));
+    return json_is_array(v) && !json_array_size(v)
+               ? NULL
+               : arena_printf(cx->arena,
+                              "%s: this cloud validates images by their "
+                              "checksum; leave the list out",
+                              json_python(cx, v));
 }
 
 static const char *check_security_groups(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
@@ -106,7 +112,8 @@ static const char *check_networks(struct ctx *cx, const json_t *v, json_t **ret 
     if (json_is_string(v))
         return str_eq(json_string_value(v), "auto") || str_eq(json_string_value(v), "none")
                    ? NULL
-                   : arena_printf(cx->arena, "%s is not one of ['none', 'auto']", json_python(cx, v));
+                   : arena_printf(cx->arena, "%s is not one of ['none', 'auto']",
+                                  json_python(cx, v));
     if (!json_is_array(v))
         return not_of_type(cx, v, "array");
     if (json_array_size(v) > 64)
@@ -115,12 +122,14 @@ static const char *check_networks(struct ctx *cx, const json_t *v, json_t **ret 
         json_t *item = json_array_get(v, i);
         if (!json_is_object(item))
             return not_of_type(cx, item, "object");
-        json_object_foreach(item, key, value) {
+        json_object_foreach(item, key, value)
+        {
             bool known = false;
             for (size_t k = 0; k < ARRAY_LEN(members); k++)
                 known = known || str_eq(members[k], key);
             if (!known)
-                return arena_printf(cx->arena, "Additional properties are not allowed ('%s' was unexpected)", key);
+                return arena_printf(
+                    cx->arena, "Additional properties are not allowed ('%s' was unexpected)", key);
             if (!json_is_string(value) && !json_is_null(value))
                 return not_of_type(cx, value, "string");
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * POST /servers: decides everything in one transaction. Quota, placement, addresses and the word to the host are committed
- * together with the row, so nothing is promised twice and nothing is left half done.
+ * POST /servers: decides everything in one transaction. Quota, placement, addresses and the word to
+ * the host are committed together with the row, so nothing is promised twice and nothing is left
+ * half done.
  */
 #include "compute/impl.h"
 
@@ -19,7 +20,8 @@ struct creation {
 
 /* ---------------------------------------------------------------- reading the request */
 
-/* Hints stand beside the server in the body. None is honoured so far: to accept and ignore one would be a lie. */
+/* Hints stand beside the server in the body. None is honoured so far: to accept and ignore one
+ * would be a lie. */
 static struct err *take_body(struct call *c, struct server **ret)
 {
     static const char *const hint_names[] = {"os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"};
@@ -29,12 +31,13 @@ static struct err *take_body(struct call *c, struct server **ret)
     for (size_t i = 0; i < ARRAY_LEN(hint_names); i++) {
         const json_t *hints = json_get(body, hint_names[i]);
         if (hints && (!json_is_object(hints) || json_object_size(hints)))
-            return bad_member(c, hint_names[i], hints, "Scheduler hints are not supported by this cloud yet");
+            return bad_member(c, hint_names[i], hints,
+                              "Scheduler hints are not supported by this cloud yet");
         json_object_del(body, hint_names[i]);
     }
     *ret = res_new(c->cx, &server_resource);
-    return res_decode_body(c->cx, c->service->family, &server_resource, body, DECODE_CREATE, c->microversion,
-                           c->actor->admin, *ret);
+    return res_decode_body(c->cx, c->service->family, &server_resource, body, DECODE_CREATE,
+                           c->microversion, c->actor->admin, *ret);
 }
 
 static struct err *check_versions(struct call *c, const struct server *s)
@@ -42,9 +45,13 @@ static struct err *check_versions(struct call *c, const struct server *s)
     if (row_given(&s->row, server_f_tags) && c->microversion < 52)
         return c->service->family->unknown(c->cx, &server_resource, "tags");
     if (s->old_block_devices && s->block_devices)
-        return fail(c->cx, ERR_INVALID, "Using different block_device_mapping syntaxes is not allowed in the same request.");
+        return fail(
+            c->cx, ERR_INVALID,
+            "Using different block_device_mapping syntaxes is not allowed in the same request.");
     if (s->personality && !str_eq(s->personality, "[]"))
-        return fail(c->cx, ERR_INVALID, "File injection (personality) is not supported: give user data or a config drive");
+        return fail(
+            c->cx, ERR_INVALID,
+            "File injection (personality) is not supported: give user data or a config drive");
     return NULL;
 }
 
@@ -63,7 +70,8 @@ static struct err *take_flavor(struct call *c, struct server *s)
     s->swap_mib = f->swap;
     s->extra_specs = f->extra_specs;
     if (s->ephemeral_gib || s->swap_mib)
-        return fail(c->cx, ERR_INVALID, "Flavor %s has ephemeral or swap disks, which this cloud does not offer yet",
+        return fail(c->cx, ERR_INVALID,
+                    "Flavor %s has ephemeral or swap disks, which this cloud does not offer yet",
                     f->name);
     return NULL;
 }
@@ -105,18 +113,26 @@ static struct err *take_target(struct call *c, struct creation *cr)
     char **parts = NULL;
     size_t n = s->want_zone ? str_split(c->cx, s->want_zone, ':', &parts) : 0;
     const char *zone = n && *parts[0] ? parts[0] : NULL;
-    const char *host = n > 1 ? (*parts[1] ? parts[1] : n > 2 ? parts[2] : NULL)
-                             : s->want_host ? s->want_host : s->want_hypervisor;
+    const char *host = n > 1          ? (*parts[1] ? parts[1]
+                                         : n > 2   ? parts[2]
+                                                   : NULL)
+                       : s->want_host ? s->want_host
+                                      : s->want_hypervisor;
     if (n > 3)
         return fail(c->cx, ERR_INVALID, "Unable to parse availability_zone: %s", s->want_zone);
     if (n > 1 && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.");
+        return fail(
+            c->cx, ERR_FORBIDDEN,
+            "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.");
     if (zone && !zone_known(cr, zone))
         return fail(c->cx, ERR_INVALID, "The requested availability zone is not available");
     if (host && n <= 1 && !host_known(cr, host))
         return fail(c->cx, ERR_INVALID, "Compute host %s could not be found.", host);
-    cr->want = (struct place_request){.vcpus = s->vcpus, .memory_mib = s->memory_mib,
-                                      .disk_gib = s->root_gib + s->ephemeral_gib, .zone = zone, .host = host};
+    cr->want = (struct place_request){.vcpus = s->vcpus,
+                                      .memory_mib = s->memory_mib,
+                                      .disk_gib = s->root_gib + s->ephemeral_gib,
+                                      .zone = zone,
+                                      .host = host};
     return NULL;
 }
 
@@ -128,10 +144,12 @@ static struct err *check_counts(struct call *c, struct creation *cr)
     if (s->min_count > s->max_count)
         return fail(c->cx, ERR_INVALID, "min_count must be <= max_count");
     if (s->max_count > 1 && s->want_hostname)
-        return fail(c->cx, ERR_INVALID, "The hostname parameter can only be specified when creating a single instance");
+        return fail(c->cx, ERR_INVALID,
+                    "The hostname parameter can only be specified when creating a single instance");
     for (size_t i = 0; s->max_count > 1 && i < cr->networks.n; i++)
         if (cr->networks.ports[i].port_id || cr->networks.ports[i].fixed_ip)
-            return fail(c->cx, ERR_INVALID, "Unable to launch multiple instances with a single configured port ID or "
+            return fail(c->cx, ERR_INVALID,
+                        "Unable to launch multiple instances with a single configured port ID or "
                         "fixed IP. Please launch your instance one by one with different ports.");
     return NULL;
 }
@@ -191,7 +209,8 @@ static struct server *copy_of(struct call *c, const struct creation *cr, int64_t
     const char *wish = s->want_hostname;
     s->id = uuid_new(c->cx);
     if (cr->first->max_count > 1)
-        s->display_name = arena_printf(c->cx->arena, "%s-%" PRId64, cr->first->display_name, idx + 1);
+        s->display_name =
+            arena_printf(c->cx->arena, "%s-%" PRId64, cr->first->display_name, idx + 1);
     s->hostname = wish ? wish : hostname_of(c->cx, s->display_name, s->id);
     s->project_id = c->actor->project_id;
     s->project_name = c->actor->project_name;
@@ -214,8 +233,8 @@ static struct err *attach_ports(struct call *c, const struct creation *cr, const
 {
     struct server_port port;
     for (size_t i = 0; i < cr->networks.n; i++)
-        TRY(network_port_attach(c, &cr->networks.ports[i], (const char *const *)cr->groups, cr->n_groups, s->id,
-                                s->hostname, s->host_id, s->zone, &port));
+        TRY(network_port_attach(c, &cr->networks.ports[i], (const char *const *)cr->groups,
+                                cr->n_groups, s->id, s->hostname, s->host_id, s->zone, &port));
     return NULL;
 }
 
@@ -261,11 +280,13 @@ static void reply_created(struct call *c, const struct creation *cr, const struc
     jw_kstr(&w, "id", s->id);
     write_links(c->cx, &w, base, "servers", s->id);
     jw_kstr(&w, "OS-DCF:diskConfig", s->disk_config);
-    jw_kraw(&w, "security_groups", cr->n_groups ? cr->first->show_groups : "[{\"name\":\"default\"}]");
+    jw_kraw(&w, "security_groups",
+            cr->n_groups ? cr->first->show_groups : "[{\"name\":\"default\"}]");
     jw_kstr(&w, "adminPass", cr->user_pass);
     jw_obj_end(&w);
     jw_obj_end(&w);
-    http_reply_header(c->rp, c->cx, "Location", arena_printf(c->cx->arena, "%s/servers/%s", base, s->id));
+    http_reply_header(c->rp, c->cx, "Location",
+                      arena_printf(c->cx->arena, "%s/servers/%s", base, s->id));
 }
 
 struct err *server_create(struct call *c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What a create or rebuild asks for, checked against the world: image, networks, groups, devices, names. */
+/* What a create or rebuild asks for, checked against the world: image, networks, groups, devices,
+ * names. */
 #include "compute/impl.h"
 #include <ctype.h>
 
@@ -16,19 +17,26 @@ static json_t *parsed(struct ctx *cx, const char *text)
 static struct err *read_network(struct call *c, const json_t *item, struct port_request *ret)
 {
     json_t *canonical = NULL;
-    *ret = (struct port_request){.network_id = json_get_str(item, "uuid"), .port_id = json_get_str(item, "port"),
-                                 .fixed_ip = json_get_str(item, "fixed_ip"), .tag = json_get_str(item, "tag")};
+    *ret = (struct port_request){.network_id = json_get_str(item, "uuid"),
+                                 .port_id = json_get_str(item, "port"),
+                                 .fixed_ip = json_get_str(item, "fixed_ip"),
+                                 .tag = json_get_str(item, "tag")};
     if (ret->tag && c->microversion < 32)
-        return bad_member(c, "networks", item, "Additional properties are not allowed ('tag' was unexpected)");
+        return bad_member(c, "networks", item,
+                          "Additional properties are not allowed ('tag' was unexpected)");
     if (ret->port_id && !uuid_valid(ret->port_id))
-        return fail(c->cx, ERR_INVALID, "Bad port format: port uuid is not in proper format (%s)", ret->port_id);
+        return fail(c->cx, ERR_INVALID, "Bad port format: port uuid is not in proper format (%s)",
+                    ret->port_id);
     if (ret->port_id && ret->fixed_ip)
-        return fail(c->cx, ERR_INVALID, "Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be "
-                    "specified together.", ret->fixed_ip, ret->port_id);
+        return fail(c->cx, ERR_INVALID,
+                    "Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be "
+                    "specified together.",
+                    ret->fixed_ip, ret->port_id);
     if (!ret->port_id && !ret->network_id)
         return fail(c->cx, ERR_INVALID, "Bad networks format: missing 'uuid' or 'port'");
     if (!ret->port_id && !uuid_valid(ret->network_id))
-        return fail(c->cx, ERR_INVALID, "Bad networks format: network uuid is not in proper format (%s)",
+        return fail(c->cx, ERR_INVALID,
+                    "Bad networks format: network uuid is not in proper format (%s)",
                     ret->network_id);
     if (ret->fixed_ip && check_ip(c->cx, json_get(item, "fixed_ip"), &canonical))
         return fail(c->cx, ERR_INVALID, "Invalid fixed IP address (%s)", ret->fixed_ip);
@@ -72,13 +80,15 @@ struct err *read_networks(struct call *c, const struct server *s, struct network
         TRY(read_network(c, json_array_get(j, i), &ret->ports[i]));
         for (size_t k = 0; k < i; k++)
             if (ret->ports[i].port_id && str_eq(ret->ports[i].port_id, ret->ports[k].port_id))
-                return fail(c->cx, ERR_INVALID, "Duplicate networks (%s) are not allowed", ret->ports[i].port_id);
+                return fail(c->cx, ERR_INVALID, "Duplicate networks (%s) are not allowed",
+                            ret->ports[i].port_id);
     }
     ret->n = json_array_size(j);
     return NULL;
 }
 
-struct err *read_groups(struct call *c, const struct server *s, const char ***ret_ids, size_t *ret_n)
+struct err *read_groups(struct call *c, const struct server *s, const char ***ret_ids,
+                        size_t *ret_n)
 {
     *ret_ids = NULL;
     *ret_n = 0;
@@ -96,11 +106,13 @@ struct err *read_groups(struct call *c, const struct server *s, const char ***re
 
 /* ---------------------------------------------------------------- image and devices */
 
-/* So far one device: the image on the local root disk, which old and new clients name besides imageRef. */
+/* So far one device: the image on the local root disk, which old and new clients name besides
+ * imageRef. */
 struct err *read_block_devices(struct call *c, struct server *s)
 {
-    static const char only[] = "Block Device Mapping is Invalid: this cloud has no volumes yet. Boot from an image: one "
-                               "device with source_type image, destination_type local and boot_index 0";
+    static const char only[] =
+        "Block Device Mapping is Invalid: this cloud has no volumes yet. Boot from an image: one "
+        "device with source_type image, destination_type local and boot_index 0";
     const json_t *j = s->block_devices ? parsed(c->cx, s->block_devices) : NULL;
     if (s->old_block_devices && json_array_size(parsed(c->cx, s->old_block_devices)))
         return fail(c->cx, ERR_INVALID, "%s", only);
@@ -109,18 +121,24 @@ struct err *read_block_devices(struct call *c, struct server *s)
     for (size_t i = 0; i < json_array_size(j); i++) {
         const json_t *d = json_array_get(j, i), *index = json_get(d, "boot_index");
         const char *id = json_get_str(d, "uuid"), *to = json_get_str(d, "destination_type");
-        int64_t n = json_is_string(index) && str_eq(json_string_value(index), "0") ? 0 : json_get_int(d, "boot_index", -1);
-        if (i || !str_eq(json_get_str(d, "source_type"), "image") || !str_eq(to ? to : "local", "local") || n != 0 || !id)
+        int64_t n = json_is_string(index) && str_eq(json_string_value(index), "0")
+                        ? 0
+                        : json_get_int(d, "boot_index", -1);
+        if (i || !str_eq(json_get_str(d, "source_type"), "image") ||
+            !str_eq(to ? to : "local", "local") || n != 0 || !id)
             return fail(c->cx, ERR_INVALID, "%s", only);
         if (s->image_id && *s->image_id && !str_eq(s->image_id, id))
-            return fail(c->cx, ERR_INVALID, "Block Device Mapping is Invalid: Boot sequence for the instance and image/block "
-                        "device mapping combination is not valid.");
+            return fail(
+                c->cx, ERR_INVALID,
+                "Block Device Mapping is Invalid: Boot sequence for the instance and image/block "
+                "device mapping combination is not valid.");
         s->image_id = id;
     }
     return NULL;
 }
 
-static struct err *check_fits(struct call *c, const struct server *s, const struct image_info *image)
+static struct err *check_fits(struct call *c, const struct server *s,
+                              const struct image_info *image)
 {
     int64_t root_bytes = s->root_gib << 30, need = max_i64(image->virtual_size_bytes, 0);
     if (!str_eq(image->status, "active"))
@@ -128,16 +146,23 @@ static struct err *check_fits(struct call *c, const struct server *s, const stru
     if (image->min_ram_mib > s->memory_mib)
         return fail(c->cx, ERR_INVALID, "Flavor's memory is too small for requested image.");
     if (s->root_gib && image->min_disk_gib > s->root_gib)
-        return fail(c->cx, ERR_INVALID, "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
-                    " GiB, the image wants %" PRId64 " GiB.", s->root_gib, image->min_disk_gib);
+        return fail(c->cx, ERR_INVALID,
+                    "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
+                    " GiB, the image wants %" PRId64 " GiB.",
+                    s->root_gib, image->min_disk_gib);
     if (s->root_gib && need > root_bytes)
-        return fail(c->cx, ERR_INVALID, "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
-                    " bytes, image is %" PRId64 " bytes.", root_bytes, need);
+        return fail(c->cx, ERR_INVALID,
+                    "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
+                    " bytes, image is %" PRId64 " bytes.",
+                    root_bytes, need);
     if (image->unbootable)
-        return fail(c->cx, ERR_INVALID, "Image %s is unacceptable: %s", image->id, image->unbootable);
+        return fail(c->cx, ERR_INVALID, "Image %s is unacceptable: %s", image->id,
+                    image->unbootable);
     if (!str_eq(image->disk_format, "raw") && !str_eq(image->disk_format, "qcow2"))
-        return fail(c->cx, ERR_INVALID, "Image %s is unacceptable: its disk format is %s; servers boot from raw and qcow2",
-                    image->id, image->disk_format);
+        return fail(
+            c->cx, ERR_INVALID,
+            "Image %s is unacceptable: its disk format is %s; servers boot from raw and qcow2",
+            image->id, image->disk_format);
     return NULL;
 }
 
@@ -150,7 +175,8 @@ static const char *image_spec(struct ctx *cx, const struct image_info *image)
     jw_obj(&w);
     jw_kstr(&w, "id", image->id);
     jw_kint(&w, "size", image->size_bytes);
-    jw_kint(&w, "virtual_size", image->virtual_size_bytes > 0 ? image->virtual_size_bytes : image->size_bytes);
+    jw_kint(&w, "virtual_size",
+            image->virtual_size_bytes > 0 ? image->virtual_size_bytes : image->size_bytes);
     jw_kstr(&w, "sha512", image->sha512);
     jw_kstr(&w, "disk_format", image->disk_format);
     jw_obj_end(&w);
@@ -163,7 +189,8 @@ struct err *take_image(struct call *c, struct server *s, const char *image_id)
     const char *slash = image_id ? strrchr(image_id, '/') : NULL;
     const char *id = slash ? slash + 1 : image_id; /* very old clients send links */
     if (!id || !*id)
-        return fail(c->cx, ERR_INVALID, "Invalid image_ref and/or boot device: name an image (imageRef)");
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid image_ref and/or boot device: name an image (imageRef)");
     if (!uuid_valid(id))
         return fail(c->cx, ERR_INVALID, "Invalid imageRef provided.");
     struct err *e = image_get(c->cx, c->tx, id, c->actor, &image);
@@ -178,7 +205,8 @@ struct err *take_image(struct call *c, struct server *s, const char *image_id)
 
 /* ---------------------------------------------------------------- names, metadata, passwords */
 
-/* A name as a host can bear it: letters, digits and hyphens, at most 63; what else it has is dropped or becomes a hyphen. */
+/* A name as a host can bear it: letters, digits and hyphens, at most 63; what else it has is
+ * dropped or becomes a hyphen. */
 const char *hostname_of(struct ctx *cx, const char *name, const char *server_id)
 {
     char *out = arena_alloc(cx->arena, strlen(name) + 1);

@@ -27,7 +27,8 @@ static struct err *check_map(struct call *c, const json_t *map)
     json_object_set_new(obj, "name", json_string("x"));
     json_object_set_new(obj, "flavorRef", json_string("x"));
     json_object_set(obj, "metadata", (json_t *)(uintptr_t)map);
-    return res_decode(c->cx, c->service->family, &server_resource, obj, DECODE_CREATE, c->microversion, false, in);
+    return res_decode(c->cx, c->service->family, &server_resource, obj, DECODE_CREATE,
+                      c->microversion, false, in);
 }
 
 static struct err *save(struct call *c, struct server *s, const json_t *map)

@@ -88,8 +88,8 @@ struct err *interface_show(struct call *c)
         jw_obj_end(&w);
         return NULL;
     }
-    return fail(c->cx, ERR_NOT_FOUND, "Instance %s does not have a port with id %s", ((struct server *)c->target)->id,
-                call_param(c, "port_id"));
+    return fail(c->cx, ERR_NOT_FOUND, "Instance %s does not have a port with id %s",
+                ((struct server *)c->target)->id, call_param(c, "port_id"));
 }
 
 /* ---------------------------------------------------------------- volumes and groups */
@@ -105,7 +105,8 @@ struct err *attachment_list(struct call *c)
 /* The network service's groups, as this API showed them before there was one. */
 static struct err *reply_groups(struct call *c, const char *server_id)
 {
-    const char *project = c->target ? ((const struct server *)c->target)->project_id : c->actor->project_id;
+    const char *project =
+        c->target ? ((const struct server *)c->target)->project_id : c->actor->project_id;
     size_t n;
     struct jw w = call_json(c, 200);
     jw_obj(&w);

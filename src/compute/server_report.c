@@ -5,7 +5,8 @@
 #define ERROR_MAX 1000
 
 /* Of what this server has itself: an agent says nothing about others' ports. */
-static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server *s, const json_t *nics)
+static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server *s,
+                             const json_t *nics)
 {
     struct server_port *ports;
     size_t n;
@@ -16,7 +17,8 @@ static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server 
         for (size_t k = 0; k < json_array_size(nics); k++) {
             const json_t *nic = json_array_get(nics, k);
             bool plugged = json_get_bool(nic, "plugged", false);
-            if (str_eq(json_get_str(nic, "port_id"), ports[i].id) && plugged != str_eq(ports[i].status, "ACTIVE"))
+            if (str_eq(json_get_str(nic, "port_id"), ports[i].id) &&
+                plugged != str_eq(ports[i].status, "ACTIVE"))
                 TRY(network_port_plugged(cx, tx, ports[i].id, plugged));
         }
     return NULL;
@@ -28,7 +30,8 @@ static int64_t seq(const json_t *observed, const char *name, int64_t asked)
 }
 
 /* True when it differs from what the row has. */
-static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed, enum seen_power power)
+static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed,
+                      enum seen_power power)
 {
     struct server old = *s;
     const char *error = json_get_str(observed, "error");
@@ -36,7 +39,8 @@ static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed, 
     s->seen_boot_seq = seq(observed, "boot_seq", s->boot_seq);
     s->seen_reset_seq = seq(observed, "reset_seq", s->reset_seq);
     s->seen_build_seq = seq(observed, "build_seq", s->build_seq);
-    s->seen_error = error && *error ? arena_strndup(cx->arena, error, strnlen(error, ERROR_MAX)) : NULL;
+    s->seen_error =
+        error && *error ? arena_strndup(cx->arena, error, strnlen(error, ERROR_MAX)) : NULL;
     if (str_utf8_len(s->seen_error ? s->seen_error : "") < 0)
         s->seen_error = "the host reported an error that is no valid text";
     return !str_eq(old.seen_power, s->seen_power) || old.seen_boot_seq != s->seen_boot_seq ||
@@ -44,11 +48,14 @@ static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed, 
            !str_eq(old.seen_error, s->seen_error);
 }
 
-static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle_step *step)
+static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
+                             const struct lifecycle_step *step)
 {
     const struct lifecycle *was = lifecycle_of(state_of(s));
     if (step->state == ST_ERROR && state_of(s) != ST_ERROR)
-        server_fault(cx, s, 500, arena_printf(cx->arena, "The server failed while %s: %s", was->doing, s->seen_error));
+        server_fault(
+            cx, s, 500,
+            arena_printf(cx->arena, "The server failed while %s: %s", was->doing, s->seen_error));
     TRY(server_move(cx, tx, s, step->state));
     if (!step->want_off)
         return res_update(cx, tx, &server_resource, s);
@@ -66,7 +73,8 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     if (!s || !str_eq(s->host_id, host_id))
         return NULL;
     if (!seen_power_named(json_get_str(observed, "power"), &power))
-        return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent", item_id);
+        return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent",
+                    item_id);
     TRY(take_nics(cx, tx, s, json_get(observed, "nics")));
     bool changed = take_seen(cx, s, observed, power);
     struct server_desired d = desired_of(s);

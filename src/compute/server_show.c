@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* How a server looks to its clients, by microversion: the hooks of server.def, and what is loaded for them. */
+/* How a server looks to its clients, by microversion: the hooks of server.def, and what is loaded
+ * for them. */
 #include "compute/impl.h"
 #include <openssl/evp.h>
 
@@ -64,7 +65,8 @@ static bool shown_fault(const void *row, const struct view *v UNUSED)
 
 static bool shown_progress(const void *row, const struct view *v UNUSED)
 {
-    static const char *const with[] = {"ACTIVE", "BUILD", "DELETED", "REBUILD", "RESIZE", "VERIFY_RESIZE"};
+    static const char *const with[] = {"ACTIVE",  "BUILD",  "DELETED",
+                                       "REBUILD", "RESIZE", "VERIFY_RESIZE"};
     for (size_t i = 0; i < ARRAY_LEN(with); i++)
         if (str_eq(with[i], life(row)->status))
             return true;
@@ -73,91 +75,108 @@ static bool shown_progress(const void *row, const struct view *v UNUSED)
 
 /* ---------------------------------------------------------------- values */
 
-static void encode_status(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_status(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                          const struct view *v UNUSED)
 {
     jw_str(w, life(row)->status);
 }
 
-static void encode_task_state(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_task_state(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                              const struct view *v UNUSED)
 {
     jw_str(w, life(row)->task_state);
 }
 
-static void encode_vm_state(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_vm_state(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                            const struct view *v UNUSED)
 {
     jw_str(w, life(row)->vm_state);
 }
 
-static void encode_power_state(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_power_state(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
 {
     jw_int(w, power_state_number(observed_of(row).power));
 }
 
-static void encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                        const struct view *v UNUSED)
 {
     jw_null(w);
 }
 
-static void encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                            const struct view *v UNUSED)
 {
     jw_raw(w, "[]");
 }
 
-static void encode_empty(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void encode_empty(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                         const struct view *v UNUSED)
 {
     jw_str(w, "");
 }
 
-static void encode_root_device(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void encode_root_device(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                               const struct view *v UNUSED)
 {
     jw_str(w, "/dev/vda");
 }
 
-static void encode_progress(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void encode_progress(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                            const struct view *v UNUSED)
 {
     jw_int(w, 0);
 }
 
-static void encode_access_ipv4(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_access_ipv4(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
 {
     const struct server *s = row;
     jw_str(w, s->access_ip_v4 ? s->access_ip_v4 : "");
 }
 
-static void encode_access_ipv6(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_access_ipv6(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
 {
     const struct server *s = row;
     jw_str(w, s->access_ip_v6 ? s->access_ip_v6 : "");
 }
 
-static void encode_config_drive(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_config_drive(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                const struct view *v UNUSED)
 {
     jw_str(w, ((const struct server *)row)->config_drive ? "True" : "");
 }
 
-static void encode_launched_at(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_launched_at(struct ctx *cx, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
 {
     const struct server *s = row;
     jw_str(w, s->launched_at ? time_iso(cx, s->launched_at, TIME_MICROS) : NULL);
 }
 
-static void encode_host_status(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_host_status(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
 {
     const char *status = more_of(row)->host_status;
     jw_str(w, status ? status : "");
 }
 
-static void encode_hypervisor(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_hypervisor(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                              const struct view *v UNUSED)
 {
     jw_str(w, ((const struct server *)row)->host_name);
 }
 
-static void encode_user_data(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_user_data(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                             const struct view *v UNUSED)
 {
     jw_str(w, ((const struct server *)row)->user_data);
 }
 
-static void encode_instance_name(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_instance_name(struct ctx *cx, struct jw *w, const void *row,
+                                 const struct view *v UNUSED)
 {
     jw_str(w, arena_printf(cx->arena, "instance-%.8s", ((const struct server *)row)->id));
 }
@@ -175,7 +194,8 @@ const char *host_hash(struct ctx *cx, const char *project_id, const char *host_n
     return hex;
 }
 
-static void encode_host_id(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_host_id(struct ctx *cx, struct jw *w, const void *row,
+                           const struct view *v UNUSED)
 {
     const struct server *s = row;
     jw_str(w, host_hash(cx, s->project_id, s->host_name));
@@ -223,8 +243,8 @@ static void encode_flavor(struct ctx *cx, struct jw *w, const void *row, const s
     jw_obj_end(w);
 }
 
-static void write_address(struct jw *w, const struct server_port *p, const char *ip, int version, const char *type,
-                          bool extended)
+static void write_address(struct jw *w, const struct server_port *p, const char *ip, int version,
+                          const char *type, bool extended)
 {
     jw_obj(w);
     jw_kint(w, "version", version);
@@ -245,7 +265,8 @@ static void write_port_addresses(struct jw *w, const struct server_port *p, bool
     }
 }
 
-void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bool extended, const char *only)
+void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bool extended,
+                     const char *only)
 {
     jw_obj(w);
     for (size_t i = 0; i < n; i++) {
@@ -263,14 +284,16 @@ void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bo
     jw_obj_end(w);
 }
 
-static void encode_addresses(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v)
+static void encode_addresses(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                             const struct view *v)
 {
     const struct server_more *m = more_of(row);
     write_addresses(w, m->ports, m->n_ports, shown_whole(row, v), NULL);
 }
 
 /* Names of all ports' groups, each once. */
-static void encode_security_groups(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void encode_security_groups(struct ctx *cx, struct jw *w, const void *row,
+                                   const struct view *v UNUSED)
 {
     const struct server_more *m = more_of(row);
     size_t n = 0, max = 0;
@@ -314,7 +337,8 @@ static void server_links(struct ctx *cx, struct jw *w, const void *row, const st
 
 /* ---------------------------------------------------------------- loading */
 
-struct err *server_ports(struct ctx *cx, struct tx *tx, const char *server_id, struct server_port **ret, size_t *ret_n)
+struct err *server_ports(struct ctx *cx, struct tx *tx, const char *server_id,
+                         struct server_port **ret, size_t *ret_n)
 {
     return network_ports_of(cx, tx, &server_id, 1, ret, ret_n);
 }
@@ -328,7 +352,8 @@ static const char *status_of_host(const struct fleet_host *hosts, size_t n, cons
 }
 
 /* Ports come ordered by server: each row takes its run. */
-static void hand_out_ports(struct server_more *m, const char *id, struct server_port *ports, size_t n)
+static void hand_out_ports(struct server_more *m, const char *id, struct server_port *ports,
+                           size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(ports[i].server_id, id))
@@ -342,7 +367,8 @@ static void hand_out_ports(struct server_more *m, const char *id, struct server_
     }
 }
 
-static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n, const struct view *v)
+static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                                  const struct view *v)
 {
     struct server_port *ports = NULL;
     struct fleet_host *hosts = NULL;
@@ -370,9 +396,16 @@ static const struct res_index server_indexes[] = {
     {"servers_host", "host_id", false, "host_id IS NOT NULL"},
     {"servers_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };
-const struct resource server_resource = {
-    .name = "server", .plural = "servers", .table = "servers", RESOURCE_FIELDS(server), .owner = server_f_project_id,
-    .not_found = "Instance %s could not be found.", .indexes = server_indexes, .n_indexes = ARRAY_LEN(server_indexes),
-    .prepare = server_prepare, .encode_more = server_links, .dflt_sort = "created_at:desc,id:desc",
-    .doc = "Virtual machines."};
+const struct resource server_resource = {.name = "server",
+                                         .plural = "servers",
+                                         .table = "servers",
+                                         RESOURCE_FIELDS(server),
+                                         .owner = server_f_project_id,
+                                         .not_found = "Instance %s could not be found.",
+                                         .indexes = server_indexes,
+                                         .n_indexes = ARRAY_LEN(server_indexes),
+                                         .prepare = server_prepare,
+                                         .encode_more = server_links,
+                                         .dflt_sort = "created_at:desc,id:desc",
+                                         .doc = "Virtual machines."};
 const struct res_where servers_on_host = {&server_resource, "host_id = $1", "created_at, id"};

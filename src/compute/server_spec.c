@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What a host is told of a server: its spec, read from the tables when the agent asks. node/README.md has the form. */
+/* What a host is told of a server: its spec, read from the tables when the agent asks.
+ * node/README.md has the form. */
 #include "compute/impl.h"
 
-const struct stmt stmt_servers_on_host = {"servers_on_host",
+const struct stmt stmt_servers_on_host = {
+    "servers_on_host",
     "SELECT id FROM servers WHERE host_id = $1 AND state <> 'DELETING' ORDER BY id"};
 
 static void write_nics(struct jw *w, const struct server_port *ports, size_t n)
@@ -74,8 +76,8 @@ static void write_machine(struct jw *w, const struct server *s)
     jw_kint(w, "serial_ports", 1);
 }
 
-struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, struct jw *w,
-                        bool *ret_present)
+struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                        struct jw *w, bool *ret_present)
 {
     void *row = NULL;
     struct server_port *ports;
@@ -99,7 +101,8 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     return NULL;
 }
 
-struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids)
+struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
+                          struct db_rows *ret_ids)
 {
     struct db_value param = V_TEXT(host_id);
     return db_query(cx, tx, &stmt_servers_on_host, &param, 1, ret_ids);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Where a server stands: the only code that moves rows along the lifecycle's table, with the record of what was done. */
+/* Where a server stands: the only code that moves rows along the lifecycle's table, with the record
+ * of what was done. */
 #include "compute/impl.h"
 
-const struct stmt stmt_actions_finish = {"actions_finish",
-    "UPDATE instance_actions SET finish_time = $1, updated_at = $1, result = $2, message = $3, host = $4, "
-    "generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"};
-const struct stmt stmt_actions_gone = {"actions_gone",
+const struct stmt stmt_actions_finish = {
+    "actions_finish", "UPDATE instance_actions SET finish_time = $1, updated_at = $1, result = $2, "
+                      "message = $3, host = $4, "
+                      "generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"};
+const struct stmt stmt_actions_gone = {
+    "actions_gone",
     "UPDATE instance_actions SET gone_at = $1, generation = generation + 1 WHERE server_id = $2"};
-const struct stmt stmt_actions_stale = {"actions_stale", "SELECT 1 FROM instance_actions WHERE gone_at < $1 LIMIT 1"};
-const struct stmt stmt_actions_purge = {"actions_purge", "DELETE FROM instance_actions WHERE gone_at < $1"};
+const struct stmt stmt_actions_stale = {
+    "actions_stale", "SELECT 1 FROM instance_actions WHERE gone_at < $1 LIMIT 1"};
+const struct stmt stmt_actions_purge = {"actions_purge",
+                                        "DELETE FROM instance_actions WHERE gone_at < $1"};
 
 enum server_state state_of(const struct server *s)
 {
@@ -17,14 +22,19 @@ enum server_state state_of(const struct server *s)
 
 struct server_desired desired_of(const struct server *s)
 {
-    return (struct server_desired){.has_host = s->host_id != NULL, .want_power = s->want_power, .boot_seq = s->boot_seq,
-                                   .reset_seq = s->reset_seq, .build_seq = s->build_seq};
+    return (struct server_desired){.has_host = s->host_id != NULL,
+                                   .want_power = s->want_power,
+                                   .boot_seq = s->boot_seq,
+                                   .reset_seq = s->reset_seq,
+                                   .build_seq = s->build_seq};
 }
 
 struct server_observed observed_of(const struct server *s)
 {
-    struct server_observed o = {.boot_seq = s->seen_boot_seq, .reset_seq = s->seen_reset_seq,
-                                .build_seq = s->seen_build_seq, .error = s->seen_error};
+    struct server_observed o = {.boot_seq = s->seen_boot_seq,
+                                .reset_seq = s->seen_reset_seq,
+                                .build_seq = s->seen_build_seq,
+                                .error = s->seen_error};
     if (s->seen_power)
         must(seen_power_named(s->seen_power, &o.power));
     return o;
@@ -32,8 +42,9 @@ struct server_observed observed_of(const struct server *s)
 
 static struct err *finish_actions(struct ctx *cx, struct tx *tx, const struct server *s, bool good)
 {
-    return db_run(cx, tx, &stmt_actions_finish, V_INT(now_us(cx)), V_TEXT(good ? "Success" : "Error"),
-                  V_TEXT(good ? NULL : "Error"), V_TEXT(s->host_name), V_TEXT(s->id));
+    return db_run(cx, tx, &stmt_actions_finish, V_INT(now_us(cx)),
+                  V_TEXT(good ? "Success" : "Error"), V_TEXT(good ? NULL : "Error"),
+                  V_TEXT(s->host_name), V_TEXT(s->id));
 }
 
 struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
@@ -80,7 +91,8 @@ struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
     return res_delete(cx, tx, &server_resource, s);
 }
 
-struct err *action_record(struct call *c, const struct server *s, const char *action, const char *event, bool finished)
+struct err *action_record(struct call *c, const struct server *s, const char *action,
+                          const char *event, bool finished)
 {
     struct instance_action *a = res_new(c->cx, &instance_action_resource);
     a->id = uuid_new(c->cx);
@@ -114,13 +126,14 @@ struct err *server_begin(struct call *c, struct server *s, enum server_action ac
     TRY(server_check_lock(c, s));
     if (!(rule->from & TO(state_of(s)))) {
         if (l->task_state)
-            return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in task_state %s", rule->name, s->id,
-                        l->task_state);
-        return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in vm_state %s", rule->name, s->id,
-                    l->vm_state);
+            return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in task_state %s",
+                        rule->name, s->id, l->task_state);
+        return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in vm_state %s",
+                    rule->name, s->id, l->vm_state);
     }
     if (!s->host_id && action != SA_DELETE)
-        return fail(c->cx, ERR_CONFLICT, "Instance %s has no host: delete it, and create it again when there is room",
+        return fail(c->cx, ERR_CONFLICT,
+                    "Instance %s has no host: delete it, and create it again when there is room",
                     s->id);
     TRY(server_move(c->cx, c->tx, s, rule->to));
     return action_record(c, s, rule->record, rule->event, false);

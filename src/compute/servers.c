@@ -4,7 +4,8 @@
 #include <regex.h>
 
 const struct stmt stmt_server_ids_all = {"server_ids_all", "SELECT id FROM servers"};
-const struct stmt stmt_server_ids_of = {"server_ids_of", "SELECT id FROM servers WHERE project_id = $1"};
+const struct stmt stmt_server_ids_of = {"server_ids_of",
+                                        "SELECT id FROM servers WHERE project_id = $1"};
 
 /* ---------------------------------------------------------------- filters */
 
@@ -21,15 +22,17 @@ static void free_regex(void *arg)
     regfree(arg);
 }
 
-/* Clients give a search pattern. Counted repetitions and back references are refused: they can take for ever. */
+/* Clients give a search pattern. Counted repetitions and back references are refused: they can take
+ * for ever. */
 static struct err *compile(struct call *c, const char *name, const char *pattern, regex_t *ret)
 {
     bool costly = strlen(pattern) > 255 || strchr(pattern, '{');
     for (const char *p = pattern; (p = strchr(p, '\\')) && p[1]; p += 2)
         costly = costly || (p[1] >= '1' && p[1] <= '9');
     if (costly || regcomp(ret, pattern, REG_EXTENDED | REG_NOSUB | REG_ICASE) != 0)
-        return fail(c->cx, ERR_INVALID, "Invalid filter %s: '%s' is not a regular expression that this cloud takes", name,
-                    pattern);
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid filter %s: '%s' is not a regular expression that this cloud takes",
+                    name, pattern);
     arena_defer(c->cx->arena, free_regex, ret);
     return NULL;
 }
@@ -42,7 +45,9 @@ static const char *states_with(struct ctx *cx, const char *status, const char *w
     buf_init(&b, cx->arena);
     for (int i = 0; i < ST_COUNT; i++) {
         const struct lifecycle *l = lifecycle_of((enum server_state)i);
-        const char *value = str_eq(what, "status") ? l->status : str_eq(what, "vm_state") ? l->vm_state : l->task_state;
+        const char *value = str_eq(what, "status")     ? l->status
+                            : str_eq(what, "vm_state") ? l->vm_state
+                                                       : l->task_state;
         if (value && strcasecmp(value, status) == 0)
             buf_printf(&b, "%s'%s'", n++ ? ", " : "state IN (", l->name);
     }
@@ -54,9 +59,11 @@ static const char *states_with(struct ctx *cx, const char *status, const char *w
 
 static bool status_known(const char *status)
 {
-    static const char *const names[] = {"ACTIVE", "BUILD", "DELETED", "ERROR", "HARD_REBOOT", "MIGRATING", "PASSWORD",
-        "PAUSED", "REBOOT", "REBUILD", "RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF",
-        "SOFT_DELETED", "SUSPENDED", "UNKNOWN", "VERIFY_RESIZE"};
+    static const char *const names[] = {
+        "ACTIVE",    "BUILD",        "DELETED",       "ERROR",   "HARD_REBOOT",
+        "MIGRATING", "PASSWORD",     "PAUSED",        "REBOOT",  "REBUILD",
+        "RESCUE",    "RESIZE",       "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED",
+        "SHUTOFF",   "SOFT_DELETED", "SUSPENDED",     "UNKNOWN", "VERIFY_RESIZE"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcasecmp(names[i], status) == 0)
             return true;
@@ -77,23 +84,29 @@ static struct err *filter_status(struct call *c, const char *status, const char 
     return NULL;
 }
 
-static struct err *filter_time(struct call *c, const char *name, const char *value, const char **ret_sql)
+static struct err *filter_time(struct call *c, const char *name, const char *value,
+                               const char **ret_sql)
 {
     int64_t us;
     if (!time_parse(value, &us))
-        return fail(c->cx, ERR_INVALID, "Invalid input for query parameters %s. Value: %s. '%s' is not a 'date-time'", name,
-                    value, value);
-    *ret_sql = arena_printf(c->cx->arena, "updated_at %s %" PRId64, str_eq(name, "changes-since") ? ">=" : "<=", us);
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for query parameters %s. Value: %s. '%s' is not a 'date-time'",
+                    name, value, value);
+    *ret_sql = arena_printf(c->cx->arena, "updated_at %s %" PRId64,
+                            str_eq(name, "changes-since") ? ">=" : "<=", us);
     return NULL;
 }
 
 /* Others' filters are silently without effect for who is no administrator. */
 static bool for_everyone(const char *name)
 {
-    static const char *const names[] = {"name", "status", "flavor", "image", "ip", "ip6", "changes-since",
-        "changes-before", "reservation_id", "all_tenants", "all_projects", "locked", "key_name", "config_drive",
-        "availability_zone", "description", "vm_state", "task_state", "limit", "marker", "sort_key", "sort_dir", "uuid",
-        "access_ip_v4", "access_ip_v6", "deleted", "tags"};
+    static const char *const names[] = {
+        "name",         "status",        "flavor",         "image",          "ip",
+        "ip6",          "changes-since", "changes-before", "reservation_id", "all_tenants",
+        "all_projects", "locked",        "key_name",       "config_drive",   "availability_zone",
+        "description",  "vm_state",      "task_state",     "limit",          "marker",
+        "sort_key",     "sort_dir",      "uuid",           "access_ip_v4",   "access_ip_v6",
+        "deleted",      "tags"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(names[i], name))
             return true;
@@ -105,14 +118,17 @@ static struct err *filter_all_tenants(struct call *c, const char *value, bool *r
     bool b = true;
     *ret_taken = !c->actor->admin;
     if (*value && !str_to_bool(value, &b))
-        return fail(c->cx, ERR_INVALID, "Invalid value for all_tenants: '%s' is not a boolean", value);
+        return fail(c->cx, ERR_INVALID, "Invalid value for all_tenants: '%s' is not a boolean",
+                    value);
     if (b && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN,
-                    "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.");
+        return fail(
+            c->cx, ERR_FORBIDDEN,
+            "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.");
     return NULL;
 }
 
-static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken, const char **ret_sql)
+static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
+                               const char **ret_sql)
 {
     struct server_filter *f = c->state;
     bool b = false;
@@ -141,7 +157,8 @@ static struct err *list_filter(struct call *c, const char *name, const char *val
     }
     if (str_eq(name, "locked") && c->microversion >= 73) {
         if (!str_to_bool(value, &b))
-            return fail(c->cx, ERR_INVALID, "Invalid value for locked: '%s' is not a boolean", value);
+            return fail(c->cx, ERR_INVALID, "Invalid value for locked: '%s' is not a boolean",
+                        value);
         *ret_sql = b ? "locked = 1" : "locked = 0";
         return NULL;
     }
@@ -173,8 +190,8 @@ static struct err *find_by_ip(struct call *c, struct server_filter *f)
         return NULL;
     regex_t *re = arena_new_of(c->cx->arena, regex_t);
     TRY(compile(c, v4 ? "ip" : "ip6", pattern, re));
-    TRY(db_query(c->cx, c->tx, c->actor->admin ? &stmt_server_ids_all : &stmt_server_ids_of, &project,
-                 c->actor->admin ? 0 : 1, &rows));
+    TRY(db_query(c->cx, c->tx, c->actor->admin ? &stmt_server_ids_all : &stmt_server_ids_of,
+                 &project, c->actor->admin ? 0 : 1, &rows));
     const char **ids = arena_new_array(c->cx->arena, const char *, rows.n_rows + 1);
     for (size_t i = 0; i < rows.n_rows; i++)
         ids[i] = db_text(&rows, i, 0);
@@ -197,7 +214,8 @@ static struct err *reply_list(struct call *c, bool brief)
     struct server_filter *f = arena_new_of(c->cx->arena, struct server_filter);
     c->state = f;
     TRY(find_by_ip(c, f));
-    struct list_more more = {.brief = brief, .filter = list_filter,
+    struct list_more more = {.brief = brief,
+                             .filter = list_filter,
                              .keep = f->by_ip || http_arg(c->rq, "name") ? keep_row : NULL};
     return call_reply_list(c, &server_resource, &more);
 }

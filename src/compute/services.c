@@ -16,7 +16,8 @@ static void write_service(struct call *c, struct jw *w, const struct fleet_host 
     jw_kstr(w, "zone", h->zone && *h->zone ? h->zone : compute_cfg.default_zone);
     jw_kstr(w, "status", h->enabled ? "enabled" : "disabled");
     jw_kstr(w, "state", h->alive ? "up" : "down");
-    jw_kstr(w, "updated_at", h->last_seen_us ? time_iso(c->cx, h->last_seen_us, TIME_MICROS) : NULL);
+    jw_kstr(w, "updated_at",
+            h->last_seen_us ? time_iso(c->cx, h->last_seen_us, TIME_MICROS) : NULL);
     jw_kstr(w, "disabled_reason", h->enabled ? NULL : h->disabled_reason);
     if (c->microversion >= 11)
         jw_kbool(w, "forced_down", false);
@@ -53,21 +54,29 @@ static struct err *by_id(struct call *c, const char *id, struct fleet_host *ret)
 struct err *compute_service_update(struct call *c)
 {
     struct fleet_host host;
-    const char *status = json_get_str(c->json, "status"), *reason = json_get_str(c->json, "disabled_reason"), *key;
+    const char *status = json_get_str(c->json, "status"),
+               *reason = json_get_str(c->json, "disabled_reason"), *key;
     json_t *v;
-    json_object_foreach(c->json, key, v) {
+    json_object_foreach(c->json, key, v)
+    {
         if (str_eq(key, "forced_down") && !json_is_true(v))
             continue;
         if (!str_eq(key, "status") && !str_eq(key, "disabled_reason"))
-            return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute service. Only status and disabled_reason can "
-                        "be set, not '%s'", key);
+            return fail(
+                c->cx, ERR_INVALID,
+                "Invalid input for field/attribute service. Only status and disabled_reason can "
+                "be set, not '%s'",
+                key);
     }
     if (!str_eq(status, "enabled") && !str_eq(status, "disabled"))
-        return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute status. It must be 'enabled' or 'disabled'");
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for field/attribute status. It must be 'enabled' or 'disabled'");
     if (reason && !str_eq(status, "disabled"))
-        return fail(c->cx, ERR_INVALID, "Specifying disabled_reason when status is enabled is not allowed.");
+        return fail(c->cx, ERR_INVALID,
+                    "Specifying disabled_reason when status is enabled is not allowed.");
     if (reason && (!*reason || str_utf8_len(reason) > 255))
-        return fail(c->cx, ERR_INVALID, "Disabled reason contains invalid characters or is too long");
+        return fail(c->cx, ERR_INVALID,
+                    "Disabled reason contains invalid characters or is too long");
     TRY(by_id(c, call_param(c, "service_id"), &host));
     TRY(fleet_host_set_enabled(c->cx, c->tx, host.id, str_eq(status, "enabled"), reason));
     TRY(by_id(c, host.id, &host));
@@ -86,7 +95,8 @@ static struct err *set_by_name(struct call *c, bool enable, const char *reason)
     size_t n, i = 0;
     const char *name = json_get_str(c->json, "host"), *binary = json_get_str(c->json, "binary");
     if (!name || !binary)
-        return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute service. 'host' and 'binary' are required "
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for field/attribute service. 'host' and 'binary' are required "
                     "properties");
     TRY(fleet_hosts(c->cx, c->tx, &hosts, &n));
     while (i < n && !(str_eq(hosts[i].name, name) && str_eq(binary, "nova-compute")))
@@ -121,7 +131,9 @@ struct err *compute_service_disable_reason(struct call *c)
 {
     const char *reason = json_get_str(c->json, "disabled_reason");
     if (!reason || !*reason || str_utf8_len(reason) > 255)
-        return fail(c->cx, ERR_INVALID, "Invalid input for field/attribute disabled_reason. 1 to 255 characters are needed");
+        return fail(
+            c->cx, ERR_INVALID,
+            "Invalid input for field/attribute disabled_reason. 1 to 255 characters are needed");
     return set_by_name(c, false, reason);
 }
 
@@ -150,7 +162,8 @@ struct err *host_list(struct call *c)
     return NULL;
 }
 
-static void write_host_part(struct jw *w, const char *host, const char *what, int64_t cpu, int64_t memory, int64_t disk)
+static void write_host_part(struct jw *w, const char *host, const char *what, int64_t cpu,
+                            int64_t memory, int64_t disk)
 {
     jw_obj(w);
     jw_kobj(w, "resource");
@@ -171,7 +184,8 @@ struct err *host_show(struct call *c)
     while (i < n && !str_eq(hosts[i].name, call_param(c, "host_name")))
         i++;
     if (i == n)
-        return fail(c->cx, ERR_NOT_FOUND, "Compute host %s could not be found.", call_param(c, "host_name"));
+        return fail(c->cx, ERR_NOT_FOUND, "Compute host %s could not be found.",
+                    call_param(c, "host_name"));
     const struct place_host *h = &hosts[i];
     struct jw w = call_json(c, 200);
     jw_obj(&w);
@@ -186,8 +200,8 @@ struct err *host_show(struct call *c)
 
 /* ---------------------------------------------------------------- availability zones */
 
-static void write_zone_hosts(struct call *c, struct jw *w, const char *zone, const struct fleet_host *hosts,
-                             const struct place_host *use, size_t n)
+static void write_zone_hosts(struct call *c, struct jw *w, const char *zone,
+                             const struct fleet_host *hosts, const struct place_host *use, size_t n)
 {
     jw_kobj(w, "hosts");
     for (size_t i = 0; i < n; i++) {
@@ -197,7 +211,8 @@ static void write_zone_hosts(struct call *c, struct jw *w, const char *zone, con
         jw_kobj(w, "nova-compute");
         jw_kbool(w, "active", hosts[i].enabled);
         jw_kbool(w, "available", hosts[i].alive);
-        jw_kstr(w, "updated_at", hosts[i].last_seen_us ? time_iso(c->cx, hosts[i].last_seen_us, TIME_MICROS) : NULL);
+        jw_kstr(w, "updated_at",
+                hosts[i].last_seen_us ? time_iso(c->cx, hosts[i].last_seen_us, TIME_MICROS) : NULL);
         jw_obj_end(w);
         jw_obj_end(w);
     }
@@ -219,7 +234,8 @@ static struct err *write_zones(struct call *c, bool detail)
         bool first = true, available = false;
         for (size_t k = 0; k < n; k++) {
             first = first && !(k < i && str_eq(use[k].zone, use[i].zone));
-            available = available || (str_eq(use[k].zone, use[i].zone) && use[k].enabled && use[k].alive);
+            available =
+                available || (str_eq(use[k].zone, use[i].zone) && use[k].enabled && use[k].alive);
         }
         if (!first)
             continue;

@@ -4,8 +4,13 @@
 #include <openssl/evp.h>
 #include <sodium.h>
 
-static const char *const key_types[] = {"ssh-rsa", "ssh-ed25519", "ssh-dss", "ecdsa-sha2-nistp256",
-                                        "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com",
+static const char *const key_types[] = {"ssh-rsa",
+                                        "ssh-ed25519",
+                                        "ssh-dss",
+                                        "ecdsa-sha2-nistp256",
+                                        "ecdsa-sha2-nistp384",
+                                        "ecdsa-sha2-nistp521",
+                                        "sk-ssh-ed25519@openssh.com",
                                         "sk-ecdsa-sha2-nistp256@openssh.com"};
 
 static bool known_type(const char *type)
@@ -45,12 +50,13 @@ struct err *ssh_fingerprint(struct ctx *cx, const char *public_key, const char *
     uint8_t *blob, md[EVP_MAX_MD_SIZE];
     unsigned md_size = 0;
     size_t size;
-    if (strpbrk(public_key, "\r\n") && strcspn(public_key, "\r\n") + strspn(strpbrk(public_key, "\r\n"), "\r\n \t") !=
-                                           strlen(public_key))
+    if (strpbrk(public_key, "\r\n") &&
+        strcspn(public_key, "\r\n") + strspn(strpbrk(public_key, "\r\n"), "\r\n \t") !=
+            strlen(public_key))
         return fail(cx, ERR_INVALID, "%s (more than one line)", wrong);
     const char *line = arena_strndup(cx->arena, public_key, strcspn(public_key, "\r\n"));
-    if (str_split(cx, line, ' ', &parts) < 2 || !known_type(parts[0]) || !base64_decode(cx, parts[1], &blob, &size) ||
-        !blob_ok(blob, size, parts[0]))
+    if (str_split(cx, line, ' ', &parts) < 2 || !known_type(parts[0]) ||
+        !base64_decode(cx, parts[1], &blob, &size) || !blob_ok(blob, size, parts[0]))
         return fail(cx, ERR_INVALID, "%s", wrong);
     if (EVP_Digest(blob, size, md, &md_size, EVP_md5(), NULL) != 1)
         return fail(cx, ERR_INTERNAL, "MD5 is not available");
@@ -103,7 +109,8 @@ static const char *pem(struct ctx *cx, const struct buf *der)
     return b.data;
 }
 
-struct err *ssh_generate(struct ctx *cx, const char *comment, const char **ret_public, const char **ret_private)
+struct err *ssh_generate(struct ctx *cx, const char *comment, const char **ret_public,
+                         const char **ret_private)
 {
     static const char type[] = "ssh-ed25519";
     uint8_t pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];
@@ -116,7 +123,8 @@ struct err *ssh_generate(struct ctx *cx, const char *comment, const char **ret_p
     add_string(&blob, type, strlen(type));
     add_string(&blob, pub, sizeof(pub));
     buf_init(&inner, cx->arena);
-    buf_reserve(&inner, 512 + strlen(comment)); /* grows no more: no copies of the secret are left behind */
+    buf_reserve(&inner,
+                512 + strlen(comment)); /* grows no more: no copies of the secret are left behind */
     add_u32(&inner, check);
     add_u32(&inner, check);
     buf_add(&inner, blob.data, blob.len);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Deadlines. Each row is its own transaction: several processes may sweep, the slower one finds the row changed and leaves it.
+ * Deadlines. Each row is its own transaction: several processes may sweep, the slower one finds the
+ * row changed and leaves it.
  */
 #include "compute/impl.h"
 
-/* A host that is away this long is not waited for with a deletion: its agent clears up when it comes back. */
+/* A host that is away this long is not waited for with a deletion: its agent clears up when it
+ * comes back. */
 #define LOST_HOST_US (5 * 60 * 1000000LL)
 /* How long the actions of deleted servers can still be read. */
 #define ACTIONS_KEPT_US (24 * 3600 * 1000000LL)
 #define BATCH 100
 
-const struct res_where servers_expired = {&server_resource, "state_deadline IS NOT NULL AND state_deadline <= $1",
-                                          "state_deadline"};
+const struct res_where servers_expired = {
+    &server_resource, "state_deadline IS NOT NULL AND state_deadline <= $1", "state_deadline"};
 
 static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
 {
@@ -21,7 +23,8 @@ static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
 
 static struct err *retry(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle *l)
 {
-    if (!s->host_id || (now_us(cx) - s->state_since > LOST_HOST_US && host_away(cx, tx, s->host_id)))
+    if (!s->host_id ||
+        (now_us(cx) - s->state_since > LOST_HOST_US && host_away(cx, tx, s->host_id)))
         return server_remove(cx, tx, s);
     s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
     return server_save(cx, tx, s);
@@ -35,10 +38,15 @@ static struct err *expire(struct ctx *cx, struct tx *tx, struct server *s)
         return retry(cx, tx, s, l);
     must(l->expiry == EXPIRE_ERROR);
     const char *why = s->seen_error ? s->seen_error
-                      : host_away(cx, tx, s->host_id ? s->host_id : "") ? "its host does not answer"
-                                                                       : "its host has not finished";
-    server_fault(cx, s, 500, arena_printf(cx->arena, "The server was still %s after %" PRId64 " s: %s. It goes on when the "
-                                          "host does; a hard reboot tries again.", l->doing, l->deadline_s, why));
+                      : host_away(cx, tx, s->host_id ? s->host_id : "")
+                          ? "its host does not answer"
+                          : "its host has not finished";
+    server_fault(cx, s, 500,
+                 arena_printf(cx->arena,
+                              "The server was still %s after %" PRId64
+                              " s: %s. It goes on when the "
+                              "host does; a hard reboot tries again.",
+                              l->doing, l->deadline_s, why));
     TRY(server_move(cx, tx, s, lifecycle_expired(now)));
     return res_update(cx, tx, &server_resource, s);
 }

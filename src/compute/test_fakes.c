@@ -13,32 +13,42 @@ static const char fake_ddl[] = "CREATE TABLE fake_ports (\n"
                                "    group_name TEXT NOT NULL\n"
                                ");\n";
 static const struct stmt port_add = {"fake_port_add",
-    "INSERT INTO fake_ports (id, network_id, server_id, number, plugged, group_name) VALUES ($1, $2, $3, $4, 0, $5)"};
-static const struct stmt port_next = {"fake_port_next", "SELECT COALESCE(MAX(number), 0) + 1 FROM fake_ports"};
+                                     "INSERT INTO fake_ports (id, network_id, server_id, number, "
+                                     "plugged, group_name) VALUES ($1, $2, $3, $4, 0, $5)"};
+static const struct stmt port_next = {"fake_port_next",
+                                      "SELECT COALESCE(MAX(number), 0) + 1 FROM fake_ports"};
 static const struct stmt port_drop = {"fake_port_drop", "DELETE FROM fake_ports WHERE id = $1"};
-static const struct stmt ports_drop = {"fake_ports_drop", "DELETE FROM fake_ports WHERE server_id = $1"};
+static const struct stmt ports_drop = {"fake_ports_drop",
+                                       "DELETE FROM fake_ports WHERE server_id = $1"};
 static const struct stmt ports_of = {"fake_ports_of",
-    "SELECT id, network_id, number, plugged, group_name FROM fake_ports WHERE server_id = $1 ORDER BY number"};
-static const struct stmt port_plug = {"fake_port_plug", "UPDATE fake_ports SET plugged = $1 WHERE id = $2"};
-static const struct stmt ports_group = {"fake_ports_group", "UPDATE fake_ports SET group_name = $1 WHERE server_id = $2"};
-const struct service fake_network_service = {.name = "fake_network", .family = &family_network, .ddl = fake_ddl};
+                                     "SELECT id, network_id, number, plugged, group_name FROM "
+                                     "fake_ports WHERE server_id = $1 ORDER BY number"};
+static const struct stmt port_plug = {"fake_port_plug",
+                                      "UPDATE fake_ports SET plugged = $1 WHERE id = $2"};
+static const struct stmt ports_group = {
+    "fake_ports_group", "UPDATE fake_ports SET group_name = $1 WHERE server_id = $2"};
+const struct service fake_network_service = {
+    .name = "fake_network", .family = &family_network, .ddl = fake_ddl};
 
 static bool known_network(const char *id)
 {
     return str_eq(id, NET_A) || str_eq(id, NET_B);
 }
 
-struct err *network_port_attach(struct call *c, const struct port_request *rq, const char *const *groups, size_t n_groups,
-                                const char *server_id, const char *hostname UNUSED, const char *host_id UNUSED,
+struct err *network_port_attach(struct call *c, const struct port_request *rq,
+                                const char *const *groups, size_t n_groups, const char *server_id,
+                                const char *hostname UNUSED, const char *host_id UNUSED,
                                 const char *zone UNUSED, struct server_port *ret)
 {
     struct db_rows rows;
     if (!known_network(rq->network_id))
-        return fail(c->cx, ERR_INVALID, "Network %s could not be found.", rq->network_id ? rq->network_id : rq->port_id);
+        return fail(c->cx, ERR_INVALID, "Network %s could not be found.",
+                    rq->network_id ? rq->network_id : rq->port_id);
     TRY(db_query(c->cx, c->tx, &port_next, NULL, 0, &rows));
     *ret = (struct server_port){.id = uuid_new(c->cx)};
-    return db_run(c->cx, c->tx, &port_add, V_TEXT(ret->id), V_TEXT(rq->network_id), V_TEXT(server_id),
-                  V_INT(db_int(&rows, 0, 0)), V_TEXT(n_groups ? groups[0] : "default"));
+    return db_run(c->cx, c->tx, &port_add, V_TEXT(ret->id), V_TEXT(rq->network_id),
+                  V_TEXT(server_id), V_INT(db_int(&rows, 0, 0)),
+                  V_TEXT(n_groups ? groups[0] : "default"));
 }
 
 struct err *network_port_detach(struct ctx *cx, struct tx *tx, const char *port_id)
@@ -51,25 +61,32 @@ struct err *network_ports_release(struct ctx *cx, struct tx *tx, const char *ser
     return db_run(cx, tx, &ports_drop, V_TEXT(server_id));
 }
 
-static void fill(struct ctx *cx, const struct db_rows *rows, size_t i, const char *server_id, struct server_port *p)
+static void fill(struct ctx *cx, const struct db_rows *rows, size_t i, const char *server_id,
+                 struct server_port *p)
 {
     int64_t number = db_int(rows, i, 2);
     *p = (struct server_port){
-        .id = db_text(rows, i, 0), .network_id = db_text(rows, i, 1), .server_id = server_id, .mtu = 1500,
+        .id = db_text(rows, i, 0),
+        .network_id = db_text(rows, i, 1),
+        .server_id = server_id,
+        .mtu = 1500,
         .network_name = str_eq(db_text(rows, i, 1), NET_A) ? "net-a" : "net-b",
         .mac = arena_printf(cx->arena, "fa:16:3e:00:00:%02x", (unsigned)number & 0xff),
         .tap = arena_printf(cx->arena, "tap%.11s", db_text(rows, i, 0)),
-        .status = db_int(rows, i, 3) ? "ACTIVE" : "DOWN", .n_ips = 1, .n_security_groups = 1};
+        .status = db_int(rows, i, 3) ? "ACTIVE" : "DOWN",
+        .n_ips = 1,
+        .n_security_groups = 1};
     p->ips = arena_new_of(cx->arena, struct server_ip);
-    *p->ips = (struct server_ip){.ip = arena_printf(cx->arena, "10.0.0.%d", (int)number), .version = 4,
+    *p->ips = (struct server_ip){.ip = arena_printf(cx->arena, "10.0.0.%d", (int)number),
+                                 .version = 4,
                                  .subnet_id = "cccccccc-0000-4000-8000-000000000001",
                                  .floating_ip = number == 1 ? "203.0.113.7" : NULL};
     p->security_groups = arena_new_of(cx->arena, const char *);
     p->security_groups[0] = db_text(rows, i, 4);
 }
 
-struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *ids, size_t n, struct server_port **ret,
-                             size_t *ret_n)
+struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *ids, size_t n,
+                             struct server_port **ret, size_t *ret_n)
 {
     struct server_port *out = arena_new_array(cx->arena, struct server_port, n * 8 + 1);
     *ret_n = 0;
@@ -96,24 +113,28 @@ struct err *network_default_for(struct call *c UNUSED, const char **ret_network_
     return NULL;
 }
 
-struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n, const char ***ret_ids)
+struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n,
+                                   const char ***ret_ids)
 {
     *ret_ids = arena_new_array(c->cx->arena, const char *, n);
     for (size_t i = 0; i < n; i++) {
         if (!str_eq(names[i], "web") && !str_eq(names[i], "default"))
-            return fail(c->cx, ERR_INVALID, "Security group %s not found for project %s.", names[i], c->actor->project_id);
+            return fail(c->cx, ERR_INVALID, "Security group %s not found for project %s.", names[i],
+                        c->actor->project_id);
         (*ret_ids)[i] = names[i];
     }
     return NULL;
 }
 
-struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name, bool add)
+struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name,
+                                    bool add)
 {
-    return db_run(c->cx, c->tx, &ports_group, V_TEXT(add ? group_name : "default"), V_TEXT(server_id));
+    return db_run(c->cx, c->tx, &ports_group, V_TEXT(add ? group_name : "default"),
+                  V_TEXT(server_id));
 }
 
-struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id, const char *server_id,
-                                 struct jw *w, size_t *ret_n)
+struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
+                                 const char *server_id, struct jw *w, size_t *ret_n)
 {
     struct db_rows rows;
     struct db_value param = V_TEXT(server_id ? server_id : "");
@@ -128,7 +149,8 @@ struct err *network_groups_write(struct call *c, const char *project_id, const c
     return NULL;
 }
 
-struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *server_id UNUSED, struct jw *w)
+struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED,
+                               const char *server_id UNUSED, struct jw *w)
 {
     jw_raw(w, "{\"links\":[],\"networks\":[],\"services\":[]}");
     return NULL;
@@ -136,17 +158,27 @@ struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED, cons
 
 /* ---------------------------------------------------------------- image */
 
-struct err *image_get_any(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *id, struct image_info *ret, bool *found)
+struct err *image_get_any(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *id,
+                          struct image_info *ret, bool *found)
 {
-    *found = str_eq(id, IMAGE_OK) || str_eq(id, IMAGE_QUEUED) || str_eq(id, IMAGE_BIG) || str_eq(id, IMAGE_P2);
-    *ret = (struct image_info){.id = id, .name = "image", .status = str_eq(id, IMAGE_QUEUED) ? "queued" : "active",
-                               .disk_format = "qcow2", .container_format = "bare", .sha512 = "ab", .md5 = "cd",
-                               .visibility = str_eq(id, IMAGE_P2) ? "private" : "public", .size_bytes = 1 << 20,
-                               .virtual_size_bytes = str_eq(id, IMAGE_BIG) ? 100LL << 30 : 1 << 26, .properties = "{}"};
+    *found = str_eq(id, IMAGE_OK) || str_eq(id, IMAGE_QUEUED) || str_eq(id, IMAGE_BIG) ||
+             str_eq(id, IMAGE_P2);
+    *ret = (struct image_info){.id = id,
+                               .name = "image",
+                               .status = str_eq(id, IMAGE_QUEUED) ? "queued" : "active",
+                               .disk_format = "qcow2",
+                               .container_format = "bare",
+                               .sha512 = "ab",
+                               .md5 = "cd",
+                               .visibility = str_eq(id, IMAGE_P2) ? "private" : "public",
+                               .size_bytes = 1 << 20,
+                               .virtual_size_bytes = str_eq(id, IMAGE_BIG) ? 100LL << 30 : 1 << 26,
+                               .properties = "{}"};
     return NULL;
 }
 
-struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor, struct image_info *ret)
+struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor,
+                      struct image_info *ret)
 {
     bool found;
     TRY(image_get_any(cx, tx, id, ret, &found));
@@ -161,23 +193,26 @@ static void add_host(struct compute_world *w, size_t i, int64_t memory_mib)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct ctx *cx = &w->t.cx;
-    json_t *beat = json_own(cx, json_pack("{s:s,s:i,s:I,s:i,s:s,s:i,s:s,s:s,s:s}", "hostname",
-                                          arena_printf(cx->arena, "h%zu", i), "vcpus", 4, "memory_mib",
-                                          (json_int_t)memory_mib, "disk_gib", 100, "hypervisor_type", "QEMU",
-                                          "hypervisor_version", 7002000, "cpu_info", "{}", "agent_url",
-                                          "http://127.0.0.1:1", "version", "0"));
+    json_t *beat =
+        json_own(cx, json_pack("{s:s,s:i,s:I,s:i,s:s,s:i,s:s,s:s,s:s}", "hostname",
+                               arena_printf(cx->arena, "h%zu", i), "vcpus", 4, "memory_mib",
+                               (json_int_t)memory_mib, "disk_gib", 100, "hypervisor_type", "QEMU",
+                               "hypervisor_version", 7002000, "cpu_info", "{}", "agent_url",
+                               "http://127.0.0.1:1", "version", "0"));
     assert_non_null(beat);
     assert_ok(cx, tx_write(cx, w->t.store, &tx));
-    assert_ok(cx, fleet_host_add(cx, tx, arena_printf(cx->arena, "h%zu", i), "a secret of some length", &w->host_id[i]));
+    assert_ok(cx, fleet_host_add(cx, tx, arena_printf(cx->arena, "h%zu", i),
+                                 "a secret of some length", &w->host_id[i]));
     assert_ok(cx, fleet_beat(cx, tx, w->host_id[i], beat));
     assert_ok(cx, tx_commit(cx, &tx));
 }
 
 void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
 {
-    static const struct service *const services[] = {&engine_service, &fleet_service, &fake_network_service,
-                                                     &compute_service};
-    static const struct compute_config cfg = {.default_zone = "nova", .placement = {1600, 100, 100}};
+    static const struct service *const services[] = {&engine_service, &fleet_service,
+                                                     &fake_network_service, &compute_service};
+    static const struct compute_config cfg = {.default_zone = "nova",
+                                              .placement = {1600, 100, 100}};
     static bool configured;
     if (!configured)
         compute_configure(&cfg);
@@ -194,7 +229,8 @@ void world_stop(struct compute_world *w)
     test_api_stop(&w->t);
 }
 
-void world_report(struct compute_world *w, const char *host_id, const char *server_id, const char *body_fmt, ...)
+void world_report(struct compute_world *w, const char *host_id, const char *server_id,
+                  const char *body_fmt, ...)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct ctx *cx = &w->t.cx;
@@ -242,16 +278,18 @@ size_t world_count(struct compute_world *w, const char *sql)
 
 const char *world_server(struct compute_world *w, const char *project)
 {
-    struct test_reply r = test_expect(&w->t, 202, project, "POST", "/compute/v2.1/servers",
-                                      "{'server':{'name':'vm','imageRef':'%s','flavorRef':'1','networks':[{'uuid':'%s'}]}}",
-                                      IMAGE_OK, NET_A);
+    struct test_reply r = test_expect(
+        &w->t, 202, project, "POST", "/compute/v2.1/servers",
+        "{'server':{'name':'vm','imageRef':'%s','flavorRef':'1','networks':[{'uuid':'%s'}]}}",
+        IMAGE_OK, NET_A);
     return test_str(&w->t, &r, "server.id");
 }
 
 const char *world_host_of(struct compute_world *w, const char *server_id)
 {
-    struct test_reply r = test_call(&w->t, "admin", "GET", arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s", server_id),
-                                    NULL);
+    struct test_reply r =
+        test_call(&w->t, "admin", "GET",
+                  arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s", server_id), NULL);
     const char *name = test_str(&w->t, &r, "server.OS-EXT-SRV-ATTR:host");
     return name && name[0] == 'h' ? w->host_id[name[1] - '0'] : NULL;
 }
@@ -259,14 +297,16 @@ const char *world_host_of(struct compute_world *w, const char *server_id)
 const char *world_running(struct compute_world *w, const char *project)
 {
     const char *id = world_server(w, project);
-    world_report(w, world_host_of(w, id), id, "{'power':'on','boot_seq':1,'reset_seq':0,'build_seq':1,'error':null}");
+    world_report(w, world_host_of(w, id), id,
+                 "{'power':'on','boot_seq':1,'reset_seq':0,'build_seq':1,'error':null}");
     assert_string_equal(world_status(w, id), "ACTIVE");
     return id;
 }
 
 const char *world_status(struct compute_world *w, const char *server_id)
 {
-    struct test_reply r = test_call(&w->t, "admin", "GET", arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s", server_id),
-                                    NULL);
+    struct test_reply r =
+        test_call(&w->t, "admin", "GET",
+                  arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s", server_id), NULL);
     return r.status == 404 ? "404" : test_str(&w->t, &r, "server.status");
 }

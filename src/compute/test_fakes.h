@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* For compute's tests: networks and images as simple as can be, kept in the same transaction as the servers. */
+/* For compute's tests: networks and images as simple as can be, kept in the same transaction as the
+ * servers. */
 #pragma once
 
 #include "compute/impl.h"
@@ -19,12 +20,13 @@ struct compute_world {
     const char *host_id[4];
     size_t n_hosts;
 };
-/* The service with fleet, fakes and default flavors; n_hosts of 4 vCPUs and memory_mib each, named h0, h1 … */
+/* The service with fleet, fakes and default flavors; n_hosts of 4 vCPUs and memory_mib each, named
+ * h0, h1 … */
 void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib);
 void world_stop(struct compute_world *w);
 /* What the host's agent would say; body_fmt with single quotes. */
-void world_report(struct compute_world *w, const char *host_id, const char *server_id, const char *body_fmt, ...)
-    PRINTF_LIKE(4, 5);
+void world_report(struct compute_world *w, const char *host_id, const char *server_id,
+                  const char *body_fmt, ...) PRINTF_LIKE(4, 5);
 /* The spec that the host gets for the server, or NULL when it is no longer wanted there. */
 const json_t *world_spec(struct compute_world *w, const char *host_id, const char *server_id);
 /* Rows that the statement gives. */

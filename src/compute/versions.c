@@ -26,7 +26,8 @@ static void write_version(struct call *c, struct jw *w, bool one)
     jw_arr_end(w);
     if (one)
         jw_kraw(w, "media-types",
-                "[{\"base\":\"application/json\",\"type\":\"application/vnd.openstack.compute+json;version=2.1\"}]");
+                "[{\"base\":\"application/json\",\"type\":\"application/"
+                "vnd.openstack.compute+json;version=2.1\"}]");
     jw_obj_end(w);
 }
 
@@ -67,14 +68,22 @@ struct err *version_show(struct call *c)
 
 /* Extensions are part of the API by now; old clients still ask for some by their alias. */
 static const char *const extensions[][2] = {
-    {"os-availability-zone", "AvailabilityZone"}, {"os-config-drive", "ConfigDrive"},
-    {"os-console-output", "ConsoleOutput"},       {"os-extended-status", "ExtendedStatus"},
-    {"os-flavor-access", "FlavorAccess"},         {"os-flavor-extra-specs", "FlavorExtraSpecs"},
-    {"os-flavor-manage", "FlavorManage"},         {"os-hypervisors", "Hypervisors"},
-    {"os-instance-actions", "InstanceActions"},   {"os-keypairs", "Keypairs"},
-    {"os-lock-server", "LockServer"},             {"os-quota-sets", "Quotas"},
-    {"os-security-groups", "SecurityGroups"},     {"os-server-start-stop", "ServerStartStop"},
-    {"os-services", "Services"},                  {"os-user-data", "UserData"},
+    {"os-availability-zone", "AvailabilityZone"},
+    {"os-config-drive", "ConfigDrive"},
+    {"os-console-output", "ConsoleOutput"},
+    {"os-extended-status", "ExtendedStatus"},
+    {"os-flavor-access", "FlavorAccess"},
+    {"os-flavor-extra-specs", "FlavorExtraSpecs"},
+    {"os-flavor-manage", "FlavorManage"},
+    {"os-hypervisors", "Hypervisors"},
+    {"os-instance-actions", "InstanceActions"},
+    {"os-keypairs", "Keypairs"},
+    {"os-lock-server", "LockServer"},
+    {"os-quota-sets", "Quotas"},
+    {"os-security-groups", "SecurityGroups"},
+    {"os-server-start-stop", "ServerStartStop"},
+    {"os-services", "Services"},
+    {"os-user-data", "UserData"},
 };
 
 static void write_extension(struct jw *w, size_t i)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Security groups as nova's os-security-groups shows them: rules inside, of the ingress direction alone. */
+/* Security groups as nova's os-security-groups shows them: rules inside, of the ingress direction
+ * alone. */
 #include "network/nw.h"
 
 const struct res_where nw_w_groups_of = {&security_group_resource, "project_id = $1", "name, id"};
@@ -30,7 +31,8 @@ static void write_remote(struct nova_groups *g, const struct security_rule *r)
     jw_obj_end(w);
 }
 
-static void write_port(struct jw *w, const char *key, const struct security_rule *r, int64_t port, int64_t any)
+static void write_port(struct jw *w, const char *key, const struct security_rule *r, int64_t port,
+                       int64_t any)
 {
     bool ports = str_eq(r->protocol, "tcp") || str_eq(r->protocol, "udp");
     if (port != INT_NULL)
@@ -73,7 +75,8 @@ static void write_group(struct nova_groups *g, const struct security_group *grou
 }
 
 /* Ids of the groups that a server's ports are in, each once. */
-static struct err *ids_on_server(struct call *c, const char *server_id, const char ***ret, size_t *ret_n)
+static struct err *ids_on_server(struct call *c, const char *server_id, const char ***ret,
+                                 size_t *ret_n)
 {
     void **ports;
     size_t n, max = 0;
@@ -96,8 +99,8 @@ static struct err *ids_on_server(struct call *c, const char *server_id, const ch
     return NULL;
 }
 
-static struct err *select_groups(struct call *c, const char *project_id, const char *group_id, const char *server_id,
-                                 void ***ret, size_t *ret_n)
+static struct err *select_groups(struct call *c, const char *project_id, const char *group_id,
+                                 const char *server_id, void ***ret, size_t *ret_n)
 {
     const char **ids;
     size_t n;
@@ -107,7 +110,8 @@ static struct err *select_groups(struct call *c, const char *project_id, const c
     }
     if (group_id) {
         *ret = arena_new_of(c->cx->arena, void *);
-        struct err *e = res_find_visible(c->cx, c->tx, &security_group_resource, group_id, c->actor, *ret);
+        struct err *e =
+            res_find_visible(c->cx, c->tx, &security_group_resource, group_id, c->actor, *ret);
         if (e && e->kind == ERR_NOT_FOUND)
             return fail(c->cx, ERR_NOT_FOUND, "Security group %s does not exist", group_id);
         *ret_n = 1;
@@ -116,8 +120,8 @@ static struct err *select_groups(struct call *c, const char *project_id, const c
     return res_select_by(c->cx, c->tx, &nw_w_groups_of, ret, ret_n, V_TEXT(project_id));
 }
 
-struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id, const char *server_id,
-                                 struct jw *w, size_t *ret_n)
+struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
+                                 const char *server_id, struct jw *w, size_t *ret_n)
 {
     struct nova_groups g = {.c = c, .w = w};
     void **groups;

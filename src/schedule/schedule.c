@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See schedule.h. A filter is a row: it passes a host or tells what is missing. The weigher prefers the emptiest host. */
+/* See schedule.h. A filter is a row: it passes a host or tells what is missing. The weigher prefers
+ * the emptiest host. */
 #include "schedule/schedule.h"
 
-const struct place_policy place_policy_default = {.vcpu_percent = 1600, .memory_percent = 100, .disk_percent = 100};
+const struct place_policy place_policy_default = {
+    .vcpu_percent = 1600, .memory_percent = 100, .disk_percent = 100};
 
 struct room {
     int64_t need, free;
 };
 
 struct filter {
-    bool (*passes)(const struct place_policy *p, const struct place_host *h, const struct place_request *rq);
+    bool (*passes)(const struct place_policy *p, const struct place_host *h,
+                   const struct place_request *rq);
     /* For capacities: what is needed and what is free. */
-    struct room (*room)(const struct place_policy *p, const struct place_host *h, const struct place_request *rq);
+    struct room (*room)(const struct place_policy *p, const struct place_host *h,
+                        const struct place_request *rq);
     const char *refused; /* "disabled", "lack memory" */
     const char *unit;
 };
 
-static bool is_named(const struct place_policy *p UNUSED, const struct place_host *h, const struct place_request *rq)
+static bool is_named(const struct place_policy *p UNUSED, const struct place_host *h,
+                     const struct place_request *rq)
 {
     return !rq->host || str_eq(rq->host, h->name) || str_eq(rq->host, h->id);
 }
@@ -33,29 +38,34 @@ static bool is_alive(const struct place_policy *p UNUSED, const struct place_hos
     return h->alive;
 }
 
-static bool in_zone(const struct place_policy *p UNUSED, const struct place_host *h, const struct place_request *rq)
+static bool in_zone(const struct place_policy *p UNUSED, const struct place_host *h,
+                    const struct place_request *rq)
 {
     return !rq->zone || str_eq(rq->zone, h->zone);
 }
 
-/* A single server never gets more of a kind than the host really has: ratios are for many small ones. */
+/* A single server never gets more of a kind than the host really has: ratios are for many small
+ * ones. */
 static struct room room_of(int64_t need, int64_t total, int64_t percent, int64_t used)
 {
     int64_t left = total * percent / 100 - used;
     return (struct room){need, max_i64(0, min_i64(left, total))};
 }
 
-static struct room vcpu_room(const struct place_policy *p, const struct place_host *h, const struct place_request *rq)
+static struct room vcpu_room(const struct place_policy *p, const struct place_host *h,
+                             const struct place_request *rq)
 {
     return room_of(rq->vcpus, h->vcpus, p->vcpu_percent, h->used_vcpus);
 }
 
-static struct room memory_room(const struct place_policy *p, const struct place_host *h, const struct place_request *rq)
+static struct room memory_room(const struct place_policy *p, const struct place_host *h,
+                               const struct place_request *rq)
 {
     return room_of(rq->memory_mib, h->memory_mib, p->memory_percent, h->used_memory_mib);
 }
 
-static struct room disk_room(const struct place_policy *p, const struct place_host *h, const struct place_request *rq)
+static struct room disk_room(const struct place_policy *p, const struct place_host *h,
+                             const struct place_request *rq)
 {
     return room_of(rq->disk_gib, h->disk_gib, p->disk_percent, h->used_disk_gib);
 }
@@ -80,7 +90,8 @@ static bool passes(const struct filter *f, const struct place_policy *p, const s
 }
 
 /* The first filter that refuses the host, or the number of filters. */
-static size_t refused_by(const struct place_policy *p, const struct place_host *h, const struct place_request *rq)
+static size_t refused_by(const struct place_policy *p, const struct place_host *h,
+                         const struct place_request *rq)
 {
     size_t i = 0;
     while (i < ARRAY_LEN(filters) && passes(&filters[i], p, h, rq))
@@ -89,8 +100,8 @@ static size_t refused_by(const struct place_policy *p, const struct place_host *
 }
 
 /* More free memory wins; then fewer vCPUs promised for each that is there. */
-static bool better(const struct place_policy *p, const struct place_host *a, const struct place_host *b,
-                   const struct place_request *rq)
+static bool better(const struct place_policy *p, const struct place_host *a,
+                   const struct place_host *b, const struct place_request *rq)
 {
     int64_t free_a = memory_room(p, a, rq).free, free_b = memory_room(p, b, rq).free;
     if (free_a != free_b)
@@ -99,8 +110,8 @@ static bool better(const struct place_policy *p, const struct place_host *a, con
 }
 
 /* In parentheses after the count: the best of those refused, or why they are disabled. */
-static void explain(struct buf *b, size_t f, const struct place_policy *p, const struct place_host *hosts, size_t n,
-                    const struct place_request *rq)
+static void explain(struct buf *b, size_t f, const struct place_policy *p,
+                    const struct place_host *hosts, size_t n, const struct place_request *rq)
 {
     const struct place_host *best = NULL;
     struct room room = {0, -1};
@@ -110,20 +121,21 @@ static void explain(struct buf *b, size_t f, const struct place_policy *p, const
         if (filters[f].room && filters[f].room(p, &hosts[i], rq).free > room.free) {
             best = &hosts[i];
             room = filters[f].room(p, &hosts[i], rq);
-        } else if (filters[f].passes == is_enabled && hosts[i].disabled_reason && *hosts[i].disabled_reason && !best)
+        } else if (filters[f].passes == is_enabled && hosts[i].disabled_reason &&
+                   *hosts[i].disabled_reason && !best)
             best = &hosts[i];
     }
     if (best && filters[f].room)
-        buf_printf(b, " (need %" PRId64 "%s, most free %" PRId64 " on %s)", room.need, filters[f].unit, room.free,
-                   best->name);
+        buf_printf(b, " (need %" PRId64 "%s, most free %" PRId64 " on %s)", room.need,
+                   filters[f].unit, room.free, best->name);
     else if (best)
         buf_printf(b, " (%s)", best->disabled_reason);
     else if (filters[f].passes == in_zone)
         buf_printf(b, " (requested: %s)", rq->zone);
 }
 
-static const char *reason(struct ctx *cx, const struct place_policy *p, const struct place_host *hosts, size_t n,
-                          const struct place_request *rq)
+static const char *reason(struct ctx *cx, const struct place_policy *p,
+                          const struct place_host *hosts, size_t n, const struct place_request *rq)
 {
     size_t counts[ARRAY_LEN(filters) + 1] = {0}, listed = 0;
     struct buf b;
@@ -140,8 +152,8 @@ static const char *reason(struct ctx *cx, const struct place_policy *p, const st
     return buf_cstr(&b);
 }
 
-int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts, size_t n,
-          const struct place_request *rq, const char **ret_reason)
+int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts,
+          size_t n, const struct place_request *rq, const char **ret_reason)
 {
     int best = -1;
     for (size_t i = 0; i < n; i++)

@@ -13,22 +13,25 @@ struct place_host {
 };
 
 struct place_policy {
-    int64_t vcpu_percent, memory_percent, disk_percent; /* of what there is may be promised: 1600 is sixteen times */
+    int64_t vcpu_percent, memory_percent,
+        disk_percent; /* of what there is may be promised: 1600 is sixteen times */
 };
 extern const struct place_policy place_policy_default;
 
 struct place_request {
     int64_t vcpus, memory_mib, disk_gib;
     const char *zone; /* NULL: any */
-    const char *host; /* name; NULL: any. An administrator's choice: the other filters hold all the same */
+    const char
+        *host; /* name; NULL: any. An administrator's choice: the other filters hold all the same */
 };
 
 /*
- * The best host's index, or -1. Then *ret_reason says, filter by filter, how many hosts were refused for what
- * ("3 hosts: 2 lack memory (need 4096 MiB, most free 2048 on h1), 1 disabled (maintenance)"); a host counts for the first
- * filter it fails.
+ * The best host's index, or -1. Then *ret_reason says, filter by filter, how many hosts were
+ * refused for what
+ * ("3 hosts: 2 lack memory (need 4096 MiB, most free 2048 on h1), 1 disabled (maintenance)"); a
+ * host counts for the first filter it fails.
  */
-int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts, size_t n,
-          const struct place_request *rq, const char **ret_reason);
+int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts,
+          size_t n, const struct place_request *rq, const char **ret_reason);
 /* Books the request on the host, for the next one of the same snapshot. */
 void place_book(struct place_host *host, const struct place_request *rq);

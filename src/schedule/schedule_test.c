@@ -5,13 +5,20 @@
 
 static struct place_host host(const char *name, int64_t memory_mib)
 {
-    return (struct place_host){.id = name, .name = name, .zone = "nova", .enabled = true, .alive = true, .vcpus = 4,
-                               .memory_mib = memory_mib, .disk_gib = 100};
+    return (struct place_host){.id = name,
+                               .name = name,
+                               .zone = "nova",
+                               .enabled = true,
+                               .alive = true,
+                               .vcpus = 4,
+                               .memory_mib = memory_mib,
+                               .disk_gib = 100};
 }
 
 static const struct place_request small = {.vcpus = 1, .memory_mib = 512, .disk_gib = 5};
 
-static const char *why(struct ctx *cx, const struct place_host *hosts, size_t n, const struct place_request *rq)
+static const char *why(struct ctx *cx, const struct place_host *hosts, size_t n,
+                       const struct place_request *rq)
 {
     const char *reason = NULL;
     assert_int_equal(place(cx, &place_policy_default, hosts, n, rq, &reason), -1);
@@ -39,21 +46,25 @@ static void a_refusal_tells_filter_by_filter(void **state UNUSED)
     hosts[2].enabled = false;
     hosts[2].disabled_reason = "maintenance";
     struct place_request rq = {.vcpus = 1, .memory_mib = 4096, .disk_gib = 1};
-    assert_string_equal(why(&cx, hosts, 3, &rq), "3 hosts: 1 disabled (maintenance), 2 lack memory (need 4096 MiB, most "
-                                                 "free 2048 on h1)");
+    assert_string_equal(why(&cx, hosts, 3, &rq),
+                        "3 hosts: 1 disabled (maintenance), 2 lack memory (need 4096 MiB, most "
+                        "free 2048 on h1)");
     assert_string_equal(why(&cx, hosts, 0, &rq), "0 hosts");
     hosts[0].alive = false;
     rq = small;
     rq.zone = "elsewhere";
-    assert_string_equal(why(&cx, hosts, 2, &rq),
-                        "2 hosts: 1 not reporting, 1 in another availability zone (requested: elsewhere)");
+    assert_string_equal(
+        why(&cx, hosts, 2, &rq),
+        "2 hosts: 1 not reporting, 1 in another availability zone (requested: elsewhere)");
     rq = small;
     rq.host = "h9";
     assert_string_equal(why(&cx, hosts, 1, &rq), "1 host: 1 not the requested host");
     rq = (struct place_request){.vcpus = 5, .memory_mib = 1, .disk_gib = 1};
-    assert_string_equal(why(&cx, hosts + 1, 1, &rq), "1 host: 1 lack vCPUs (need 5, most free 4 on h2)");
+    assert_string_equal(why(&cx, hosts + 1, 1, &rq),
+                        "1 host: 1 lack vCPUs (need 5, most free 4 on h2)");
     rq = (struct place_request){.vcpus = 1, .memory_mib = 1, .disk_gib = 101};
-    assert_string_equal(why(&cx, hosts + 1, 1, &rq), "1 host: 1 lack disk (need 101 GiB, most free 100 on h2)");
+    assert_string_equal(why(&cx, hosts + 1, 1, &rq),
+                        "1 host: 1 lack disk (need 101 GiB, most free 100 on h2)");
 }
 
 static void nothing_is_promised_twice(void **state UNUSED)
