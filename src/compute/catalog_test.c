@@ -274,6 +274,8 @@ static void versions_are_open_and_true(void **state UNUSED)
     struct test_reply r = test_expect(T, 200, NULL, "GET", "/compute", NULL);
     assert_string_equal(test_str(T, &r, "versions[0].id"), "v2.0");
     assert_string_equal(test_str(T, &r, "versions[1].version"), "2.93");
+    r = test_expect(T, 200, NULL, "GET", "/compute/v2/", NULL);
+    assert_string_equal(test_str(T, &r, "version.id"), "v2.0");
     r = test_expect(T, 200, NULL, "GET", V "/", NULL);
     assert_string_equal(test_str(T, &r, "version.min_version"), "2.1");
     version("X-OpenStack-Nova-API-Version: 2.94");

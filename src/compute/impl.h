@@ -173,4 +173,5 @@ struct err *limits_show(struct call *c), *quota_show(struct call *c),
     *quota_delete(struct call *c), *quota_class_show(struct call *c);
 /* ---- versions.c */
 struct err *versions_list(struct call *c), *version_show(struct call *c),
+    *version_show_old(struct call *c),
     *extension_list(struct call *c), *extension_show(struct call *c);

@@ -280,7 +280,7 @@ static void actions_are_recorded(void **state UNUSED)
                                       "{'reboot':{'type':'HARD'}}");
     const char *request = NULL;
     for (size_t i = 0; i < r.answer.n_headers; i++)
-        if (str_eq(r.answer.headers[i].name, "x-openstack-request-id"))
+        if (str_eq(r.answer.headers[i].name, "x-compute-request-id"))
             request = r.answer.headers[i].value;
     assert_non_null(request);
     version(51);

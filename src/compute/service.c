@@ -124,6 +124,8 @@ bool arg_true(const struct call *c, const char *name)
 static const struct route routes[] = {
     ROUTE(GET, "/compute", versions_list, "versions:list", .rule = RULE_PUBLIC),
     ROUTE(GET, "/compute/", versions_list, "versions:list", .rule = RULE_PUBLIC),
+    ROUTE(GET, "/compute/v2", version_show_old, "versions:show", .rule = RULE_PUBLIC),
+    ROUTE(GET, "/compute/v2/", version_show_old, "versions:show", .rule = RULE_PUBLIC),
     ROUTE(GET, P, version_show, "versions:show", .rule = RULE_PUBLIC),
     ROUTE(GET, P "/", version_show, "versions:show", .rule = RULE_PUBLIC),
     ROUTE(GET, P "/extensions", extension_list, "os_compute_api:extensions", .rule = RULE_ANY),

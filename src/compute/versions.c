@@ -2,19 +2,23 @@
 /* Version documents and the list of extensions. */
 #include "compute/impl.h"
 
-static void write_version(struct call *c, struct jw *w, bool one)
+/*
+ * v2.0 is what clients from before microversions look for in the list: the same API, found at v2.1.
+ */
+static void write_version(struct call *c, struct jw *w, bool old, bool one)
 {
     const struct family *f = &family_compute;
     jw_obj(w);
-    jw_kstr(w, "id", "v2.1");
-    jw_kstr(w, "status", "CURRENT");
-    jw_kstr(w, "version", arena_printf(c->cx->arena, "%u.%u", f->major, f->max));
-    jw_kstr(w, "min_version", arena_printf(c->cx->arena, "%u.%u", f->major, f->min));
-    jw_kstr(w, "updated", "2013-07-23T11:33:21Z");
+    jw_kstr(w, "id", old ? "v2.0" : "v2.1");
+    jw_kstr(w, "status", old ? "SUPPORTED" : "CURRENT");
+    jw_kstr(w, "version", old ? "" : arena_printf(c->cx->arena, "%u.%u", f->major, f->max));
+    jw_kstr(w, "min_version", old ? "" : arena_printf(c->cx->arena, "%u.%u", f->major, f->min));
+    jw_kstr(w, "updated", old ? "2011-01-21T11:33:21Z" : "2013-07-23T11:33:21Z");
     jw_karr(w, "links");
     jw_obj(w);
     jw_kstr(w, "rel", "self");
-    jw_kstr(w, "href", arena_printf(c->cx->arena, "%s/compute/v2.1/", c->rq->base_url));
+    jw_kstr(w, "href",
+            arena_printf(c->cx->arena, "%s/compute/%s/", c->rq->base_url, old ? "v2" : "v2.1"));
     jw_obj_end(w);
     if (one) {
         jw_obj(w);
@@ -24,10 +28,16 @@ static void write_version(struct call *c, struct jw *w, bool one)
         jw_obj_end(w);
     }
     jw_arr_end(w);
-    if (one)
-        jw_kraw(w, "media-types",
-                "[{\"base\":\"application/json\",\"type\":\"application/"
-                "vnd.openstack.compute+json;version=2.1\"}]");
+    if (one) {
+        jw_karr(w, "media-types");
+        jw_obj(w);
+        jw_kstr(w, "base", "application/json");
+        jw_kstr(w, "type",
+                arena_printf(c->cx->arena, "application/vnd.openstack.compute+json;version=%s",
+                             old ? "2" : "2.1"));
+        jw_obj_end(w);
+        jw_arr_end(w);
+    }
     jw_obj_end(w);
 }
 
@@ -36,34 +46,31 @@ struct err *versions_list(struct call *c)
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "versions");
-    /* Clients and tests want the old v2.0 named first; it is the same API without microversions. */
-    jw_obj(&w);
-    jw_kstr(&w, "id", "v2.0");
-    jw_kstr(&w, "status", "SUPPORTED");
-    jw_kstr(&w, "version", "");
-    jw_kstr(&w, "min_version", "");
-    jw_kstr(&w, "updated", "2011-01-21T11:33:21Z");
-    jw_karr(&w, "links");
-    jw_obj(&w);
-    jw_kstr(&w, "rel", "self");
-    jw_kstr(&w, "href", arena_printf(c->cx->arena, "%s/compute/v2/", c->rq->base_url));
-    jw_obj_end(&w);
+    write_version(c, &w, true, false);
+    write_version(c, &w, false, false);
     jw_arr_end(&w);
     jw_obj_end(&w);
-    write_version(c, &w, false);
-    jw_arr_end(&w);
+    return NULL;
+}
+
+static struct err *show(struct call *c, bool old)
+{
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_key(&w, "version");
+    write_version(c, &w, old, true);
     jw_obj_end(&w);
     return NULL;
 }
 
 struct err *version_show(struct call *c)
 {
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_key(&w, "version");
-    write_version(c, &w, true);
-    jw_obj_end(&w);
-    return NULL;
+    return show(c, false);
+}
+
+struct err *version_show_old(struct call *c)
+{
+    return show(c, true);
 }
 
 /* Extensions are part of the API by now; old clients still ask for some by their alias. */

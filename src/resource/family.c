@@ -204,6 +204,7 @@ const struct family family_identity = {.name = "identity", .prefix = "/identity"
     .missing = identity_missing, .read_only = identity_read_only, .major = 3};
 const struct family family_compute = {.name = "compute", .prefix = "/compute", .paging = PAGING_COMPUTE,
     .render = render_fault, .quota_status = 403, JSONSCHEMA_WORDS, .major = 2, .min = 1, .max = 93,
+    .request_id_header = "X-Compute-Request-Id",
     .microversion_header = "X-OpenStack-Nova-API-Version", .default_limit = 1000, .max_limit = 1000};
 const struct family family_volume = {.name = "volume", .prefix = "/volume", .paging = PAGING_COMPUTE,
     .render = render_fault, .quota_status = 413, JSONSCHEMA_WORDS, .major = 3, .min = 0, .max = 70,

@@ -28,6 +28,7 @@ struct family {
     /* Microversions: minor numbers of major version `major`; max 0: none. */
     unsigned major, min, max;
     const char *microversion_header; /* its own, older header: "X-OpenStack-Nova-API-Version" */
+    const char *request_id_header; /* its own, older name for the request id: "X-Compute-Request-Id" */
     int default_limit, max_limit;    /* of lists; 0: none */
 };
 

@@ -41,6 +41,8 @@ struct err *negotiate_version(struct call *c)
     const struct family *fam = c->service->family;
     struct err *e = NULL;
     c->microversion = fam->min;
+    if (fam->request_id_header)
+        http_reply_header(c->rp, c->cx, fam->request_id_header, c->cx->request_id);
     if (!fam->max)
         return NULL;
     const char *header = http_header(c->rq, "OpenStack-API-Version");
