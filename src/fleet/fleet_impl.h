@@ -6,8 +6,9 @@
 
 /*   name           SQL */
 #define FLEET_STMTS(X)                                                                             \
-    X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, created_at, updated_at)"  \
-                " VALUES ($1, $2, 'nova', $3, $4, $4)")                                            \
+    /* Its feed begins with revision 1: to have seen nothing yet is 0, and is answered at once. */ \
+    X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, revision,"               \
+                " created_at, updated_at) VALUES ($1, $2, 'nova', $3, 1, $4, $4)")                  \
     X(host_set_secret, "UPDATE fleet_hosts SET secret_sha256 = $2, updated_at = $3 WHERE id = $1") \
     X(host_by_name, "SELECT id FROM fleet_hosts WHERE name = $1")                                  \
     X(host_secret, "SELECT id, secret_sha256 FROM fleet_hosts WHERE id = $1 OR name = $1")         \

@@ -120,6 +120,17 @@ static void test_statements(void **state UNUSED)
         assert_ok(&t.cx, store_check(&t.cx, tx, fleet_service.stmts[i]));
 }
 
+/* An agent that has seen that there is nothing must wait, not ask again and again. */
+static void test_empty_feed(void **state UNUSED)
+{
+    struct test_reply r = items(0, 20); /* at once */
+    int64_t revision = json_get_int(r.json, "revision", 0), from = mono_us(&t.cx);
+    assert_string_equal(test_str(&t, &r, "full"), "true");
+    r = items(revision, 1);
+    assert_string_equal(test_str(&t, &r, "full"), "false");
+    assert_in_range(mono_us(&t.cx) - from, 900000, 5000000);
+}
+
 static void test_feed(void **state UNUSED)
 {
     put(host, "a", "{\"v\":1}");
@@ -320,7 +331,8 @@ static void test_strangers(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statements), cmocka_unit_test(test_feed),
+        cmocka_unit_test(test_statements), cmocka_unit_test(test_empty_feed),
+ cmocka_unit_test(test_feed),
         cmocka_unit_test(test_long_poll),  cmocka_unit_test(test_reports),
         cmocka_unit_test(test_absent),     cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_secrets),    cmocka_unit_test(test_strangers),
