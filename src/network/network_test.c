@@ -441,7 +441,6 @@ static void documents(void **state)
     assert_true(json_array_size(test_at(&r, "extensions")) > 30);
     test_expect(t, 200, "p1", "GET", NW "extensions/router", NULL);
     test_expect(t, 404, "p1", "GET", NW "extensions/teleport", NULL);
-    test_expect(t, 403, "p1", "GET", NW "agents", NULL);
     AUTO_TXN struct tx *tx = NULL;
     const char *host;
     assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
@@ -449,6 +448,9 @@ static void documents(void **state)
     assert_ok(&t->cx, tx_commit(&t->cx, &tx));
     r = test_expect(t, 200, "admin", "GET", NW "agents", NULL);
     assert_string_equal(test_str(t, &r, "agents[0].host"), "h1");
+    test_expect(t, 403, "p1", "GET", path(t, "agents/%s", host), NULL);
+    r = test_expect(t, 200, "p1", "GET", NW "agents", NULL);
+    assert_string_equal(test_str(t, &r, "agents"), "[]");
     test_expect(t, 200, "admin", "GET", path(t, "agents/%s", host), NULL);
     r = test_expect(t, 200, "p1", "GET", NW "availability_zones", NULL);
     assert_int_equal(json_array_size(test_at(&r, "availability_zones")), 2);
