@@ -217,6 +217,12 @@ def real_guests():
         check(set(guest_pids(cloud)) == running, f"guests running: {set(guest_pids(cloud))}, wanted {running}")
         folders = guest_folders(cloud)
         check(folders == set(fleet.wanted), f"folders of guests: {folders}, wanted {set(fleet.wanted)}")
+        before = guest_pids(cloud)
+        cloud.up.kill()
+        cloud.up.wait()
+        cloud.start()
+        check(guest_pids(cloud) == before, "guests did not outlive the supervisor")
+        check(all(fleet.at_rest(i) == w for i, w in fleet.wanted.items()), "a state was lost with the supervisor")
         for server in list(fleet.wanted):
             s.must(204, "DELETE", f"/compute/v2.1/servers/{server}")
         wait_for("all gone", lambda: not s.must(200, "GET", "/compute/v2.1/servers")["servers"], 60)
