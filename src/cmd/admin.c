@@ -6,7 +6,7 @@
 static struct err *bootstrap(struct ctx *cx, const struct settings *s)
 {
     const char *password = NULL;
-    TRY(bootstrap_region(cx, s, NULL, &password));
+    TRY(bootstrap_region(cx, s, NULL, false, &password));
     if (password && !*s->bootstrap_password)
         printf("Password of the administrator, shown this once: %s\n", password);
     return NULL;

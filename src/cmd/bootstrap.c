@@ -29,11 +29,13 @@ static struct err *external_network(struct ctx *cx, const struct settings *s, st
     return network_bootstrap(cx, store, &b, &id);
 }
 
-struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, const char **ret_password)
+struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, bool keep_passwords,
+                             const char **ret_password)
 {
     struct store *store = NULL;
     struct identity_bootstrap identity = {.admin_password = *s->bootstrap_password ? s->bootstrap_password : NULL,
                                           .demo_password = *s->demo_password ? s->demo_password : NULL,
+                                          .keep_passwords = keep_passwords,
                                           .public_url = *s->public_url ? s->public_url : NULL,
                                           .region = s->region,
                                           .service_types = catalog_paths};

@@ -138,7 +138,7 @@ static struct err *bootstrap_child(struct supervisor *v, const struct settings *
     if (pid == 0) {
         const char *password = NULL;
         drop_to(v->uid, v->gid);
-        struct err *e = bootstrap_region(&v->cx, s, secret, &password);
+        struct err *e = bootstrap_region(&v->cx, s, secret, true, &password);
         _exit(e ? complain(&v->cx, e) : 0);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

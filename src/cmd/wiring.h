@@ -29,9 +29,12 @@ const char *node_name(struct ctx *cx, const struct settings *s);
 
 /* Gives each service its settings; cx lives as long as they are used. */
 MUST_USE struct err *configure_services(struct ctx *cx, const struct settings *s);
-/* Schema and first rows; idempotent. host_secret NULL: no host is added. *ret_password: a new admin password, or NULL. */
+/*
+ * Schema and first rows; idempotent. host_secret NULL: no host is added. keep_passwords: those in the settings are for users
+ * that are not there yet. *ret_password: a new admin password, or NULL.
+ */
 MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
-                                      const char **ret_password);
+                                      bool keep_passwords, const char **ret_password);
 
 /* Roles' main functions: process exit codes. */
 int api_main(const struct settings *s);

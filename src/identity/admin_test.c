@@ -30,6 +30,12 @@ static void bootstrap_again_changes_nothing(void **state UNUSED)
         assert_int_equal(count(tables[i]), before[i]);
     assert_int_equal(use(admin), 200);
     assert_int_equal(login(user_named("admin", "admin-pw"), NULL).status, 201);
+    b.admin_password = "another"; /* the settings' first password, at a restart: nothing changes */
+    b.keep_passwords = true;
+    assert_ok(&t.cx, identity_bootstrap(&t.cx, t.store, &b, &password));
+    assert_int_equal(use(admin), 200);
+    assert_int_equal(login(user_named("admin", "admin-pw"), NULL).status, 201);
+    b.keep_passwords = false;
     b.admin_password = "another"; /* given: it is set, and ends the old tokens */
     b.demo_password = "demo-pw";
     assert_ok(&t.cx, identity_bootstrap(&t.cx, t.store, &b, &password));

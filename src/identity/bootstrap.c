@@ -156,14 +156,24 @@ static struct err *ensure_all(struct ctx *cx, struct tx *tx, const struct identi
     return ensure_key(cx, tx);
 }
 
-static struct err *admin_exists(struct ctx *cx, struct store *s, bool *ret)
+static struct err *user_exists(struct ctx *cx, struct store *s, const char *name, bool *ret)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct user *u = NULL;
     TRY(tx_read(cx, s, &tx));
-    TRY(res_first_by(cx, tx, &users_by_name, (void **)&u, V_TEXT("default"), V_TEXT("admin")));
+    TRY(res_first_by(cx, tx, &users_by_name, (void **)&u, V_TEXT("default"), V_TEXT(name)));
     *ret = u != NULL;
     return NULL;
+}
+
+/* The hash to set, or NULL: a password that somebody may have changed since is left alone at a mere start. */
+static struct err *hash_for(struct ctx *cx, struct store *s, const struct identity_bootstrap *b, const char *name,
+                            const char *password, const char **ret_hash)
+{
+    bool exists = false;
+    *ret_hash = NULL;
+    TRY(user_exists(cx, s, name, &exists));
+    return password && !(exists && b->keep_passwords) ? password_hash(cx, password, ret_hash) : NULL;
 }
 
 struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct identity_bootstrap *b, const char **ret_password)
@@ -173,15 +183,13 @@ struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct ide
     uint8_t secret[18];
     for (size_t i = 0; i < identity_service.n_resources; i++)
         resource_init(identity_service.resources[i]);
-    TRY(admin_exists(cx, s, &exists));
+    TRY(user_exists(cx, s, "admin", &exists));
     if (!password && !exists) {
         rng_bytes(rng_system(), secret, sizeof(secret));
         password = base64url_encode(cx, secret, sizeof(secret));
     }
-    if (password)
-        TRY(password_hash(cx, password, &admin_hash));
-    if (b->demo_password)
-        TRY(password_hash(cx, b->demo_password, &demo_hash));
+    TRY(hash_for(cx, s, b, "admin", password, &admin_hash));
+    TRY(hash_for(cx, s, b, "demo", b->demo_password, &demo_hash));
     AUTO_TXN struct tx *tx = NULL;
     TRY(tx_write(cx, s, &tx));
     TRY(ensure_all(cx, tx, b, admin_hash, demo_hash));

@@ -23,6 +23,7 @@ struct identity_bootstrap {
     const char *admin_password;   /* NULL: keep the present one, or make one */
     const char *public_url, *region;
     const char *demo_password;    /* NULL: no demo user and project */
+    bool keep_passwords;          /* of users that are there already: the two above are for new ones */
     const char *const *service_types; /* "compute", … with their paths: NULL-terminated pairs type, path */
 };
 /* Idempotent: domain default, roles, admin, catalogue, first token key. ret_password: the new admin password, NULL if kept. */

@@ -163,6 +163,11 @@ static const struct family *family_of_path(const struct api *a, const char *path
     return &family_identity;
 }
 
+static bool is_get(const struct http_request *rq)
+{
+    return str_eq(rq->method, "GET") || str_eq(rq->method, "HEAD");
+}
+
 static void reply_error(struct ctx *cx, struct http_request *rq, struct http_reply *rp, const struct family *fam,
                         const struct actor *actor, const struct err *e)
 {
@@ -181,14 +186,16 @@ static void reply_error(struct ctx *cx, struct http_request *rq, struct http_rep
         shown = fail(cx, ERR_INTERNAL, "Internal error; the operator finds it in the log under %s", cx->request_id);
     if (!str_eq(rq->method, "HEAD"))
         fam->render(cx, &rp->body, shown, status);
-    log_err(cx, status >= 500 ? LOG_ERROR : LOG_INFO, e, "request failed", "method", rq->method, "path", rq->path,
+    /* Clients look names up as ids first: a 404 of a GET is nothing to note. */
+    enum log_level level = status >= 500 ? LOG_ERROR : status == 404 && is_get(rq) ? LOG_DEBUG : LOG_INFO;
+    log_err(cx, level, e, "request failed", "method", rq->method, "path", rq->path,
             "status", log_i64(cx, status), "user", actor ? actor->user_id : NULL, "project",
             actor ? actor->project_id : NULL, NULL);
 }
 
 static bool is_read(const struct call *c)
 {
-    return (c->route->flags & RT_READ) || str_eq(c->rq->method, "GET") || str_eq(c->rq->method, "HEAD");
+    return (c->route->flags & RT_READ) || is_get(c->rq);
 }
 
 static struct err *match(struct api *a, struct http_request *rq, struct call *c, const char **ret_allow)

@@ -222,7 +222,8 @@ def real_guests():
         cloud.up.wait()
         cloud.start()
         check(guest_pids(cloud) == before, "guests did not outlive the supervisor")
-        check(all(fleet.at_rest(i) == w for i, w in fleet.wanted.items()), "a state was lost with the supervisor")
+        lost = {i: (s.status(i), w) for i, w in fleet.wanted.items() if fleet.at_rest(i) != w}
+        check(not lost, f"with the supervisor these states were lost: {lost}")
         for server in list(fleet.wanted):
             s.must(204, "DELETE", f"/compute/v2.1/servers/{server}")
         wait_for("all gone", lambda: not s.must(200, "GET", "/compute/v2.1/servers")["servers"], 60)
