@@ -121,7 +121,7 @@ static struct err *check_apart(struct call *c, const struct router *r, const str
 static struct err *make_gateway(struct call *c, struct router *r, const struct network *n, const json_t *ips)
 {
     struct subnets subnets;
-    struct port *p = nw_port_row(c->cx, n, r->project_id);
+    struct port *p = nw_port_row(c->cx, n, ""); /* nobody's: its addresses are the provider's, tenants don't see it */
     TRY(nw_subnets_of(c->cx, c->tx, n->id, &subnets));
     if (!subnets.n)
         return bad(c->cx, "BadRequest", "Bad router request: No IPs available for external network %s.", n->id);

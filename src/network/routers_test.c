@@ -45,8 +45,10 @@ static void router_life(void **state)
     assert_string_equal(test_str(t, &r, "router.admin_state_up"), "true");
     assert_string_equal(test_str(t, &r, "router.external_gateway_info.enable_snat"), "true");
     assert_string_equal(test_str(t, &r, "router.external_gateway_info.external_fixed_ips[0].ip_address"), "203.0.113.2");
-    r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_id=%s", w.router), NULL);
+    r = test_expect(t, 200, "admin", "GET", path(t, "ports?device_id=%s", w.router), NULL);
     assert_int_equal(json_array_size(test_at(&r, "ports")), 2);
+    r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_id=%s", w.router), NULL);
+    assert_int_equal(json_array_size(test_at(&r, "ports")), 1); /* the gateway port is the provider's */
     r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_owner=network:router_interface"), NULL);
     assert_string_equal(test_str(t, &r, "ports[0].fixed_ips[0].ip_address"), "10.0.0.1");
     assert_string_equal(test_str(t, &r, "ports[0].device_id"), w.router);
