@@ -19,7 +19,7 @@ static void by_name_and_by_id(void **state UNUSED)
             assert_int_equal(test_at(&r, "token.project") != NULL, s >= 2);
             assert_int_equal(test_at(&r, "token.roles") != NULL, s >= 2);
             assert_int_equal(test_at(&r, "token.catalog") != NULL, s >= 2);
-            assert_null(strstr(r.text, "pw\""));
+            assert_null(strstr(r.text, "\"pw\"")); /* the password */
             assert_int_equal(use(reply_header(&r, "x-subject-token")), 200);
         }
     }

@@ -13,7 +13,7 @@ struct identity_config {
     int64_t lockout_attempts, lockout_s, unique_last_passwords; /* 0: off */
     uint64_t argon2_mem_kib, argon2_ops;                        /* OWASP: 19456 KiB, 2 */
 };
-/* Once, at start, before requests. The text fields are copied. */
+/* Once, at start, before requests. Texts are kept by reference. */
 void identity_configure(const struct identity_config *cfg);
 
 /* For api_hooks. */

@@ -7,8 +7,6 @@ static struct identity_config settings = {.region = "RegionOne", .token_ttl_s = 
 void identity_configure(const struct identity_config *cfg)
 {
     settings = *cfg;
-    settings.region = cfg->region ? strdup(cfg->region) : "RegionOne";
-    settings.public_url = cfg->public_url ? strdup(cfg->public_url) : NULL;
 }
 
 const struct identity_config *identity_settings(void)
