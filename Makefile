@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: EUPL-1.2
 # A thin front for Meson and the scripts in tools/ and tests/.
-.PHONY: all demo demo-stop check bench fuzz clean
+.PHONY: all demo demo-stop check conformance bench fuzz clean
 
 all: build/release/colvert
 
@@ -24,6 +24,13 @@ demo-stop:
 # All tests, as a bare machine runs them; the last line counts them.
 check:
 	@tests/check
+
+# OpenStack's own tests: SUITE=required (scs-0128), full, or a regular expression of their names.
+SUITE ?= required
+conformance:
+	@tools/install-packages build run conformance
+	@$(MAKE) --no-print-directory build/release/colvert
+	@tests/conformance/run '$(SUITE)'
 
 bench:
 	@tools/install-packages build run
