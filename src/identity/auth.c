@@ -34,16 +34,32 @@ static struct err *by_token(struct call *c, const char *text, struct user **ret,
     TRY(tx_read(c->cx, c->store, &tx));
     TRY(token_verify(c->cx, tx, text, &old));
     TRY(res_get(c->cx, tx, &user_resource, old.user_id, (void **)ret));
-    if (!*ret || !(*ret)->enabled)
+    if (!*ret || !(*ret)->enabled || old.credential_id) /* a credential's token has its scope for good */
         return refused(c->cx);
     t->expires_us = old.expires_us;
     return NULL;
 }
 
-static struct err *who(struct call *c, const json_t *auth, struct user **ret, struct token *t)
+static struct err *by_credential(struct call *c, const json_t *given, struct user **ret, struct token *t,
+                                 struct application_credential **ret_credential)
+{
+    if (!json_is_object(given))
+        return malformed(c->cx, "application_credential", "identity");
+    TRY(credential_login(c->cx, c->store, given, ret, ret_credential));
+    const struct application_credential *a = *ret_credential;
+    t->credential_id = a->id;
+    t->credential_unrestricted = a->unrestricted;
+    if (a->expires_at && a->expires_at < t->expires_us)
+        t->expires_us = a->expires_at;
+    return NULL;
+}
+
+static struct err *who(struct call *c, const json_t *auth, struct user **ret, struct token *t,
+                       struct application_credential **ret_credential)
 {
     static const char *const password_methods[] = {"password", NULL};
     static const char *const token_methods[] = {"token", NULL};
+    static const char *const credential_methods[] = {"application_credential", NULL};
     const json_t *identity = json_get(auth, "identity"), *methods = json_get(identity, "methods");
     if (!json_is_object(identity))
         return malformed(c->cx, "identity", "auth");
@@ -61,6 +77,10 @@ static struct err *who(struct call *c, const json_t *auth, struct user **ret, st
     if (has_method(methods, "token")) {
         t->methods = token_methods;
         return by_token(c, json_get_str(json_get(identity, "token"), "id"), ret, t);
+    }
+    if (has_method(methods, "application_credential")) {
+        t->methods = credential_methods;
+        return by_credential(c, json_get(identity, "application_credential"), ret, t, ret_credential);
     }
     return refused(c->cx);
 }
@@ -157,6 +177,25 @@ static struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope, 
     return scope ? malformed(cx, "project, domain or system", "scope") : scope_default(cx, tx, t, u);
 }
 
+/* The credential's project alone, with what is left of its roles. */
+static struct err *scope_credential(struct ctx *cx, struct tx *tx, const struct application_credential *a, const json_t *scope,
+                                    struct token *t)
+{
+    struct project *p = NULL;
+    struct role_set roles;
+    if (scope)
+        return fail(cx, ERR_UNAUTHENTICATED, "Application credentials cannot request a scope.");
+    TRY(res_get(cx, tx, &project_resource, a->project_id, (void **)&p));
+    TRY(scope_project(cx, tx, t, p));
+    TRY(roles_of(cx, tx, t->user_id, "project", p->id, &roles));
+    TRY(credential_roles(cx, tx, a, &roles));
+    if (!roles.n)
+        return refused(cx);
+    t->roles = roles.names;
+    t->role_ids = roles.ids;
+    return NULL;
+}
+
 /* ---------------------------------------------------------------- the body */
 
 static void named(struct jw *w, const char *key, const char *id, const char *name)
@@ -235,11 +274,12 @@ struct err *auth_create(struct call *c)
     struct token t = {0};
     struct user *u = NULL;
     struct domain *d = NULL;
+    struct application_credential *credential = NULL;
     const char *text = NULL;
     uint8_t id[16];
     if (!json_is_object(auth))
         return malformed(c->cx, "auth", "request body");
-    TRY(who(c, auth, &u, &t));
+    TRY(who(c, auth, &u, &t, &credential));
     AUTO_TXN struct tx *tx = NULL;
     TRY(tx_read(c->cx, c->store, &tx));
     TRY(res_find(c->cx, tx, &domain_resource, u->domain_id, (void **)&d));
@@ -251,7 +291,8 @@ struct err *auth_create(struct call *c)
     t.user_name = u->name;
     t.user_domain_id = d->id;
     t.user_domain_name = d->name;
-    TRY(scope_to(c->cx, tx, json_get(auth, "scope"), u, &t));
+    const json_t *scope = json_get(auth, "scope");
+    TRY(credential ? scope_credential(c->cx, tx, credential, scope, &t) : scope_to(c->cx, tx, scope, u, &t));
     c->actor->user_id = u->id;
     c->actor->project_id = t.project_id;
     TRY(token_sign(c->cx, tx, &t, &text));

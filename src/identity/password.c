@@ -56,7 +56,7 @@ static struct err *domain_of(struct ctx *cx, struct tx *tx, const json_t *user, 
     return NULL;
 }
 
-static struct err *find_user(struct ctx *cx, struct tx *tx, const json_t *user, struct user **ret)
+struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user, struct user **ret)
 {
     const char *id = json_get_str(user, "id"), *name = json_get_str(user, "name"), *domain_id = "";
     *ret = NULL;
@@ -108,7 +108,7 @@ struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, 
     {
         AUTO_TXN struct tx *tx = NULL;
         TRY(tx_read(cx, s, &tx));
-        TRY(find_user(cx, tx, user, &u));
+        TRY(password_find_user(cx, tx, user, &u));
     }
     if (!u || !u->password_hash) {
         password_waste_time();

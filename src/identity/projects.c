@@ -186,6 +186,7 @@ struct err *project_delete(struct call *c)
         return fail(c->cx, ERR_FORBIDDEN, "Cannot delete the project %s, since it has projects below it: delete them first.",
                     p->id);
     TRY(assignments_forget(c->cx, c->tx, NULL, p->id, NULL));
+    TRY(db_run(c->cx, c->tx, &stmt_credentials_forget_project, V_TEXT(p->id)));
     TRY(token_revoke(c->cx, c->tx, "project", p->id));
     TRY(res_delete(c->cx, c->tx, &project_resource, p));
     call_reply_empty(c, 204);

@@ -26,6 +26,10 @@
 #define RESOURCE_DEF "identity/endpoint.def"
 #include "resource/declare_struct.h"
 
+#define RESOURCE application_credential
+#define RESOURCE_DEF "identity/application_credential.def"
+#include "resource/declare_struct.h"
+
 const struct identity_config *identity_settings(void);
 
 /* ---- every statement that is not a resource's own, defined where it is used */
@@ -51,14 +55,16 @@ const struct identity_config *identity_settings(void);
     X(stmt_region_used) \
     X(stmt_endpoints_forget) \
     X(stmt_revoke_role) \
-    X(stmt_project_used)
+    X(stmt_project_used) \
+    X(stmt_credentials_forget_user) \
+    X(stmt_credentials_forget_project)
 #define X(name) extern const struct stmt name;
 IDENTITY_STATEMENTS(X)
 #undef X
 
 /* ---- selections shared between files */
 extern const struct res_where users_by_name, projects_by_name, domains_by_name, roles_by_name, endpoints_of_service,
-    services_by_type;
+    services_by_type, credentials_by_name;
 
 /* ---- password.c */
 /* Argon2id with the configured cost. ERR_INVALID for a password that is too long. */
@@ -68,6 +74,8 @@ bool password_matches(const char *hash, const char *password);
 void password_waste_time(void);
 /* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED. Own transactions. */
 MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, struct user **ret);
+/* By "id", or by "name" and "domain"; *ret NULL: there is none. */
+MUST_USE struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user, struct user **ret);
 /* .before hook of user create and update: c->state = the hash or NULL. */
 struct err *hash_given_password(struct call *c);
 struct err *change_own_password_before(struct call *c);
@@ -80,6 +88,8 @@ struct token {
     const char *project_id, *project_name, *project_domain_id, *project_domain_name;
     const char *domain_id, *domain_name; /* domain scope */
     bool system_scope;
+    const char *credential_id; /* issued for this application credential */
+    bool credential_unrestricted;
     const char *const *methods; /* NULL-terminated */
     const char *const *roles;   /* names, NULL-terminated, implied ones too */
     const char *const *role_ids;
@@ -95,6 +105,11 @@ MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kin
 /* Every token that carries the role. */
 MUST_USE struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id);
 
+/* ---- application_credentials.c */
+/* Whoever knows the secret acts as the user; any refusal is the same ERR_UNAUTHENTICATED. Own transactions. */
+MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given, struct user **ret,
+                                      struct application_credential **ret_credential);
+
 /* ---- roles.c */
 /* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0: none. */
 struct role_set {
@@ -107,6 +122,9 @@ MUST_USE struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user
                                  const char *target_id, const char *role_id);
 MUST_USE struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *column_value_user, const char *target_id,
                                         const char *role_id);
+
+/* Leaves in the set, the user's roles now, what the credential was given of it. */
+MUST_USE struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a, struct role_set *set);
 
 /* ---- catalog.c */
 /* The catalogue array of a token for this project (NULL: none), as seen under base_url. */
@@ -154,6 +172,11 @@ struct err *catalog_update(struct call *c);
 struct err *catalog_delete(struct call *c);
 struct err *region_delete(struct call *c);
 struct err *service_delete(struct call *c);
+struct err *credential_secret(struct call *c);
+struct err *credential_create(struct call *c);
+struct err *credential_list(struct call *c);
+struct err *credential_show(struct call *c);
+struct err *credential_delete(struct call *c);
 struct err *identity_versions(struct call *c);
 struct err *identity_version(struct call *c);
 

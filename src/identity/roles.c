@@ -69,6 +69,26 @@ struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const c
     return add_implied(cx, tx, ret);
 }
 
+struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a, struct role_set *set)
+{
+    json_t *given = NULL;
+    size_t n = 0;
+    TRY(json_read(cx, a->roles, strlen(a->roles), &given));
+    for (size_t i = 0; i < set->n; i++) {
+        bool has = false;
+        for (size_t k = 0; k < json_array_size(given); k++)
+            has |= str_eq(json_get_str(json_array_get(given, k), "id"), set->ids[i]);
+        if (!has)
+            continue;
+        set->names[n] = set->names[i];
+        set->ids[n++] = set->ids[i];
+    }
+    if (n < set->n)
+        set->names[n] = set->ids[n] = NULL;
+    set->n = n;
+    return n ? add_implied(cx, tx, set) : NULL;
+}
+
 struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
                         const char *target_id, const char *role_id)
 {

@@ -122,6 +122,16 @@ static const struct route routes[] = {
           .before = change_own_password_before, .flags = RT_SLOW, .status = 204),
     ROUTE(GET, V3 "/users/{user_id}/projects", user_projects, "identity:list_user_projects", .rule = RULE_ANY),
 
+    ROUTE(GET, V3 "/users/{user_id}/application_credentials", credential_list, "identity:list_application_credentials",
+          .rule = RULE_ANY, .list = &application_credential_resource),
+    ROUTE(POST, V3 "/users/{user_id}/application_credentials", credential_create, "identity:create_application_credential",
+          .rule = RULE_ANY, .body = &application_credential_resource, .before = credential_secret, .flags = RT_SLOW,
+          .status = 201),
+    ROUTE(GET, V3 "/users/{user_id}/application_credentials/{application_credential_id}", credential_show,
+          "identity:get_application_credential", .rule = RULE_ANY),
+    ROUTE(DELETE, V3 "/users/{user_id}/application_credentials/{application_credential_id}", credential_delete,
+          "identity:delete_application_credential", .rule = RULE_ANY, .status = 204),
+
     ROUTE(GET, V3 "/roles", role_list, "identity:list_roles", .rule = RULE_ADMIN, .list = &role_resource),
     ROUTE(POST, V3 "/roles", role_create, "identity:create_role", .rule = RULE_ADMIN, .body = &role_resource, .status = 201),
     ROUTE(GET, V3 "/roles/{role_id}", role_show, "identity:get_role", .rule = RULE_ADMIN, .target = &role_resource),
@@ -172,9 +182,10 @@ static const char ddl[] = "CREATE TABLE token_keys (\n"
                           "CREATE INDEX password_history_user ON password_history (user_id, at);\n";
 
 static const struct resource *const resources[] = {&domain_resource, &project_resource, &user_resource, &role_resource,
-                                                   &region_resource, &catalog_service_resource, &endpoint_resource};
+                                                   &region_resource, &catalog_service_resource, &endpoint_resource,
+                                                   &application_credential_resource};
 static const struct res_where *const wheres[] = {&users_by_name, &projects_by_name, &domains_by_name, &roles_by_name,
-                                                 &endpoints_of_service, &services_by_type};
+                                                 &endpoints_of_service, &services_by_type, &credentials_by_name};
 
 static const struct stmt *const stmts[] = {
 #define X(name) &name,

@@ -17,7 +17,8 @@ const struct stmt stmt_revoke = {"revoke",
     "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
 const struct stmt stmt_revoked = {"revoked",
     "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = 'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
-    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)))"};
+    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)) "
+    "OR (kind = 'credential' AND subject = $9))"};
 /* Every grant of a role, before the role goes. */
 const struct stmt stmt_revoke_role = {"revoke_role",
     "INSERT INTO revocations (kind, subject, before, expires_at) SELECT DISTINCT 'grant', user_id || ':' || target_id, "
@@ -119,7 +120,8 @@ static void put(json_t *o, const char *key, const char *value)
     X("f", project_domain_name)                                                                     \
     X("d", domain_id)                                                                               \
     X("g", domain_name)                                                                             \
-    X("a", audit_id)
+    X("a", audit_id)                                                                                \
+    X("c", credential_id)
 
 struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text)
 {
@@ -131,6 +133,8 @@ struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, con
     TEXT_CLAIMS(X)
 #undef X
     json_object_set_new(claims, "s", json_boolean(t->system_scope));
+    if (t->credential_unrestricted)
+        json_object_set_new(claims, "o", json_true());
     json_object_set_new(claims, "m", strings(t->methods));
     json_object_set_new(claims, "r", strings(t->roles));
     json_object_set_new(claims, "k", strings(t->role_ids));
@@ -179,6 +183,7 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     struct db_rows rows;
     TRY(check_signature(cx, tx, text, &claims));
     struct token t = {.system_scope = json_get_bool(claims, "s", false),
+                      .credential_unrestricted = json_get_bool(claims, "o", false),
                       .methods = list_of(cx, json_get(claims, "m")),
                       .roles = list_of(cx, json_get(claims, "r")),
                       .role_ids = list_of(cx, json_get(claims, "k")),
@@ -193,7 +198,8 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     struct db_value params[] = {V_INT(t.issued_us), V_TEXT(t.audit_id), V_TEXT(t.user_id),
                                 V_TEXT(t.project_id ? t.project_id : ""),
                                 V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)), V_TEXT(t.user_domain_id),
-                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""), V_TEXT(t.domain_id ? t.domain_id : "")};
+                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""), V_TEXT(t.domain_id ? t.domain_id : ""),
+                                V_TEXT(t.credential_id ? t.credential_id : "")};
     TRY(db_query(cx, tx, &stmt_revoked, params, ARRAY_LEN(params), &rows));
     if (rows.n_rows)
         return fail(cx, ERR_UNAUTHENTICATED, "The token was revoked: log in again");

@@ -72,6 +72,7 @@ struct err *user_delete(struct call *c)
     struct user *u = c->target;
     TRY(assignments_forget(c->cx, c->tx, u->id, NULL, NULL));
     TRY(db_run(c->cx, c->tx, &stmt_history_forget, V_TEXT(u->id)));
+    TRY(db_run(c->cx, c->tx, &stmt_credentials_forget_user, V_TEXT(u->id)));
     TRY(token_revoke(c->cx, c->tx, "user", u->id));
     TRY(res_delete(c->cx, c->tx, &user_resource, u));
     call_reply_empty(c, 204);

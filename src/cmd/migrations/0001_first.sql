@@ -119,6 +119,20 @@ CREATE TABLE endpoints (
     generation BIGINT NOT NULL
 );
 CREATE INDEX endpoints_service ON endpoints (service_id);
+CREATE TABLE application_credentials (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    user_id TEXT NOT NULL REFERENCES users(id),
+    project_id TEXT NOT NULL REFERENCES projects(id),
+    expires_at BIGINT,
+    unrestricted BIGINT NOT NULL CHECK (unrestricted IN (0, 1)),
+    roles TEXT NOT NULL,
+    secret_hash TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX application_credentials_name ON application_credentials (user_id, name);
+CREATE INDEX application_credentials_project ON application_credentials (project_id);
 CREATE TABLE fleet_hosts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
