@@ -134,7 +134,7 @@ static const struct route routes[] = {
     DELETE_("floatingips", nw_floatingip_delete, "floatingip", floatingip_resource),
     TAGS("floatingips", "floatingip", floatingip_resource),
 
-    ROUTE(GET, V2 "quotas", nw_quotas_list, "get_quota", .rule = RULE_ADMIN),
+    ROUTE(GET, V2 "quotas", nw_quotas_list, "get_quotas", .rule = RULE_ADMIN),
     ROUTE(GET, V2 "quotas/{project_id}", nw_quota_show, "get_quota", .rule = RULE_READER),
     ROUTE(GET, V2 "quotas/{project_id}/default", nw_quota_default, "get_quota", .rule = RULE_READER),
     ROUTE(GET, V2 "quotas/{project_id}/details", nw_quota_details, "get_quota", .rule = RULE_READER),
