@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The operator's commands. */
 #include "cmd/wiring.h"
+#include "fleet/fleet.h"
 #include "identity/identity.h"
 
 static struct err *bootstrap(struct ctx *cx, const struct settings *s)
@@ -35,6 +36,23 @@ static struct err *rotate_keys(struct ctx *cx, struct store *store, const char *
     return tx_commit(cx, &tx);
 }
 
+static struct err *host_add(struct ctx *cx, struct store *store, const char *name)
+{
+    uint8_t raw[24];
+    AUTO_TXN struct tx *tx = NULL;
+    const char *id;
+    if (!*name || strlen(name) > 255)
+        return fail(cx, ERR_INVALID, "A host's name has 1 to 255 characters");
+    rng_bytes(rng_system(), raw, sizeof(raw));
+    char *secret = base64url_encode(cx, raw, sizeof(raw));
+    TRY(tx_write(cx, store, &tx));
+    TRY(fleet_host_add(cx, tx, name, secret, &id));
+    TRY(tx_commit(cx, &tx));
+    printf("Host %s: %s\nIts secret, shown this once: %s\n", name, id, secret);
+    secret_wipe(secret, strlen(secret));
+    return NULL;
+}
+
 int admin_main(const struct settings *s, int argc, char **argv)
 {
     AUTO_CTX struct ctx cx;
@@ -46,6 +64,10 @@ int admin_main(const struct settings *s, int argc, char **argv)
         e = with_store(&cx, s, migrate, NULL);
     else if (str_eq(argv[0], "rotate-keys") && argc == 1)
         e = with_store(&cx, s, rotate_keys, NULL);
+    else if (str_eq(argv[0], "host-add") && argc == 2)
+        e = with_store(&cx, s, host_add, argv[1]);
+    else if (str_eq(argv[0], "host-add"))
+        e = fail(&cx, ERR_INVALID, "usage: colvert admin host-add NAME");
     else
         e = fail(&cx, ERR_INVALID, "unknown admin command '%s' ('colvert --help' lists them)", argv[0]);
     return e ? complain(&cx, e) : 0;

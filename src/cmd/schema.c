@@ -2,32 +2,65 @@
 /* Prints what the tables in the code declare. */
 #include "cmd/wiring.h"
 
-static const char *rule_name(enum rule rule)
+static void print_routes(const struct service *svc)
 {
-    static const char *const names[] = {[RULE_NOBODY] = "nobody", [RULE_PUBLIC] = "public", [RULE_ANY] = "any token",
-                                        [RULE_READER] = "project reader", [RULE_MEMBER] = "project member",
-                                        [RULE_ADMIN] = "admin", [RULE_NODE] = "agent"};
-    return names[rule];
+    printf("\n## %s\n\n", svc->name);
+    if (svc->n_routes)
+        fputs("| method | path | policy | who |\n|---|---|---|---|\n", stdout);
+    for (size_t i = 0; i < svc->n_routes; i++) {
+        const struct route *r = &svc->routes[i];
+        printf("| %s | `%s` | `%s` | %s |\n", r->method, r->pattern, r->policy, rule_name(r->rule));
+    }
 }
 
+static const char *may_set(const struct field *f)
+{
+    bool create = f->flags & F_CREATE, update = f->flags & F_UPDATE, admin = f->flags & F_ADMIN_SET;
+    if (!create && !update)
+        return f->flags & F_ADMIN ? "shown to administrators" : "shown";
+    if (admin)
+        return create && update ? "set by administrators" : "set by administrators, once";
+    return create && update ? (f->flags & F_REQ ? "required" : "set") : create ? (f->flags & F_REQ ? "required, once" : "once") : "changed";
+}
+
+static void print_resource(const struct resource *res)
+{
+    static const char *const kinds[] = {[KIND_UUID] = "id", [KIND_STR] = "text", [KIND_INT] = "number", [KIND_BOOL] = "boolean",
+                                        [KIND_TIME] = "time", [KIND_JSON] = "JSON", [KIND_MAP] = "object of texts",
+                                        [KIND_LIST] = "list of texts"};
+    printf("\n### %s\n\n%s\n\n| member | kind | use | default | meaning |\n|---|---|---|---|---|\n", res->name,
+           res->doc ? res->doc : "");
+    for (size_t i = 0; i < res->n_fields; i++) {
+        const struct field *f = &res->fields[i];
+        if ((f->flags & F_HIDDEN) && !(f->flags & F_RW))
+            continue;
+        printf("| `%s`%s%s%s | %s | %s | %s | %s", f->wire, f->also ? ", `" : "", f->also ? f->also : "", f->also ? "`" : "",
+               kinds[f->kind], may_set(f), f->dflt ? f->dflt : f->flags & F_NULL ? "null" : "", f->doc ? f->doc : "");
+        if (f->since)
+            printf(" (since microversion %u)", f->since);
+        if (f->until)
+            printf(" (until microversion %u)", f->until);
+        puts(" |");
+    }
+}
+
+/* Markdown: who may call what, and what each member means. */
 static void print_docs(void)
 {
+    puts("# Colvert's APIs, as its tables declare them");
     for (size_t i = 0; i < n_all_services; i++) {
-        const struct service *svc = all_services[i];
-        printf("# %s\n", svc->name);
-        for (size_t k = 0; k < svc->n_routes; k++) {
-            const struct route *r = &svc->routes[k];
-            printf("%-6s %-70s %-60s %s\n", r->method, r->pattern, r->policy, rule_name(r->rule));
-        }
-        for (size_t k = 0; k < svc->n_resources; k++) {
-            const struct resource *res = svc->resources[k];
-            printf("\n## %s: %s\n", res->name, res->doc ? res->doc : "");
-            for (size_t f = 0; f < res->n_fields; f++)
-                if (!(res->fields[f].flags & F_HIDDEN))
-                    printf("  %-36s %s\n", res->fields[f].wire, res->fields[f].doc ? res->fields[f].doc : "");
-        }
-        putchar('\n');
+        print_routes(all_services[i]);
+        for (size_t k = 0; k < all_services[i]->n_resources; k++)
+            print_resource(all_services[i]->resources[k]);
     }
+}
+
+static void print_openapi(struct ctx *cx)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    openapi_write(cx, all_services, n_all_services, &b);
+    fputs(buf_cstr(&b), stdout);
 }
 
 int schema_main(const struct settings *s UNUSED, int argc, char **argv)
@@ -43,6 +76,8 @@ int schema_main(const struct settings *s UNUSED, int argc, char **argv)
         fputs(api_ddl(&cx, all_services, n_all_services), stdout);
     } else if (argc == 1 && str_eq(argv[0], "docs")) {
         print_docs();
+    } else if (argc == 1 && str_eq(argv[0], "openapi")) {
+        print_openapi(&cx);
     } else {
         return complain(&cx, fail(&cx, ERR_INVALID, "unknown schema '%s': config, sql, docs or openapi", argv[0]));
     }

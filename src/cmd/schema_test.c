@@ -268,6 +268,72 @@ static void the_api_takes_them(void **state UNUSED)
     api_free(api_new(store, all_services, n_all_services, &hooks, &cfg));
 }
 
+/* ---------------------------------------------------------------- OpenAPI */
+
+static json_t *document(void)
+{
+    struct buf b;
+    json_t *doc = NULL;
+    buf_init(&b, cx.arena);
+    openapi_write(&cx, all_services, n_all_services, &b);
+    assert_ok(&cx, json_read(&cx, buf_cstr(&b), b.len, &doc)); /* no member twice */
+    return doc;
+}
+
+static void references_lead_somewhere(const json_t *doc, const json_t *j)
+{
+    static const char prefix[] = "#/components/schemas/";
+    const char *key, *ref = json_get_str(j, "$ref");
+    json_t *value;
+    size_t i;
+    if (ref && (!str_starts(ref, prefix) ||
+                !json_get(json_get(json_get(doc, "components"), "schemas"), ref + strlen(prefix))))
+        fail_msg("%s leads nowhere", ref);
+    json_object_foreach((json_t *)(uintptr_t)j, key, value)
+        references_lead_somewhere(doc, value);
+    json_array_foreach((json_t *)(uintptr_t)j, i, value)
+        references_lead_somewhere(doc, value);
+}
+
+static void check_operation(const json_t *doc, const struct route *r)
+{
+    const json_t *op = json_get(json_get(json_get(doc, "paths"), r->pattern), str_lower(&cx, r->method));
+    if (!op)
+        fail_msg("%s %s is not described", r->method, r->pattern);
+    assert_string_equal(json_get_str(op, "x-policy"), r->policy);
+    assert_int_equal(json_array_size(json_get(op, "tags")), 1);
+    assert_true(json_object_size(json_get(op, "responses")) == 2);
+    assert_int_equal(json_get(op, "requestBody") != NULL, r->body || (r->flags & RT_STREAM));
+    size_t wanted = 0, given = 0;
+    for (const char *p = strchr(r->pattern, '{'); p; p = strchr(p + 1, '{'))
+        wanted++;
+    const json_t *params = json_get(op, "parameters");
+    for (size_t i = 0; i < json_array_size(params); i++)
+        given += str_eq(json_get_str(json_array_get(params, i), "in"), "path");
+    assert_int_equal(given, wanted);
+}
+
+static void openapi_describes_every_route(void **state UNUSED)
+{
+    const json_t *doc = document();
+    assert_true(str_starts(json_get_str(doc, "openapi"), "3.0."));
+    for (size_t i = 0; i < n_all_services; i++)
+        for (size_t k = 0; k < all_services[i]->n_routes; k++)
+            check_operation(doc, &all_services[i]->routes[k]);
+    references_lead_somewhere(doc, doc);
+}
+
+static void openapi_of_one_resource(void **state UNUSED)
+{
+    const json_t *schema = json_get(json_get(json_get(document(), "components"), "schemas"), "identity.region-create");
+    assert_string_equal(json_text(&cx, schema),
+        "{\"additionalProperties\":true,\"description\":\"A region of the catalogue.\",\"properties\":{\"description\":"
+        "{\"description\":\"Free text.\",\"maxLength\":255,\"type\":\"string\"},\"id\":{\"description\":"
+        "\"The region's name.\",\"maxLength\":255,\"minLength\":1,\"type\":\"string\"},\"parent_region_id\":{"
+        "\"description\":\"The region above.\",\"maxLength\":255,\"nullable\":true,\"type\":\"string\"}},"
+        "\"type\":\"object\"}");
+}
+
 /* ---------------------------------------------------------------- settings */
 
 static void settings_are_documented(void **state UNUSED)
@@ -311,7 +377,8 @@ int main(void)
         cmocka_unit_test(every_statement_prepares),         cmocka_unit_test(migrations_give_what_is_declared),
         cmocka_unit_test(migrating_again_changes_nothing),  cmocka_unit_test(resources_are_sound),
         cmocka_unit_test(routes_have_policies),             cmocka_unit_test(the_api_takes_them),
-        cmocka_unit_test(settings_are_documented),
+        cmocka_unit_test(settings_are_documented),          cmocka_unit_test(openapi_describes_every_route),
+        cmocka_unit_test(openapi_of_one_resource),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -144,7 +144,7 @@ static const struct route routes[] = {
 
     ROUTE(GET, V2 "extensions", nw_extensions_list, "get_extension", .rule = RULE_ANY),
     ROUTE(GET, V2 "extensions/{alias}", nw_extension_show, "get_extension", .rule = RULE_ANY),
-    ROUTE(GET, V2 "agents", nw_agents_list, "get_agent", .rule = RULE_READER),
+    ROUTE(GET, V2 "agents", nw_agents_list, "get_agents", .rule = RULE_READER),
     ROUTE(GET, V2 "agents/{id}", nw_agent_show, "get_agent", .rule = RULE_ADMIN),
     ROUTE(GET, V2 "availability_zones", nw_zones_list, "get_availability_zone", .rule = RULE_READER),
     ROUTE(GET, V2 "network-ip-availabilities", nw_ip_availability_list, "get_network_ip_availability",

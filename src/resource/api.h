@@ -191,5 +191,10 @@ struct http_server *api_server(struct api *a); /* NULL before api_set_server */
 /* All DDL of these services, in order: what migration 1 holds. */
 const char *api_ddl(struct ctx *cx, const struct service *const *services, size_t n);
 
+/* ---- openapi.c */
+/* The OpenAPI 3.0 document of these services (resource_init need not have run). */
+void openapi_write(struct ctx *cx, const struct service *const *services, size_t n, struct buf *out);
+const char *rule_name(enum rule rule); /* "project member" */
+
 /* Tables of the engine itself: audit events and quotas. */
 extern const struct service engine_service;
