@@ -82,7 +82,8 @@ void arena_reset(struct arena *a)
     a->total = 0;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+/* Not zeroed: for callers that write all of it. */
+static void *take(struct arena *a, size_t size)
 {
     must(size < (SIZE_MAX >> 2));
     size = (size + ALIGN - 1) & ~(ALIGN - 1);
@@ -100,13 +101,17 @@ void *arena_alloc(struct arena *a, size_t size)
     void *p = b->data + b->used;
     b->used += size;
     a->total += size;
-    memset(p, 0, size);
     return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    return memset(take(a, size), 0, size);
 }
 
 void *arena_memdup(struct arena *a, const void *data, size_t size)
 {
-    void *p = arena_alloc(a, size);
+    void *p = take(a, size);
     if (size)
         memcpy(p, data, size);
     return p;
@@ -114,8 +119,9 @@ void *arena_memdup(struct arena *a, const void *data, size_t size)
 
 char *arena_strndup(struct arena *a, const char *s, size_t len)
 {
-    char *p = arena_alloc(a, len + 1);
+    char *p = take(a, len + 1);
     memcpy(p, s, len);
+    p[len] = 0;
     return p;
 }
 
@@ -124,14 +130,18 @@ char *arena_strdup(struct arena *a, const char *s)
     return s ? arena_strndup(a, s, strlen(s)) : NULL;
 }
 
+/* Mostly short: written where there is room, and once more only if it was too long. */
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+    struct block *b = a->blocks;
+    size_t room = b->size - b->used;
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(b->data + b->used, room, fmt, ap);
     must(n >= 0);
-    char *p = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(p, (size_t)n + 1, fmt, again);
+    char *here = b->data + b->used, *p = take(a, (size_t)n + 1);
+    if (p != here)
+        vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return p;
 }

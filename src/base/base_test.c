@@ -81,6 +81,9 @@ static void test_time(void **state UNUSED)
     assert_string_equal(time_iso(&cx, us, TIME_Z), "2026-11-23T07:08:42Z");
     assert_string_equal(time_iso(&cx, us, TIME_MICROS_Z), "2026-11-23T07:08:42.500000Z");
     assert_string_equal(time_iso(&cx, us, TIME_MICROS), "2026-11-23T07:08:42.500000");
+    assert_string_equal(time_iso(&cx, INT64_MAX, TIME_Z), "9999-12-31T23:59:59Z");
+    assert_string_equal(time_iso(&cx, INT64_MIN, TIME_Z), "0000-01-01T00:00:00Z");
+    assert_string_equal(time_iso(&cx, -1, TIME_MICROS), "1969-12-31T23:59:59.999999");
     assert_true(time_parse("2026-11-23T09:08:42+02:00", &us));
     assert_string_equal(time_iso(&cx, us, TIME_Z), "2026-11-23T07:08:42Z");
     const char *bad[] = {"2011/01/01", "2026-02-31", "2026-13-01", "yesterday", "", "2026-11-23T25:00:00Z"};

@@ -40,6 +40,17 @@ bool deadline_passed(struct ctx *cx)
     return cx->deadline_us && mono_us(cx) >= cx->deadline_us;
 }
 
+#define YEAR_0 INT64_C(-62167219200)
+#define YEAR_9999 INT64_C(253402300799)
+
+/* Decimal, filled up with zeros; returns the end. */
+static char *digits(char *p, int64_t v, int n)
+{
+    for (int i = n; i-- > 0; v /= 10)
+        p[i] = (char)('0' + v % 10);
+    return p + n;
+}
+
 const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
 {
     time_t secs = (time_t)(us / 1000000);
@@ -48,13 +59,21 @@ const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
         micros += 1000000;
         secs--;
     }
+    secs = min_i64(max_i64(secs, YEAR_0), YEAR_9999); /* what an agent says may be anything */
     struct tm tm;
     gmtime_r(&secs, &tm);
-    char date[32];
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    if (style == TIME_Z)
-        return arena_printf(cx->arena, "%sZ", date);
-    return arena_printf(cx->arena, "%s.%06" PRId64 "%s", date, micros, style == TIME_MICROS_Z ? "Z" : "");
+    char text[] = "0000-00-00T00:00:00.000000Z", *p = text;
+    p = digits(p, tm.tm_year + 1900, 4) + 1;
+    p = digits(p, tm.tm_mon + 1, 2) + 1;
+    p = digits(p, tm.tm_mday, 2) + 1;
+    p = digits(p, tm.tm_hour, 2) + 1;
+    p = digits(p, tm.tm_min, 2) + 1;
+    p = digits(p, tm.tm_sec, 2);
+    if (style != TIME_Z)
+        p = digits(p + 1, micros, 6);
+    if (style != TIME_MICROS)
+        *p++ = 'Z';
+    return arena_strndup(cx->arena, text, (size_t)(p - text));
 }
 
 static bool two_digits(const char **s, int max, int *ret)

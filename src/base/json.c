@@ -109,26 +109,35 @@ void jw_arr_end(struct jw *w)
     close_level(w, ']');
 }
 
+/* Control characters, quotation mark, backslash: RFC 8259, 7. */
+static bool plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
+static void escaped(struct buf *b, unsigned char c)
+{
+    if (c == '"' || c == '\\') {
+        buf_char(b, '\\');
+        buf_char(b, (char)c);
+    } else if (c == '\n') {
+        buf_str(b, "\\n");
+    } else {
+        buf_printf(b, "\\u%04x", c);
+    }
+}
+
 static void quoted(struct buf *b, const char *s)
 {
     buf_char(b, '"');
-    const char *from = s;
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
+    for (const char *from = s;; from = ++s) {
+        while (plain((unsigned char)*s))
+            s++;
         buf_add(b, from, (size_t)(s - from));
-        from = s + 1;
-        if (c == '"' || c == '\\') {
-            buf_char(b, '\\');
-            buf_char(b, (char)c);
-        } else if (c == '\n') {
-            buf_str(b, "\\n");
-        } else {
-            buf_printf(b, "\\u%04x", c);
-        }
+        if (!*s)
+            break;
+        escaped(b, (unsigned char)*s);
     }
-    buf_add(b, from, (size_t)(s - from));
     buf_char(b, '"');
 }
 
@@ -151,9 +160,15 @@ void jw_str(struct jw *w, const char *s)
 
 void jw_int(struct jw *w, int64_t v)
 {
-    char text[24];
+    char text[24], *end = text + sizeof(text), *p = end;
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--p = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (v < 0)
+        *--p = '-';
     separate(w);
-    buf_add(w->out, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, v));
+    buf_add(w->out, p, (size_t)(end - p));
 }
 
 void jw_num(struct jw *w, double v)

@@ -13,11 +13,15 @@ static void random_uuid(struct ctx *cx, uint8_t u[16])
 const char *uuid_new(struct ctx *cx)
 {
     uint8_t u[16];
-    char hex[33];
+    char hex[33], text[36], *p = text;
     random_uuid(cx, u);
     hex_encode(u, sizeof(u), hex);
-    return arena_printf(cx->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-                        hex + 20);
+    for (size_t i = 0; i < 32; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            *p++ = '-';
+        *p++ = hex[i];
+    }
+    return arena_strndup(cx->arena, text, sizeof(text));
 }
 
 const char *uuid_new_hex(struct ctx *cx)

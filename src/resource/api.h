@@ -98,6 +98,7 @@ struct call {
     const struct route *route;
     const struct service *service;
     struct bound_route *bound; /* private to the dispatcher */
+    bool admitted;             /* the same */
     const struct http_pair *params; /* path parameters */
     size_t n_params;
     struct actor *actor;     /* never NULL in a handler; empty for public routes without a token */

@@ -307,10 +307,11 @@ static struct err *decode_body(struct call *c)
 }
 
 /* Everything that happens inside the transaction; run again on ERR_STALE. */
-static struct err *run_in_tx(struct call *c, bool write)
+static struct err *run_in_tx(struct call *c, bool write, struct tx **begun)
 {
-    AUTO_TXN struct tx *tx = NULL;
-    TRY(write ? tx_write(c->cx, c->store, &tx) : tx_read(c->cx, c->store, &tx));
+    AUTO_TXN struct tx *tx = TAKE_PTR(*begun);
+    if (!tx)
+        TRY(write ? tx_write(c->cx, c->store, &tx) : tx_read(c->cx, c->store, &tx));
     c->tx = tx;
     c->target = c->body = NULL;
     TRY(load_target(c));
@@ -324,7 +325,7 @@ static struct err *run_in_tx(struct call *c, bool write)
     return write ? tx_commit(c->cx, &tx) : NULL;
 }
 
-static struct err *run_handler(struct call *c)
+static struct err *run_handler(struct call *c, struct tx **begun)
 {
     if (c->route->flags & RT_NO_TX) {
         TRY(decode_body(c));
@@ -333,7 +334,7 @@ static struct err *run_handler(struct call *c)
     struct err *e = NULL;
     for (int tries = 0; tries < STALE_RETRIES; tries++) {
         size_t n_headers = c->rp->n_headers;
-        e = run_in_tx(c, !is_read(c));
+        e = run_in_tx(c, !is_read(c), begun);
         c->tx = NULL;
         if (!e || e->kind != ERR_STALE)
             return e;
@@ -346,7 +347,8 @@ static struct err *run_handler(struct call *c)
     return e;
 }
 
-static struct err *admit(struct call *c)
+/* *ret_tx (NULL: not wanted): the transaction that a call which only reads goes on with. */
+static struct err *admit(struct call *c, struct tx **ret_tx)
 {
     AUTO_TXN struct tx *tx = NULL;
     TRY(negotiate_version(c));
@@ -354,7 +356,10 @@ static struct err *admit(struct call *c)
         return fail(c->cx, ERR_NOT_FOUND, "The resource could not be found.");
     TRY(tx_read(c->cx, c->store, &tx));
     TRY(authenticate(c, tx));
-    return check_rule(c);
+    TRY(check_rule(c));
+    if (ret_tx && is_read(c) && !(c->route->flags & RT_NO_TX) && !c->route->before)
+        *ret_tx = TAKE_PTR(tx);
+    return NULL;
 }
 
 /* A mutating call that left no event in its own transaction: failed, or RT_NO_TX. */
@@ -391,23 +396,34 @@ static void finish(struct call *c, struct err *e)
         audit_apart(c, c->rp->status);
 }
 
-static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp)
+/* Matched, or answered with the error. */
+static struct call *call_of(struct api *a, struct http_request *rq, struct http_reply *rp)
 {
+    struct call *c = arena_new_of(rq->cx->arena, struct call);
+    const char *allow = NULL;
+    struct err *e = match(a, rq, c, &allow);
+    if (!e) {
+        c->rp = rp;
+        return c;
+    }
+    if (allow)
+        http_reply_header(rp, rq->cx, "Allow", allow);
+    reply_error(rq->cx, rq, rp, family_of_path(a, rq->path), NULL, e);
+    return NULL;
+}
+
+static void api_handle(void *arg UNUSED, struct http_request *rq, struct http_reply *rp)
+{
+    AUTO_TXN struct tx *tx = NULL;
     struct call *c = rq->app; /* a streamed call was admitted when it began */
     struct err *e = NULL;
-    const char *allow = NULL;
     int64_t began_us = mono_us(rq->cx);
-    if (!c) {
-        c = arena_new_of(rq->cx->arena, struct call);
-        e = match(arg, rq, c, &allow);
-        if (e) {
-            if (allow)
-                http_reply_header(rp, rq->cx, "Allow", allow);
-            reply_error(rq->cx, rq, rp, family_of_path(arg, rq->path), NULL, e);
-            return;
-        }
+    if (!c->admitted) { /* or parked since, and run again as if it had just come */
+        *c = (struct call){.cx = c->cx, .api = c->api, .rq = rq, .route = c->route, .service = c->service,
+                           .bound = c->bound, .params = c->params, .n_params = c->n_params, .store = c->store,
+                           .actor = arena_new_of(rq->cx->arena, struct actor)};
         c->rp = rp;
-        e = admit(c);
+        e = admit(c, &tx);
         if (!e)
             e = parse_body(c);
     }
@@ -417,30 +433,29 @@ static void api_handle(void *arg, struct http_request *rq, struct http_reply *rp
     if (!e && c->route->before && rp->status)
         return;
     if (!e)
-        e = run_handler(c);
+        e = run_handler(c, &tx);
+    tx_rollback(&tx);
     finish(c, e);
     count_answer(c, began_us);
 }
 
-/* After the headers: the lane, and a streamed call's admission. */
+/* After the headers: the lane, and a streamed call's admission. What no route takes is answered at once. */
 static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_reply *rp, struct http_sink **ret_sink)
 {
-    struct call *c = arena_new_of(rq->cx->arena, struct call);
-    const char *allow = NULL;
-    if (match(arg, rq, c, &allow))
-        return LANE_INLINE; /* api_handle words the error */
+    struct call *c = call_of(arg, rq, rp);
+    if (!c)
+        return LANE_INLINE;
+    rq->app = c;
     if (c->route->flags & RT_SLOW)
         return LANE_SLOW;
     if (!(c->route->flags & RT_STREAM))
         return is_read(c) && !(c->route->flags & RT_WORKER) ? LANE_INLINE : LANE_WORKER;
-    c->rp = rp;
-    struct err *e = admit(c);
+    struct err *e = admit(c, NULL);
     if (!e)
         e = c->route->stream(c, ret_sink);
+    c->admitted = !e;
     if (e)
         finish(c, e);
-    else
-        rq->app = c;
     return LANE_WORKER;
 }
 
