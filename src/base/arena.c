@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #define BLOCK_BYTES ((size_t)8192)
+#define LARGE_FROM ((size_t)65536) /* who needs so much gets blocks of this size: fewer of them */
 #define ALIGN ((size_t)16)
 
 struct block {
@@ -89,7 +90,8 @@ static void *take(struct arena *a, size_t size)
     size = (size + ALIGN - 1) & ~(ALIGN - 1);
     struct block *b = a->blocks;
     if (b->size - b->used < size) {
-        b = block_new(size > BLOCK_BYTES / 4 ? size : BLOCK_BYTES - sizeof(struct block));
+        size_t usual = (a->total < LARGE_FROM ? BLOCK_BYTES : LARGE_FROM) - sizeof(struct block);
+        b = block_new(size > BLOCK_BYTES / 4 ? size : usual);
         if (b->size == size) { /* keeps the half-filled block in front */
             b->next = a->blocks->next;
             a->blocks->next = b;

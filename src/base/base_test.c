@@ -137,6 +137,55 @@ static void test_json(void **state UNUSED)
     assert_err(&cx, ERR_INVALID, json_read(&cx, "", 0, &j));
 }
 
+/* Each byte that is a character, at each place of a text longer than what is looked at together. */
+static void test_json_quoting(void **state UNUSED)
+{
+    for (int c = 1; c < 0x80; c++)
+        for (size_t at = 0; at < 20; at++) {
+            AUTO_CTX struct ctx cx;
+            ctx_init(&cx);
+            struct buf b;
+            struct jw w;
+            json_t *j = NULL;
+            char text[] = "abcdefghijklmnopqrst";
+            text[at] = (char)c;
+            buf_init(&b, cx.arena);
+            jw_init(&w, &b);
+            jw_str(&w, text);
+            assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
+            assert_string_equal(json_string_value(j), text);
+        }
+}
+
+/* Numbers to their ends. */
+static void test_json_numbers(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct buf b;
+    struct jw w;
+    buf_init(&b, cx.arena);
+    jw_init(&w, &b);
+    jw_arr(&w);
+    jw_int(&w, INT64_MIN);
+    jw_int(&w, 0);
+    jw_int(&w, INT64_MAX);
+    jw_arr_end(&w);
+    assert_string_equal(buf_cstr(&b), "[-9223372036854775808,0,9223372036854775807]");
+}
+
+/* Longer than what is left of a block, and than a block. */
+static void test_arena_printf(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    for (int n = 0; n < 20000; n += 7) {
+        const char *s = arena_printf(cx.arena, "%*d|", n, 7);
+        assert_int_equal(strlen(s), (n ? n : 1) + 1);
+        assert_string_equal(s + strlen(s) - 2, "7|");
+    }
+}
+
 static void test_errors(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -188,7 +237,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arena),   cmocka_unit_test(test_buf),    cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_utf8),    cmocka_unit_test(test_time),   cmocka_unit_test(test_uuid),
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_errors), cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_json_quoting),
+        cmocka_unit_test(test_json_numbers),
+        cmocka_unit_test(test_arena_printf),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_seeded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

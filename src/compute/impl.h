@@ -67,7 +67,7 @@ struct err *keypair_list(struct call *c), *keypair_create(struct call *c),
 struct server_more {
     const struct server_port *ports;
     size_t n_ports;
-    const char *host_status;
+    const char *host_status, *host_hash;
 };
 /* c->state while answering PUT and rebuild before 2.75: a part of the server alone is shown. */
 extern const char server_reduced[];

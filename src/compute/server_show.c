@@ -198,7 +198,8 @@ static void encode_host_id(struct ctx *cx, struct jw *w, const void *row,
                            const struct view *v UNUSED)
 {
     const struct server *s = row;
-    jw_str(w, host_hash(cx, s->project_id, s->host_name));
+    const char *known = more_of(row)->host_hash;
+    jw_str(w, known ? known : host_hash(cx, s->project_id, s->host_name));
 }
 
 static void encode_fault(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
@@ -351,19 +352,29 @@ static const char *status_of_host(const struct fleet_host *hosts, size_t n, cons
     return host_id ? "UNKNOWN" : "";
 }
 
-/* Ports come ordered by server: each row takes its run. */
-static void hand_out_ports(struct server_more *m, const char *id, struct server_port *ports,
-                           size_t n)
+struct by_id {
+    const char *id;
+    struct server_more *more;
+};
+
+static int compare_id(const void *a, const void *b)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (!str_eq(ports[i].server_id, id))
-            continue;
-        m->ports = &ports[i];
-        while (i < n && str_eq(ports[i].server_id, id)) {
+    return strcmp(((const struct by_id *)a)->id, ((const struct by_id *)b)->id);
+}
+
+/* Ports of one server stand together: each row takes its run. */
+static void hand_out_ports(struct ctx *cx, void *const *rows, struct server_more *more, size_t n,
+                           const struct server_port *ports, size_t n_ports)
+{
+    struct by_id *all = arena_new_array(cx->arena, struct by_id, n);
+    for (size_t i = 0; i < n; i++)
+        all[i] = (struct by_id){ROW(server, rows, i)->id, &more[i]};
+    qsort(all, n, sizeof(*all), compare_id);
+    for (size_t i = 0; i < n_ports;) {
+        struct by_id wanted = {.id = ports[i].server_id};
+        struct server_more *m = ((struct by_id *)bsearch(&wanted, all, n, sizeof(*all), compare_id))->more;
+        for (m->ports = &ports[i]; i < n_ports && str_eq(ports[i].server_id, wanted.id); i++)
             m->n_ports++;
-            i++;
-        }
-        return;
     }
 }
 
@@ -382,9 +393,13 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
     if (v->admin && v->microversion >= 16)
         TRY(fleet_hosts(cx, tx, &hosts, &n_hosts));
     struct server_more *more = arena_new_array(cx->arena, struct server_more, n);
+    hand_out_ports(cx, rows, more, n, ports, n_ports);
+    const struct server *before = NULL;
     for (size_t i = 0; i < n; i++) {
         struct server *s = rows[i];
-        hand_out_ports(&more[i], s->id, ports, n_ports);
+        bool same_host = before && str_eq(before->host_name, s->host_name) && str_eq(before->project_id, s->project_id);
+        more[i].host_hash = same_host ? more[i - 1].host_hash : host_hash(cx, s->project_id, s->host_name);
+        before = s;
         more[i].host_status = status_of_host(hosts, n_hosts, s->host_id);
         s->row.extra = &more[i];
     }

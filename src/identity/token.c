@@ -157,6 +157,50 @@ static const char *const *list_of(struct ctx *cx, const json_t *a)
     return list;
 }
 
+/*
+ * Signatures that were found good, by a keyed hash of public key and token: that fact never changes, so nothing has to be
+ * forgotten when keys rotate. Expiry and revocation are no part of it and are looked up each time.
+ */
+#define SEEN_MAX 1024
+static struct {
+    pthread_mutex_t lock;
+    uint8_t hash[SEEN_MAX][32];
+} seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static uint8_t seen_secret[crypto_generichash_KEYBYTES];
+
+static void make_seen_secret(void)
+{
+    rng_bytes(rng_system(), seen_secret, sizeof(seen_secret));
+}
+
+static uint8_t *seen_slot(const uint8_t hash[32])
+{
+    return seen.hash[(hash[0] | hash[1] << 8) % SEEN_MAX];
+}
+
+static bool signature_good(const char *text, size_t signed_size, const uint8_t *sig, const struct key *key)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    crypto_generichash_state h;
+    uint8_t hash[32];
+    pthread_once(&once, make_seen_secret);
+    crypto_generichash_init(&h, seen_secret, sizeof(seen_secret), sizeof(hash));
+    crypto_generichash_update(&h, key->public_key, sizeof(key->public_key));
+    crypto_generichash_update(&h, sig, crypto_sign_BYTES);
+    crypto_generichash_update(&h, (const uint8_t *)text, signed_size);
+    crypto_generichash_final(&h, hash, sizeof(hash));
+    {
+        AUTO_LOCK(&seen.lock);
+        if (secret_eq(seen_slot(hash), sizeof(hash), hash, sizeof(hash)))
+            return true;
+    }
+    if (crypto_sign_verify_detached(sig, (const uint8_t *)text, signed_size, key->public_key) != 0)
+        return false;
+    AUTO_LOCK(&seen.lock);
+    memcpy(seen_slot(hash), hash, sizeof(hash));
+    return true;
+}
+
 static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *text, json_t **ret_claims)
 {
     char **part;
@@ -170,7 +214,7 @@ static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *te
         return bad;
     TRY(find_key(cx, tx, part[1], &key));
     size_t signed_size = strlen(part[0]) + strlen(part[1]) + strlen(part[2]) + 2;
-    bool good = crypto_sign_verify_detached(sig, (const uint8_t *)text, signed_size, key.public_key) == 0;
+    bool good = signature_good(text, signed_size, sig, &key);
     secret_wipe(&key, sizeof(key));
     if (!good || json_read(cx, (const char *)body, body_size, ret_claims))
         return bad;

@@ -17,6 +17,10 @@ const struct stmt nw_st_plugged = {"plugged", "UPDATE ports SET status = $2 WHER
 struct described {
     void **networks, **groups, **floating;
     size_t n_networks, n_groups, n_floating;
+    /* Of the port before: most ports have the same groups. */
+    const char *groups_text;
+    const char **group_names;
+    size_t n_group_names;
 };
 
 static const struct network *network_of(const struct described *d, const char *id)
@@ -37,10 +41,23 @@ static const char *floating_of(const struct described *d, const struct port *p, 
     return NULL;
 }
 
-static void fill(struct ctx *cx, const struct described *d, const struct port *p, struct server_port *out)
+static void name_groups(struct ctx *cx, struct described *d, const char *text)
+{
+    if (str_eq(d->groups_text, text))
+        return;
+    const json_t *groups = nw_json(cx, text);
+    d->groups_text = text;
+    d->n_group_names = 0;
+    d->group_names = arena_new_array(cx->arena, const char *, json_array_size(groups) + 1);
+    for (size_t i = 0; i < json_array_size(groups); i++)
+        for (size_t k = 0; k < d->n_groups; k++)
+            if (str_eq(ROW(security_group, d->groups, k)->id, json_string_value(json_array_get(groups, i))))
+                d->group_names[d->n_group_names++] = ROW(security_group, d->groups, k)->name;
+}
+
+static void fill(struct ctx *cx, struct described *d, const struct port *p, struct server_port *out)
 {
     const struct network *n = network_of(d, p->network_id);
-    const json_t *groups = nw_json(cx, p->security_groups);
     struct fixed_ip *ips;
     *out = (struct server_port){.id = p->id, .network_id = p->network_id, .network_name = n->name, .mtu = n->mtu,
                                 .mac = p->mac_address, .tap = arena_printf(cx->arena, "tap%.11s", p->id),
@@ -51,11 +68,9 @@ static void fill(struct ctx *cx, const struct described *d, const struct port *p
         out->ips[i] = (struct server_ip){.ip = ips[i].ip, .subnet_id = ips[i].subnet_id,
                                          .floating_ip = floating_of(d, p, ips[i].ip),
                                          .version = strchr(ips[i].ip, ':') ? 6 : 4};
-    out->security_groups = arena_new_array(cx->arena, const char *, json_array_size(groups) + 1);
-    for (size_t i = 0; i < json_array_size(groups); i++)
-        for (size_t k = 0; k < d->n_groups; k++)
-            if (str_eq(ROW(security_group, d->groups, k)->id, json_string_value(json_array_get(groups, i))))
-                out->security_groups[out->n_security_groups++] = ROW(security_group, d->groups, k)->name;
+    name_groups(cx, d, p->security_groups);
+    out->security_groups = d->group_names;
+    out->n_security_groups = d->n_group_names;
 }
 
 /* The ids of one kind that these ports name, each once. */
@@ -73,15 +88,19 @@ static const char **unique(struct ctx *cx, json_t *set, size_t *ret_n)
 
 static struct err *describe(struct ctx *cx, struct tx *tx, void *const *ports, size_t n, struct server_port **ret)
 {
-    struct described d;
+    struct described d = {0};
+    const struct port *before = NULL;
     json_t *networks = json_own(cx, json_object()), *groups = json_own(cx, json_object());
     const char **port_ids = arena_new_array(cx->arena, const char *, n + 1);
     size_t n_ids;
     for (size_t i = 0; i < n; i++) {
         const struct port *p = ports[i];
-        const json_t *list = nw_json(cx, p->security_groups);
         port_ids[i] = p->id;
-        json_object_set_new(networks, p->network_id, json_true());
+        if (!before || !str_eq(before->network_id, p->network_id))
+            json_object_set_new(networks, p->network_id, json_true());
+        bool same = before && str_eq(before->security_groups, p->security_groups);
+        const json_t *list = same ? NULL : nw_json(cx, p->security_groups);
+        before = p;
         for (size_t k = 0; k < json_array_size(list); k++)
             json_object_set_new(groups, json_string_value(json_array_get(list, k)), json_true());
     }

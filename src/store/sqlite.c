@@ -340,6 +340,7 @@ static struct err *sqlite_start(struct ctx *cx, struct conn *c, struct prepared 
             return sqlite_fail(cx, c, rc);
     }
     c->total_before = sqlite3_total_changes64(c->db);
+    start_limit(cx, c);
     return NULL;
 }
 
@@ -372,7 +373,6 @@ static struct err *read_cell(struct ctx *cx, sqlite3_stmt *stmt, int i, struct d
 static struct err *sqlite_step(struct ctx *cx, struct conn *c, struct prepared *p,
                                const struct db_value **ret_cells, size_t *ret_n)
 {
-    start_limit(cx, c);
     int rc = sqlite3_step(p->stmt);
     if (rc == SQLITE_DONE) {
         *ret_cells = NULL;
