@@ -21,13 +21,20 @@ static const struct row {
 
 static const char default_file[] = "/etc/colvert/colvert.conf";
 
-/* Texts outlive every context: settings are read once and kept. */
+/* Settings are read once, at start; their texts live as long as the process. */
+static const char *keep(const char *text)
+{
+    static struct arena *kept;
+    kept = kept ? kept : arena_new();
+    return arena_strdup(kept, text);
+}
+
 static struct err *set(struct ctx *cx, struct settings *s, const struct row *r, const char *value, const char *where)
 {
     void *p = (char *)s + r->offset;
     switch (r->kind) {
     case TEXT:
-        *(const char **)p = strdup(value);
+        *(const char **)p = keep(value);
         return NULL;
     case NUMBER:
         if (!str_to_i64(value, r->min, r->max, p))
