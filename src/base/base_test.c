@@ -135,6 +135,18 @@ static void test_json(void **state UNUSED)
     assert_err(&cx, ERR_INVALID, json_read(&cx, "{\"a\":1,\"a\":2}", 13, &j));
     assert_err(&cx, ERR_INVALID, json_read(&cx, "{\"a\":", 5, &j));
     assert_err(&cx, ERR_INVALID, json_read(&cx, "", 0, &j));
+    for (int depth = JSON_READ_DEPTH; depth <= JSON_READ_DEPTH + 1; depth++) {
+        buf_clear(&b);
+        for (int i = 0; i < depth; i++)
+            buf_str(&b, "[\"\\\"[[{\",");
+        buf_char(&b, '1');
+        for (int i = 0; i < depth; i++)
+            buf_char(&b, ']');
+        if (depth > JSON_READ_DEPTH)
+            assert_err(&cx, ERR_INVALID, json_read(&cx, b.data, b.len, &j));
+        else
+            assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
+    }
 }
 
 /* Each byte that is a character, at each place of a text longer than what is looked at together. */

@@ -8,9 +8,30 @@ static void release(void *j)
     json_decref(j);
 }
 
+/* Reading recurses, on threads with small stacks: the depth is bounded before. */
+static bool too_deep(const char *text, size_t len)
+{
+    int depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '[') && ++depth > JSON_READ_DEPTH)
+            return true;
+        else if (!quoted && (c == '}' || c == ']'))
+            depth--;
+    }
+    return false;
+}
+
 struct err *json_read(struct ctx *cx, const char *text, size_t len, json_t **ret)
 {
     json_error_t e;
+    if (too_deep(text, len))
+        return fail(cx, ERR_INVALID, "The request body is nested more than %d levels deep", JSON_READ_DEPTH);
     json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (!j)
         return fail(cx, ERR_INVALID, "The request body is not valid JSON: line %d, column %d: %s", e.line,

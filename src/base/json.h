@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#define JSON_READ_DEPTH 64
 /* ERR_INVALID with the line and column where the text is broken. The tree lives as long as the arena. */
 MUST_USE struct err *json_read(struct ctx *cx, const char *text, size_t len, json_t **ret);
 /* A tree made elsewhere: released with the arena. Returns it. */

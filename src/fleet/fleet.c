@@ -15,6 +15,7 @@ static const struct fleet_kind *kinds[KINDS_MAX];
 static size_t n_kinds;
 static void (*on_change)(void *arg, const char *host_id);
 static void *on_change_arg;
+static pthread_mutex_t on_change_lock = PTHREAD_MUTEX_INITIALIZER;
 static fleet_image_fn *open_image;
 
 void fleet_add_kind(const struct fleet_kind *kind)
@@ -44,6 +45,7 @@ const struct fleet_kind *fleet_kind_at(size_t i)
 
 void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg)
 {
+    AUTO_LOCK(&on_change_lock);
     on_change = fn;
     on_change_arg = arg;
 }
@@ -72,6 +74,7 @@ struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *image_id
 
 static void tell(void *host_id)
 {
+    AUTO_LOCK(&on_change_lock); /* whoever unset it knows that no call is under way */
     if (on_change)
         on_change(on_change_arg, host_id);
 }
