@@ -85,6 +85,12 @@ static void lists_filter(void **state UNUSED)
                         "'2011/01/01' is not a 'date-time'");
     test_expect(T, 400, "p1", "GET", V "/servers?name=(", NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?name=((a{9}){9}){9}", NULL);
+    char nested[256]; /* would take all the memory there is */
+    memset(nested, '(', 40);
+    nested[40] = 'a';
+    for (int i = 0; i < 40; i++)
+        memcpy(nested + 41 + 4 * i, "%2B)", 5);
+    test_expect(T, 400, "p1", "GET", arena_printf(T->cx.arena, V "/servers?name=%s", nested), NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?limit=-1", NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?limit=x", NULL);
     test_expect(T, 400, "p1", "GET", V "/servers?marker=" NET_A, NULL);
@@ -191,6 +197,12 @@ static void networks_are_required_from_2_37(void **state UNUSED)
     test_expect(T, 202, "p1", "POST", V "/servers", body, ",'networks':'auto'");
     assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"), 2);
     test_expect(T, 400, "p1", "POST", V "/servers", body, ",'networks':'some'");
+    struct buf many; /* more than a host takes for one server */
+    buf_init(&many, T->cx.arena);
+    for (int i = 0; i < 33; i++)
+        buf_str(&many, i ? ",{'uuid':'" NET_A "'}" : "{'uuid':'" NET_A "'}");
+    test_expect(T, 400, "p1", "POST", V "/servers", body,
+                arena_printf(T->cx.arena, ",'networks':[%s]", buf_cstr(&many)));
     test_expect(T, 400, "p1", "POST", V "/servers", body,
                 ",'networks':[{'uuid':'" NET_A "','x':'y'}]");
     test_expect(T, 400, "p1", "POST", V "/servers", body,

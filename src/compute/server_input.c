@@ -4,6 +4,9 @@
 #include "compute/impl.h"
 #include <ctype.h>
 
+#define NETWORKS_MAX 32 /* as many as a host takes for one server */
+#define GROUPS_MAX 100
+
 static json_t *parsed(struct ctx *cx, const char *text)
 {
     json_t *j = NULL;
@@ -75,6 +78,8 @@ struct err *read_networks(struct call *c, const struct server *s, struct network
     }
     if (!json_array_size(j))
         return automatic(c, ret);
+    if (json_array_size(j) > NETWORKS_MAX)
+        return fail(c->cx, ERR_INVALID, "A server has at most %d networks", NETWORKS_MAX);
     ret->ports = arena_new_array(c->cx->arena, struct port_request, json_array_size(j));
     for (size_t i = 0; i < json_array_size(j); i++) {
         TRY(read_network(c, json_array_get(j, i), &ret->ports[i]));
@@ -96,6 +101,8 @@ struct err *read_groups(struct call *c, const struct server *s, const char ***re
     size_t n = json_array_size(j);
     if (!n)
         return NULL;
+    if (n > GROUPS_MAX)
+        return fail(c->cx, ERR_INVALID, "A server has at most %d security groups", GROUPS_MAX);
     const char **names = arena_new_array(c->cx->arena, const char *, n);
     for (size_t i = 0; i < n; i++)
         names[i] = json_get_str(json_array_get(j, i), "name");

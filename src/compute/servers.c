@@ -22,11 +22,16 @@ static void free_regex(void *arg)
     regfree(arg);
 }
 
+#define PLUS_MAX 6 /* each '+' around others doubles what regcomp makes of them */
+
 /* Clients give a search pattern. Counted repetitions and back references are refused: they can take
  * for ever. */
 static struct err *compile(struct call *c, const char *name, const char *pattern, regex_t *ret)
 {
-    bool costly = strlen(pattern) > 255 || strchr(pattern, '{');
+    size_t n_plus = 0;
+    for (const char *p = pattern; *p; p++)
+        n_plus += *p == '+';
+    bool costly = strlen(pattern) > 255 || strchr(pattern, '{') || n_plus > PLUS_MAX;
     for (const char *p = pattern; (p = strchr(p, '\\')) && p[1]; p += 2)
         costly = costly || (p[1] >= '1' && p[1] <= '9');
     if (costly || regcomp(ret, pattern, REG_EXTENDED | REG_NOSUB | REG_ICASE) != 0)

@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #define BULK_MAX 100
+#define ROUTES_MAX 100
 
 void nw_encode_revision(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
 {
@@ -31,6 +32,8 @@ const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret)
 {
     if (!json_is_array(v))
         return arena_printf(cx->arena, "%s is not a list of routes", json_python(cx, v));
+    if (json_array_size(v) > ROUTES_MAX)
+        return arena_printf(cx->arena, "there are more than %d routes", ROUTES_MAX);
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *route = json_array_get(v, i);

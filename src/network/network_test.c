@@ -430,6 +430,42 @@ static void tags(void **state)
     test_expect(t, 400, "p1", "PUT", path(t, "networks/%s/tags", b), "{'tags':[1]}");
 }
 
+/* "[item, item, …]", n of them. */
+static const char *many(struct test_api *t, const char *item, size_t n)
+{
+    struct buf b;
+    buf_init(&b, t->cx.arena);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s%s", i ? "," : "[", item);
+    buf_char(&b, ']');
+    return buf_cstr(&b);
+}
+
+/* Lists whose items are compared with each other, or looked up one by one: a body could hold very many. */
+static void long_lists(void **state)
+{
+    struct test_api *t = *state;
+    const char *n = make_network(t, "p1", "a");
+    const char *group = "'11111111-1111-1111-1111-111111111111'";
+    struct test_reply r = test_expect(t, 400, "p1", "POST", NW "ports",
+                                      "{'port':{'network_id':'%s','security_groups':%s}}", n, many(t, group, 101));
+    assert_non_null(strstr(test_str(t, &r, "NeutronError.message"), "at most 100 security groups"));
+    r = test_expect(t, 400, "p1", "POST", NW "subnets",
+                    "{'subnet':{'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/24','dns_nameservers':%s}}", n,
+                    many(t, "'10.0.0.9'", 21));
+    assert_non_null(strstr(test_str(t, &r, "NeutronError.message"), "more than 20 nameservers"));
+    r = test_expect(t, 400, "p1", "POST", NW "subnets",
+                    "{'subnet':{'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/24','host_routes':%s}}", n,
+                    many(t, "{'destination':'10.1.0.0/24','nexthop':'10.0.0.9'}", 101));
+    assert_non_null(strstr(test_str(t, &r, "NeutronError.message"), "more than 100 routes"));
+    r = test_expect(t, 400, "p1", "POST", NW "subnets",
+                    "{'subnet':{'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/24','allocation_pools':%s}}", n,
+                    many(t, "{'start':'10.0.0.9','end':'10.0.0.9'}", 101));
+    assert_non_null(strstr(test_str(t, &r, "NeutronError.message"), "more than 100 allocation pools"));
+    r = test_expect(t, 400, "p1", "PUT", path(t, "networks/%s/tags", n), "{'tags':%s}", many(t, "'a'", 51));
+    assert_non_null(strstr(test_str(t, &r, "NeutronError.message"), "Too many tags"));
+}
+
 static void documents(void **state)
 {
     struct test_api *t = *state;
@@ -495,7 +531,7 @@ int main(void)
         NW_TEST(statements_prepare), NW_TEST(network_life),  NW_TEST(network_refusals), NW_TEST(shared_network),
         NW_TEST(bulk),               NW_TEST(subnet_defaults), NW_TEST(subnet_refusals), NW_TEST(addresses),
         NW_TEST(port_update),        NW_TEST(slaac),         NW_TEST(stateful_v6),      NW_TEST(default_group),
-        NW_TEST(rules),              NW_TEST(quotas),        NW_TEST(tags),             NW_TEST(documents),
+        NW_TEST(rules),              NW_TEST(quotas),        NW_TEST(long_lists), NW_TEST(tags),             NW_TEST(documents),
         NW_TEST(pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* Ports: /v2.0/ports, and making and removing them for the rest of the service. */
 #include "network/nw.h"
 
+#define GROUPS_MAX 100
+
 const struct stmt nw_st_port_group_add = {"port_group_add",
     "INSERT INTO port_groups (port_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
 const struct stmt nw_st_port_groups_clear = {"port_groups_clear", "DELETE FROM port_groups WHERE port_id = $1"};
@@ -101,6 +103,8 @@ static struct err *check_groups(struct call *c, struct port *p)
 {
     const json_t *ids = nw_json(c->cx, p->security_groups);
     json_t *unique = json_own(c->cx, json_array());
+    if (json_array_size(ids) > GROUPS_MAX)
+        return bad_input(c->cx, "A port has at most %d security groups", GROUPS_MAX);
     for (size_t i = 0; i < json_array_size(ids); i++) {
         void *g = NULL;
         const char *id = json_string_value(json_array_get(ids, i));

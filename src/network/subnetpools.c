@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Subnet pools: /v2.0/subnetpools, and taking a subnet's addresses from one. */
 #include "network/nw.h"
+#include <math.h>
 
 static const char *check_prefixes(struct ctx *cx, const json_t *v, json_t **ret)
 {
@@ -177,10 +178,10 @@ static struct err *check_quota(struct call *c, const struct subnetpool *p, const
     for (size_t i = 0; i < taken->n; i++) {
         int bits = unit - nw_cidr_of(taken->v[i]).prefix;
         if (str_eq(taken->v[i]->project_id, s->project_id) && bits >= 0)
-            used += (double)(UINT64_C(1) << bits);
+            used += ldexp(1, bits); /* up to 2^64 */
     }
     if (prefix <= unit)
-        used += (double)(UINT64_C(1) << (unit - prefix));
+        used += ldexp(1, unit - prefix);
     if (used > (double)p->default_quota)
         return fail_type(c->cx, ERR_QUOTA, "SubnetPoolQuotaExceeded", "Per-tenant subnet pool prefix quota exceeded.");
     return NULL;

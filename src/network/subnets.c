@@ -4,10 +4,15 @@
 
 static const char *const ipv6_modes[] = {"slaac", "dhcpv6-stateful", "dhcpv6-stateless", NULL};
 
+#define NAMESERVERS_MAX 20
+#define POOLS_MAX 100
+
 static const char *check_ip_list(struct ctx *cx, const json_t *v, json_t **ret)
 {
     if (!json_is_array(v))
         return arena_printf(cx->arena, "%s is not a list of addresses", json_python(cx, v));
+    if (json_array_size(v) > NAMESERVERS_MAX)
+        return arena_printf(cx->arena, "there are more than %d nameservers", NAMESERVERS_MAX);
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *item = json_array_get(v, i);
@@ -28,6 +33,8 @@ static const char *check_pools(struct ctx *cx, const json_t *v, json_t **ret)
 {
     if (!json_is_array(v))
         return arena_printf(cx->arena, "Invalid data format for IP pool: '%s'", json_python(cx, v));
+    if (json_array_size(v) > POOLS_MAX)
+        return arena_printf(cx->arena, "there are more than %d allocation pools", POOLS_MAX);
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *pool = json_array_get(v, i);

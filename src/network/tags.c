@@ -47,6 +47,8 @@ struct err *nw_tags_replace(struct call *c)
     json_t *tags = json_own(c->cx, json_array());
     if (!json_is_array(asked))
         return bad(c->cx, "HTTPBadRequest", "Invalid tags body");
+    if (json_array_size(asked) > TAGS_MAX) /* before each is compared with all others */
+        return bad(c->cx, "HTTPBadRequest", "Too many tags: at most %d", TAGS_MAX);
     for (size_t i = 0; i < json_array_size(asked); i++) {
         json_t *tag = json_array_get(asked, i);
         bool there = false;
