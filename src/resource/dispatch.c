@@ -352,11 +352,11 @@ static struct err *admit(struct call *c, struct tx **ret_tx)
 {
     AUTO_TXN struct tx *tx = NULL;
     TRY(negotiate_version(c));
-    if (c->microversion < c->route->since || (c->route->until && c->microversion > c->route->until))
-        return fail(c->cx, ERR_NOT_FOUND, "The resource could not be found.");
     TRY(tx_read(c->cx, c->store, &tx));
     TRY(authenticate(c, tx));
     TRY(check_rule(c));
+    if (c->microversion < c->route->since || (c->route->until && c->microversion > c->route->until))
+        return fail(c->cx, ERR_NOT_FOUND, "The resource could not be found.");
     if (ret_tx && is_read(c) && !(c->route->flags & RT_NO_TX) && !c->route->before)
         *ret_tx = TAKE_PTR(tx);
     return NULL;

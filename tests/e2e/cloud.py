@@ -115,7 +115,7 @@ class Cloud:
     def has_host(self):
         self.alive()
         r = self.login("admin").get("/compute/v2.1/os-hypervisors")
-        return r.status == 200 and r.json["hypervisors"]
+        return r.status == 200 and any(h["state"] == "up" for h in r.json["hypervisors"])
 
     def log_tail(self, lines=40):
         with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
