@@ -35,6 +35,7 @@ conformance:
 bench:
 	@tools/install-packages build run
 	@$(MAKE) --no-print-directory build/release/colvert
+	@ninja -C build/release bench/load bench/hash | tail -n 1
 	@bench/run
 
 fuzz:

@@ -2,6 +2,7 @@
 /* colvert: one executable, a few roles. */
 #include "cmd/wiring.h"
 #include <malloc.h>
+#include <sodium.h>
 
 static void usage(FILE *out)
 {
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
 {
     struct settings s;
     mallopt(M_ARENA_MAX, 2); /* a small program stays small */
+    must(sodium_init() >= 0); /* without it the portable code runs: a password's hash takes twice as long */
     if (argc < 2 || str_eq(argv[1], "--help") || str_eq(argv[1], "-h") || str_eq(argv[1], "help")) {
         usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
