@@ -94,7 +94,40 @@ void *exchange_new(void *server, const char *uri, struct MHD_Connection *mhd)
 
 const char *http_header(const struct http_request *rq, const char *name)
 {
-    return MHD_lookup_connection_value(rq->conn->mhd, MHD_HEADER_KIND, name);
+    if (rq->conn)
+        return MHD_lookup_connection_value(rq->conn->mhd, MHD_HEADER_KIND, name);
+    for (size_t i = 0; i < rq->n_headers; i++)
+        if (strcasecmp(rq->headers[i].name, name) == 0)
+            return rq->headers[i].value;
+    return NULL;
+}
+
+struct err *http_call_here(struct ctx *cx, const struct http_app *app, const char *method,
+                           const char *target, const struct http_pair *headers, size_t n_headers,
+                           const char *body, struct http_reply *ret)
+{
+    struct http_request rq = {.cx = cx,
+                              .method = method,
+                              .body = body ? body : "",
+                              .body_size = body ? strlen(body) : 0,
+                              .base_url = "http://localhost",
+                              .remote_addr = "127.0.0.1",
+                              .headers = headers,
+                              .n_headers = n_headers};
+    const struct actor *actor = cx->actor;
+    const char *request_id = cx->request_id;
+    cx->request_id = arena_printf(cx->arena, "req-%s", uuid_new(cx));
+    reply_init(ret, cx);
+    struct http_sink *sink = NULL;
+    struct err *e = request_target(&rq, target);
+    if (!e)
+        app->begin(app->arg, &rq, ret, &sink);
+    must(!sink);
+    if (!e && !ret->status)
+        app->handle(app->arg, &rq, ret);
+    cx->actor = actor;
+    cx->request_id = request_id;
+    return e;
 }
 
 static void sink_abort(struct http_conn *c)

@@ -44,6 +44,9 @@ struct http_request {
     unsigned wakeups;              /* how often this request was parked and run again */
     bool timed_out;                /* this run is because park_until passed or the server stops */
     void *app;                     /* the application's own, kept between begin, sink and handle */
+    /* Of a request without a connection (http_call_here); else http_header asks the connection. */
+    const struct http_pair *headers;
+    size_t n_headers;
     struct http_conn *conn;        /* private */
 };
 
@@ -126,6 +129,15 @@ void http_wake(struct http_server *s, const char *topic);
  * drain_ms to finish; then refuses what is still queued, waits for handlers that still run, closes.
  */
 void http_server_stop(struct http_server *s, unsigned drain_ms);
+
+/*
+ * One request run to its end in the caller's thread, without a socket: what another process would
+ * have sent. In cx, which lends its clock and random source too; a parked request ends unanswered
+ * (status 0). body NULL: none; not for streamed uploads.
+ */
+MUST_USE struct err *http_call_here(struct ctx *cx, const struct http_app *app, const char *method,
+                                    const char *target, const struct http_pair *headers,
+                                    size_t n_headers, const char *body, struct http_reply *ret);
 
 /* Figures for /metrics. */
 struct http_stats {

@@ -463,6 +463,39 @@ static void test_silent_handler(void **state UNUSED)
     assert_non_null(strstr(raw_body(reply), "not answered"));
 }
 
+static enum http_lane begin_here(void *arg UNUSED, struct http_request *rq, struct http_reply *rp,
+                                 struct http_sink **ret_sink UNUSED)
+{
+    rp->status = str_eq(rq->path, "/early") ? 401 : 0;
+    return LANE_INLINE;
+}
+
+static void echo_here(void *arg UNUSED, struct http_request *rq, struct http_reply *rp)
+{
+    const char *v = http_header(rq, "x-echo");
+    rp->status = 200;
+    buf_printf(&rp->body, "%s %s %s %s %s", rq->method, rq->path, http_arg(rq, "a"),
+               v ? v : "-", rq->body);
+}
+
+static void test_call_here(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct http_app app = {.begin = begin_here, .handle = echo_here};
+    const struct http_pair headers[] = {{"X-Echo", "e"}};
+    struct http_reply rp;
+    assert_ok(&cx, http_call_here(&cx, &app, "POST", "/p%20q?a=1", headers, 1, "body", &rp));
+    assert_int_equal(rp.status, 200);
+    assert_string_equal(buf_cstr(&rp.body), "POST /p q 1 e body");
+    assert_ok(&cx, http_call_here(&cx, &app, "GET", "/?a=2", NULL, 0, NULL, &rp));
+    assert_string_equal(buf_cstr(&rp.body), "GET / 2 - ");
+    assert_ok(&cx, http_call_here(&cx, &app, "GET", "/early", NULL, 0, NULL, &rp));
+    assert_int_equal(rp.status, 401);
+    assert_null(cx.request_id);
+    assert_err(&cx, ERR_INVALID, http_call_here(&cx, &app, "GET", "/%zz", NULL, 0, NULL, &rp));
+}
+
 static void test_restart_binds_at_once(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -504,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_silent_handler),
+        cmocka_unit_test(test_call_here),
         cmocka_unit_test(test_restart_binds_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
