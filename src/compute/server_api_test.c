@@ -388,11 +388,38 @@ static void deadlines_lead_out(void **state UNUSED)
     test_expect(T, 204, "p1", "DELETE", path(V "/servers/%s", id), NULL);
     assert_int_equal(sweep_after(61), 1);
     assert_string_equal(world_status(&w, id), "ACTIVE");
+    /* Nobody swept for longer, as no control plane was there: a host may only now be heard again. */
     assert_int_equal(sweep_after(61 + 301), 1);
+    assert_string_equal(world_status(&w, id), "ACTIVE");
+    assert_int_equal(sweep_after(61 + 301 + 61), 1);
     assert_string_equal(world_status(&w, id), "404");
     assert_int_equal(world_count(&w, "SELECT 1 FROM fake_ports"), 0);
     sweep_after(2 * 24 * 3600);
     assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions"), 0);
+}
+
+/* A host that was heard of within five minutes is waited for, though it looks away just now. */
+static void a_late_host_is_waited_for(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1"), *host = world_host_of(&w, id);
+    test_expect(T, 204, "p1", "DELETE", path(V "/servers/%s", id), NULL);
+    for (int i = 1; i <= 4; i++)
+        assert_int_equal(sweep_after(61 * i), 1);
+    struct late_clock clock = {{late_wall, late_mono}, 245 * 1000000LL};
+    struct ctx cx;
+    AUTO_TXN struct tx *tx = NULL;
+    ctx_init_with(&cx, &clock.clock, rng_system());
+    assert_ok(&cx, tx_write(&cx, T->store, &tx));
+    assert_ok(&cx, fleet_beat(&cx, tx, host,
+                              json_own(&cx, json_pack("{s:i,s:i,s:i}", "vcpus", 4, "memory_mib",
+                                                      4096, "disk_gib", 100))));
+    assert_ok(&cx, tx_commit(&cx, &tx));
+    ctx_release(&cx);
+    for (int i = 5; i <= 8; i++)
+        assert_int_equal(sweep_after(61 * i), 1);
+    assert_string_equal(world_status(&w, id), "ACTIVE"); /* shown so while it is deleted */
+    assert_int_equal(sweep_after(61 * 9), 1);
+    assert_string_equal(world_status(&w, id), "404");
 }
 
 /* ---------------------------------------------------------------- faults and races */
@@ -486,6 +513,7 @@ int main(void)
         WORLD_TEST(actions_are_recorded),
         WORLD_TEST(parts_are_shown),
         WORLD_TEST(deadlines_lead_out),
+        WORLD_TEST(a_late_host_is_waited_for),
         WORLD_TEST(a_failed_create_leaves_nothing),
         WORLD_TEST(racing_creates_keep_the_quota),
     };

@@ -8,6 +8,9 @@
 /* A host that is away this long is not waited for with a deletion: its agent clears up when it
  * comes back. */
 #define LOST_HOST_US (5 * 60 * 1000000LL)
+/* A deadline found that late passed while nobody swept: no host could report either, so what was
+ * under way gets this time more. */
+#define SWEEP_LATE_US (60 * 1000000LL)
 /* How long the actions of deleted servers can still be read. */
 #define ACTIONS_KEPT_US (24 * 3600 * 1000000LL)
 #define BATCH 100
@@ -21,10 +24,18 @@ static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
     return fleet_host_get(cx, tx, host_id, &host) != NULL || !host.alive;
 }
 
+/* Away for so long, not only now: each host looks away to a control plane that has just started. */
+static bool host_lost(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    struct fleet_host host;
+    return fleet_host_get(cx, tx, host_id, &host) != NULL ||
+           now_us(cx) - host.last_seen_us > LOST_HOST_US;
+}
+
 static struct err *retry(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle *l)
 {
     if (!s->host_id ||
-        (now_us(cx) - s->state_since > LOST_HOST_US && host_away(cx, tx, s->host_id)))
+        (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
         return server_remove(cx, tx, s);
     s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
     return server_save(cx, tx, s);
@@ -34,6 +45,10 @@ static struct err *expire(struct ctx *cx, struct tx *tx, struct server *s)
 {
     enum server_state now = state_of(s);
     const struct lifecycle *l = lifecycle_of(now);
+    if (now_us(cx) - s->state_deadline > SWEEP_LATE_US) {
+        s->state_deadline = now_us(cx) + SWEEP_LATE_US;
+        return res_update(cx, tx, &server_resource, s);
+    }
     if (l->expiry == EXPIRE_RETRY)
         return retry(cx, tx, s, l);
     must(l->expiry == EXPIRE_ERROR);
