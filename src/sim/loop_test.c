@@ -6,7 +6,7 @@
 #include "node/agent_main.h"
 #include "node/drivers/fake/fake.h"
 #include "resource/test_api.h"
-#include "sim/plane.h"
+#include "sim/cloud.h"
 #include <ftw.h>
 #include <sys/mman.h>
 
@@ -14,7 +14,7 @@ static struct test_api t;
 static struct guest_backend guests;
 static struct net_backend net;
 static struct loop *loop;
-static const char *host;
+static const char *host, *network;
 static char dir[] = "/tmp/colvert-loop-XXXXXX";
 
 static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *image_id UNUSED,
@@ -50,20 +50,63 @@ static struct err *add_host(void)
     return tx_commit(&t.cx, &tx);
 }
 
+#define NW "/network/v2.0/"
+#define SERVERS "/compute/v2.1/servers"
+
+/* A network behind a router: both are the host's as soon as it asks. */
+static void make_network(void)
+{
+    struct test_reply r =
+        test_expect(&t, 201, "p1", "POST", NW "networks", "{'network':{'name':'n'}}");
+    network = test_str(&t, &r, "network.id");
+    r = test_expect(&t, 201, "p1", "POST", NW "subnets",
+                    "{'subnet':{'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/24'}}", network);
+    const char *subnet = test_str(&t, &r, "subnet.id");
+    r = test_expect(&t, 201, "p1", "POST", NW "routers", "{'router':{'name':'r'}}");
+    const char *router = test_str(&t, &r, "router.id");
+    test_expect(&t, 200, "p1", "PUT",
+                arena_printf(t.cx.arena, NW "routers/%s/add_router_interface", router),
+                "{'subnet_id':'%s'}", subnet);
+}
+
+static bool host_alive(void)
+{
+    struct fleet_host h = {0};
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_get(&t.cx, tx, host, &h));
+    return h.alive;
+}
+
+/* Polls for up to ten seconds of real time. */
+#define eventually(cond)                                                                           \
+    do {                                                                                           \
+        int64_t until_ = mono_us(&t.cx) + 10000000;                                                \
+        while (!(cond) && mono_us(&t.cx) < until_)                                                 \
+            usleep(5000);                                                                          \
+        assert_true(cond);                                                                         \
+    } while (0)
+
 static int setup(void **state UNUSED)
 {
     static const struct service *const services[] = {&engine_service, &fleet_service,
-                                                     &plane_service};
-    plane_register();
+                                                     &network_service, &compute_service};
+    static const struct compute_config compute = {.default_zone = "nova",
+                                                  .placement = {1600, 100, 100}};
+    network_configure(&(struct network_config){.default_mtu = 1450});
+    compute_configure(&compute);
     test_api_start(&t, services, ARRAY_LEN(services));
+    assert_ok(&t.cx, compute_bootstrap(&t.cx, t.store));
     fleet_on_change(fleet_wake_api, t.api);
     fleet_set_images(image_file);
     memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
     assert_non_null(mkdtemp(dir));
     assert_ok(&t.cx, add_host());
+    make_network();
     fake_guests_new(&guests);
     fake_net_new(&net);
     start_loop();
+    eventually(host_alive());
     return 0;
 }
 
@@ -86,52 +129,37 @@ static int teardown(void **state UNUSED)
     return 0;
 }
 
-/* Polls for up to ten seconds of real time. */
-#define eventually(cond)                                                                           \
-    do {                                                                                           \
-        int64_t until_ = mono_us(&t.cx) + 10000000;                                                \
-        while (!(cond) && mono_us(&t.cx) < until_)                                                 \
-            usleep(5000);                                                                          \
-        assert_true(cond);                                                                         \
-    } while (0)
-
 static const char *create(void)
 {
-    AUTO_TXN struct tx *tx = NULL;
-    const char *id = NULL;
-    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
-    assert_ok(&t.cx, plane_create(&t.cx, tx, host, &id));
-    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
-    return id;
+    struct test_reply r = test_expect(
+        &t, 202, "p1", "POST", SERVERS,
+        "{'server':{'name':'s','flavorRef':'1','imageRef':'%s','networks':[{'uuid':'%s'}]}}",
+        CLOUD_IMAGE, network);
+    return test_str(&t, &r, "server.id");
 }
 
-static struct plane_server *all(size_t *ret_n)
+static const json_t *all(void)
 {
-    AUTO_TXN struct tx *tx = NULL;
-    struct plane_server *list = NULL;
-    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
-    assert_ok(&t.cx, plane_servers(&t.cx, tx, &list, ret_n));
-    return list;
+    struct test_reply r = test_expect(&t, 200, "p1", "GET", SERVERS "/detail", NULL);
+    return test_at(&r, "servers");
 }
 
 static size_t with_status(const char *status)
 {
-    size_t n, count = 0;
-    struct plane_server *list = all(&n);
-    for (size_t i = 0; i < n; i++)
-        count += !status || str_eq(list[i].status, status);
+    const json_t *list = all();
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        count += !status || str_eq(json_get_str(json_array_get(list, i), "status"), status);
     return count;
 }
 
 static void delete_all(void)
 {
-    AUTO_TXN struct tx *tx = NULL;
-    size_t n;
-    struct plane_server *list = all(&n);
-    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
-    for (size_t i = 0; i < n; i++)
-        assert_ok(&t.cx, plane_delete(&t.cx, tx, &list[i]));
-    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+    const json_t *list = all();
+    for (size_t i = 0; i < json_array_size(list); i++)
+        test_expect(&t, 204, "p1", "DELETE",
+                    arena_printf(t.cx.arena, SERVERS "/%s",
+                                 json_get_str(json_array_get(list, i), "id")), NULL);
 }
 
 static void test_life(void **state UNUSED)
@@ -144,7 +172,8 @@ static void test_life(void **state UNUSED)
     eventually(with_status(NULL) == 0);
     assert_int_equal(fake_guests_count(&guests, GUEST_ON) + fake_guests_count(&guests, GUEST_OFF),
                      0);
-    eventually(fake_net_networks(&net) + fake_net_routers(&net) + fake_net_taps(&net) == 0);
+    assert_int_equal(fake_net_taps(&net), 0);
+    assert_int_equal(fake_net_networks(&net) + fake_net_routers(&net), 2);
 }
 
 static void test_restart(void **state UNUSED)
@@ -172,7 +201,12 @@ static void test_plane_away(void **state UNUSED)
     api_set_server(t.api, NULL);
     usleep(300000);
     assert_int_equal(fake_guests_count(&guests, GUEST_ON), 1);
-    create(); /* in the database all the same: another control plane did it */
+    struct cloud here = {.app = api_app(t.api)}; /* another control plane on the same database */
+    int status = cloud_call(&t.cx, &here, "p1", "POST", SERVERS, NULL,
+                            "{'server':{'name':'s','flavorRef':'1','imageRef':'%s',"
+                            "'networks':[{'uuid':'%s'}]}}",
+                            CLOUD_IMAGE, network);
+    assert_int_equal(status, 202);
     const struct http_config http = {.host = "127.0.0.1",
                                      .port = port,
                                      .io_threads = 1,

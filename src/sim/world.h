@@ -13,6 +13,7 @@ struct sim_config {
     unsigned steps; /* operations of users */
     unsigned hosts;
     bool trace;
+    uint64_t *ret_fingerprint; /* NULL, or where a number made of all that happened goes */
 };
 
 /* True: nothing went wrong. Else what did is on standard error, with the seed. */

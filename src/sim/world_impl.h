@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What world.c (events) and check.c (invariants) share. */
+/* What the simulator's files share. */
 #pragma once
 
+#include "compute/lifecycle.h"
 #include "node/agent.h"
 #include "node/drivers/fake/fake.h"
-#include "sim/plane.h"
+#include "sim/cloud.h"
 #include "sim/world.h"
 
-enum { HOSTS_MAX = 8, EVENTS_MAX = 20000, SERVERS_MAX = 4000 };
+enum { HOSTS_MAX = 8, EVENTS_MAX = 20000, SERVERS_MAX = 4000, LAST_LINES = 40 };
 
 enum event_kind {
     EV_START,         /* an agent, after a crash */
@@ -19,8 +20,10 @@ enum event_kind {
     EV_REPORT,        /* it sends reports */
     EV_DELIVER,       /* they arrive */
     EV_LATE_REPORT,   /* a copy arrives late */
+    EV_BEAT,          /* it says that it is there */
     EV_IMAGE,         /* an image is here */
     EV_USER,          /* a user does something */
+    EV_SWEEP,         /* the control plane looks for passed deadlines */
     EV_MISHAP         /* a guest or an agent ends */
 };
 
@@ -46,11 +49,23 @@ struct host {
     struct agent *agent; /* NULL: not running */
     uint64_t life;
     bool dying, parked, report_due;
-    int64_t since, full_at_us, work_at_us;
+    int64_t since, parked_at_us, full_at_us, work_at_us, sick_until_us, beat_at_us, beat_up_us;
     enum image_state image;
     struct ctx report_cx; /* owns the reports on their way */
     struct report_batch *batch;
     const char *report_text;
+};
+
+/* What users were promised of one server, and what was last seen of it. */
+struct known {
+    char id[40], host_id[40]; /* host_id "": no host was found */
+    size_t project;
+    bool on, deleted;               /* as acknowledged */
+    int64_t boots, resets, builds;  /* asked for and acknowledged */
+    int64_t died_boot;              /* the guest of this boot went off by itself */
+    enum server_state state;
+    int64_t state_at_us;
+    enum { THERE, GONE, GONE_WITH_HOST } row; /* GONE_WITH_HOST: given up, its host is away */
 };
 
 struct world {
@@ -58,26 +73,59 @@ struct world {
     struct sim_config cfg;
     struct ctx cx;
     struct rng_seeded rng;
-    int64_t now_us, down_until_us;
-    struct store *store;
+    int64_t now_us, down_until_us, down_in_all_us;
+    struct cloud cloud;
     struct host hosts[HOSTS_MAX];
     struct event events[EVENTS_MAX];
     size_t n_events;
-    uint64_t event_seq, n_steps;
+    uint64_t event_seq, fingerprint;
     unsigned steps_left;
-    bool healed, failed;
-    char servers[SERVERS_MAX][40]; /* every one there ever was */
+    bool healed, failed, deaf_to_wakes;
+    struct known servers[SERVERS_MAX]; /* every one there ever was */
     size_t n_servers;
+    char lines[LAST_LINES][200]; /* the latest of the trace, a ring */
+    size_t n_lines;
 };
 
+/* ---- world.c: time, chance, events, the run */
+bool chance(struct world *w, unsigned percent); /* never once everything is healed */
+int64_t between_us(struct world *w, int64_t min_ms, int64_t max_ms);
+void push(struct world *w, struct event e);
+void later(struct world *w, enum event_kind kind, struct host *h, int64_t delay_us);
 void trace(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* An invariant does not hold: the run ends. */
 void broken(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+bool plane_is_down(const struct world *w);
+int64_t plane_uptime_us(const struct world *w); /* in all */
+/* The control plane is gone for a while; what was parked there asks again. */
+void plane_goes_down(struct world *w);
+/* Makes a transaction fail at some statement, now and then. */
+void begin_db_trouble(struct world *w);
+void end_db_trouble(struct world *w);
 
-/* check.c */
-void remember_server(struct world *w, const char *id);
-const char *some_server(struct world *w); /* NULL: none yet */
-void check_safety(struct world *w);       /* after each step */
-void check_liveness(struct world *w);     /* long after everything has healed */
-struct err *delete_all(struct world *w);
-void check_empty(struct world *w); /* long after everything was deleted */
+/* ---- hosts.c: agents, and the faulty network between them and the control plane */
+void hosts_open(struct world *w);
+void hosts_close(struct world *w);
+void host_event(struct world *w, const struct event *ev);
+void host_touched(void *world, const char *host_id);
+void kill_agent(struct world *w, struct host *h);
+
+/* ---- users.c */
+void user_acts(struct world *w);
+void delete_all(struct world *w);
+/* Some server there ever was; NULL: none. */
+struct known *some_server(struct world *w);
+
+/* ---- check.c */
+enum cause { BY_USER, BY_AGENT, BY_SWEEP };
+/* After each step of the control plane. created: the id of a server whose creation was acknowledged
+ * just now. */
+void check_safety(struct world *w, enum cause by, const char *created);
+/* The part that an agent's step can break. */
+void check_guests(struct world *w);
+/* Nobody is past a deadline right after a sweep. */
+void check_swept(struct world *w);
+/* What is not as it was promised, or NULL: long after everything has healed there is nothing. */
+const char *check_settled(struct world *w);
+/* The same after everything was deleted: nothing is left. */
+const char *check_empty(struct world *w);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The control plane of the simulator: the real services on a database in memory, called through
+ * their dispatcher in the caller's thread. Made up are who asks (the token names the project) and
+ * where images come from.
+ */
+#pragma once
+
+#include "compute/compute.h"
+#include "fleet/fleet.h"
+#include "image/images.h"
+#include "network/network.h"
+
+enum { CLOUD_PROJECTS = 2, CLOUD_NETWORKS = 2 };
+/* Every image is the one byte "x". */
+#define CLOUD_IMAGE "bbbbbbbb-0000-4000-8000-000000000001"
+#define CLOUD_IMAGE_SHA512                                                                         \
+    "a4abd4448c49562d828115d13a1fccea927f52b4d5459297f8b43e42da89238bc13626e43dcb38ddb082488927ec" \
+    "904fb42057443983e88585179d50551afe62"
+#define CLOUD_INSTANCES_MAX 6 /* a project's quota */
+
+struct cloud {
+    struct store *store;
+    struct api *api;
+    struct http_app app;
+    struct cloud_project {
+        char token[8]; /* is its id too */
+        char network[CLOUD_NETWORKS][40], subnet[CLOUD_NETWORKS][40], router[40];
+        char port[40]; /* made by the user, of the first network */
+    } projects[CLOUD_PROJECTS];
+    char external[40];
+};
+
+/* Empty but for the tenants' networks: the first has a router to the external one. */
+MUST_USE struct err *cloud_open(struct ctx *cx, struct cloud *c);
+void cloud_close(struct cloud *c);
+
+/* A request; body_fmt (NULL: none) with single quotes for double ones. Returns the status; *ret
+ * (may be NULL) is the answer's body, or NULL if it has none. */
+int cloud_call(struct ctx *cx, struct cloud *c, const char *token, const char *method,
+               const char *target, json_t **ret, const char *body_fmt, ...) PRINTF_LIKE(7, 8);
+/* The user's networks and all else that isn't servers goes. */
+MUST_USE struct err *cloud_clear(struct ctx *cx, struct cloud *c);
