@@ -225,6 +225,12 @@ static void test_encodings(void **state UNUSED)
     assert_int_equal(size, 5);
     assert_memory_equal(raw, data, 5);
     assert_false(base64_decode(&cx, "!!!!", &data, &size));
+    for (int c = 1; c < 256; c++) { /* one text for one meaning */
+        char text[] = {'A', (char)c, 'A', 'A', 0};
+        bool digit = strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", c);
+        bool blank = c == ' ' || c == '\r' || c == '\n' || c == '\t';
+        assert_int_equal(base64url_decode(&cx, text, &data, &size), digit || blank);
+    }
     assert_true(base64_decode(&cx, "aGk=\n", &data, &size));
     assert_memory_equal(data, "hi", 2);
     assert_string_equal(sha256_hex(&cx, "abc", 3), /* FIPS 180-2, B.1 */

@@ -128,6 +128,9 @@ static bool b64_dec(struct ctx *cx, const char *text, int variant, uint8_t **ret
     size_t n = strlen(text), got = 0;
     uint8_t *out = arena_alloc(cx->arena, n + 1);
     const char *end = NULL;
+    for (const char *p = text; *p; p++) /* libsodium 1.0.18 reads 0x80 as the 64th digit */
+        if ((unsigned char)*p >= 0x80)
+            return false;
     if (sodium_base642bin(out, n + 1, text, n, " \r\n\t", &got, &end, variant) != 0 || *end)
         return false;
     *ret_data = out;
