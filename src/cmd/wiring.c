@@ -62,7 +62,7 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     identity_configure(&identity);
     network_configure(&network);
     compute_configure(&compute);
-    fleet_set_images(image_open);
+    fleet_set_images(compute_image_open);
     return image_configure(cx, &image);
 }
 

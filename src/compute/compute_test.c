@@ -305,6 +305,25 @@ static void foreign_hosts_reports_are_ignored(void **state UNUSED)
     assert_string_equal(world_status(&w, id), "ACTIVE"); /* deleting still */
 }
 
+static struct err *open_for(const char *host, const char *image, int *ret_fd)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    int64_t size;
+    TRY(tx_read(&T->cx, T->store, &tx));
+    return compute_image_open(&T->cx, tx, host, image, ret_fd, &size);
+}
+
+static void a_host_gets_its_servers_images(void **state UNUSED)
+{
+    const char *id = world_server(&w, "p1"), *host = world_host_of(&w, id);
+    const char *other = str_eq(host, w.host_id[0]) ? w.host_id[1] : w.host_id[0];
+    AUTO_FD int fd = -1;
+    assert_err(&T->cx, ERR_NOT_FOUND, open_for(other, IMAGE_OK, &fd));
+    assert_err(&T->cx, ERR_NOT_FOUND, open_for(host, IMAGE_P2, &fd));
+    assert_ok(&T->cx, open_for(host, IMAGE_OK, &fd));
+    assert_true(fd >= 0);
+}
+
 static void locks_hold(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1");
@@ -334,6 +353,7 @@ int main(void)
         WORLD_TEST(bad_creates_are_refused),
         WORLD_TEST(strangers_see_nothing),
         WORLD_TEST(foreign_hosts_reports_are_ignored),
+        WORLD_TEST(a_host_gets_its_servers_images),
         WORLD_TEST(locks_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

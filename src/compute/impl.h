@@ -104,7 +104,7 @@ MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
 
 /* ---- server_spec.c, server_report.c */
-extern const struct stmt stmt_servers_on_host;
+extern const struct stmt stmt_servers_on_host, stmt_image_on_host;
 struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                         struct jw *w, bool *ret_present);
 struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,

@@ -296,6 +296,7 @@ static const struct stmt *const stmts[] = {
     &stmt_actions_stale,
     &stmt_actions_purge,
     &stmt_servers_on_host,
+    &stmt_image_on_host,
     &stmt_use_by_host,
     &stmt_server_ids_all,
     &stmt_server_ids_of,

@@ -292,7 +292,7 @@ static struct err *get_image_file(struct call *c)
     const char *id = call_param(c, "image_id");
     if (!uuid_valid(id))
         return fail(c->cx, ERR_NOT_FOUND, "No image found with ID %s", id);
-    TRY(fleet_open_image(c->cx, c->tx, id, &c->rp->file_fd, &c->rp->file_size));
+    TRY(fleet_open_image(c->cx, c->tx, c->actor->host_id, id, &c->rp->file_fd, &c->rp->file_size));
     c->rp->status = 200;
     c->rp->content_type = "application/octet-stream";
     return NULL;

@@ -62,12 +62,12 @@ void fleet_set_images(fleet_image_fn *fn)
     open_image = fn;
 }
 
-struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
-                             int64_t *ret_size)
+struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
+                             const char *image_id, int *ret_fd, int64_t *ret_size)
 {
     if (!open_image)
         return fail(cx, ERR_NOT_FOUND, "No image service here");
-    return open_image(cx, tx, image_id, ret_fd, ret_size);
+    return open_image(cx, tx, host_id, image_id, ret_fd, ret_size);
 }
 
 /* ---- touching ---- */

@@ -51,8 +51,9 @@ MUST_USE struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const cha
 /* fn(arg, host_id) runs after each commit that touched a host's items. fleet_wake_api with the api as arg does what is needed. */
 void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg);
 void fleet_wake_api(void *api, const char *host_id);
-/* Opens an image's file for an agent: ERR_NOT_FOUND when there is none. */
-typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size);
+/* Opens an image's file for the host's agent: ERR_NOT_FOUND when there is none, or none that the host has a use for. */
+typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
+                                   int64_t *ret_size);
 void fleet_set_images(fleet_image_fn *fn);
 
 /* ---- the protocol without HTTP (the routes and the simulator) ---- */

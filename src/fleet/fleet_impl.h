@@ -43,5 +43,5 @@ FLEET_STMTS(X)
 
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
-struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
+struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
                              int64_t *ret_size);

@@ -17,8 +17,8 @@ static struct loop *loop;
 static const char *host, *network;
 static char dir[] = "/tmp/colvert-loop-XXXXXX";
 
-static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *image_id UNUSED,
-                              int *ret_fd, int64_t *ret_size)
+static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *host_id UNUSED,
+                              const char *image_id UNUSED, int *ret_fd, int64_t *ret_size)
 {
     int fd = memfd_create("image", MFD_CLOEXEC);
     if (fd < 0 || write(fd, "x", 1) != 1)
