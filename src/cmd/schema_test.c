@@ -371,6 +371,32 @@ static void settings_are_documented(void **state UNUSED)
     free(help);
 }
 
+static void secrets_stay_off_command_lines(void **state UNUSED)
+{
+    struct settings s;
+    size_t n = 0;
+    int rest;
+    settings_defaults(&s);
+    setenv("COLVERT_STATE", "postgresql://u:word@db/c", 1);
+    setenv("COLVERT_BOOTSTRAP_PASSWORD", "word", 1);
+    setenv("COLVERT_REGION", "Elsewhere", 1);
+    setenv("COLVERT_WORKERS", "9", 1);
+    char *argv[] = {(char[]){"--config=/dev/null"}, (char[]){"--region=Here"}};
+    assert_ok(&cx, settings_args(&cx, &s, 2, argv, &rest));
+    assert_string_equal(s.state, "postgresql://u:word@db/c");
+    assert_string_equal(s.bootstrap_password, "word");
+    assert_string_equal(s.region, "Here");
+    const char **args = settings_to_args(&cx, &s, &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(args[0], "--region=Here");
+    assert_string_equal(args[1], "--workers=9");
+    setenv("COLVERT_WORKERS", "none", 1);
+    assert_err(&cx, ERR_INVALID, settings_environment(&cx, &s));
+    settings_forget_environment();
+    assert_null(getenv("COLVERT_STATE"));
+    assert_null(getenv("COLVERT_WORKERS"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,7 +404,7 @@ int main(void)
         cmocka_unit_test(migrating_again_changes_nothing),  cmocka_unit_test(resources_are_sound),
         cmocka_unit_test(routes_have_policies),             cmocka_unit_test(the_api_takes_them),
         cmocka_unit_test(settings_are_documented),          cmocka_unit_test(openapi_describes_every_route),
-        cmocka_unit_test(openapi_of_one_resource),
+        cmocka_unit_test(openapi_of_one_resource),          cmocka_unit_test(secrets_stay_off_command_lines),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

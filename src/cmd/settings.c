@@ -115,6 +115,38 @@ struct err *settings_read(struct ctx *cx, struct settings *s, const char *path)
     return NULL;
 }
 
+static const char *variable_of(const struct row *r, char *buf, size_t size)
+{
+    snprintf(buf, size, "COLVERT_%s", r->key);
+    for (char *p = buf; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    return buf;
+}
+
+struct err *settings_environment(struct ctx *cx, struct settings *s)
+{
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *value = getenv(variable_of(&rows[i], name, sizeof(name)));
+        if (value)
+            TRY(set(cx, s, &rows[i], value, arena_strdup(cx->arena, name)));
+    }
+    return NULL;
+}
+
+void settings_forget_environment(void)
+{
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        unsetenv(variable_of(&rows[i], name, sizeof(name)));
+}
+
+/* The state's URL may hold the database's password. */
+static bool is_secret(const struct row *r)
+{
+    return str_ends(r->key, "_password") || str_eq(r->key, "state");
+}
+
 static struct err *one_option(struct ctx *cx, struct settings *s, int argc, char **argv, int *i)
 {
     const char *name = argv[*i] + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
@@ -145,6 +177,7 @@ struct err *settings_args(struct ctx *cx, struct settings *s, int argc, char **a
             config = argv[i] + strlen("--config=");
     }
     TRY(settings_read(cx, s, config));
+    TRY(settings_environment(cx, s));
     int i = 0;
     for (; i < argc && str_starts(argv[i], "--"); i++)
         TRY(one_option(cx, s, argc, argv, &i));
@@ -180,7 +213,7 @@ const char **settings_to_args(struct ctx *cx, const struct settings *s, size_t *
         const char *value = rows[i].kind == TEXT     ? *(const char *const *)p
                             : rows[i].kind == NUMBER ? arena_printf(cx->arena, "%" PRId64, *(const int64_t *)p)
                                                      : (*(const bool *)p ? "true" : "false");
-        if (!str_eq(value, rows[i].dflt) && !str_ends(rows[i].key, "_password"))
+        if (!str_eq(value, rows[i].dflt) && !is_secret(&rows[i]))
             args[n++] = arena_printf(cx->arena, "--%s=%s", rows[i].key, value);
     }
     *ret_n = n;

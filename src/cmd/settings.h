@@ -17,7 +17,10 @@ struct settings {
 void settings_defaults(struct settings *s);
 /* "key = value" lines, # comments. path NULL: /etc/colvert/colvert.conf if it is there. */
 MUST_USE struct err *settings_read(struct ctx *cx, struct settings *s, const char *path);
-/* --key-name value, --key-name=value, --config FILE (read first). *ret_rest: the first argument that is no option. */
+/* COLVERT_KEY_NAME=value: for secrets, as everybody on the machine may read command lines. */
+MUST_USE struct err *settings_environment(struct ctx *cx, struct settings *s);
+void settings_forget_environment(void); /* children are told otherwise */
+/* --key-name value, --key-name=value, --config FILE (read first, then the environment). *ret_rest: the first argument that is no option. */
 MUST_USE struct err *settings_args(struct ctx *cx, struct settings *s, int argc, char **argv, int *ret_rest);
 /* The documented file with its defaults. */
 void settings_print(FILE *out);

@@ -185,6 +185,9 @@ static void run_child(struct supervisor *v, struct child *c)
     argv[0] = v->self;
     argv[1] = c->role;
     memcpy(argv + 2, options, n * sizeof(*argv));
+    settings_forget_environment();
+    if (str_eq(c->role, "api") && *v->s->state)
+        setenv("COLVERT_STATE", v->s->state, 1);
     sigprocmask(SIG_SETMASK, &v->old_mask, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     drop_to(c->uid, c->gid);
