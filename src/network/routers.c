@@ -150,6 +150,22 @@ static struct err *change_gateway(struct call *c, struct router *r, const json_t
     return NULL;
 }
 
+/* Another's external network: one address, not of one's choice, and no packets from any other. */
+static struct err *check_guest_of_external(struct call *c, const json_t *info)
+{
+    const json_t *ips = json_get(info, "external_fixed_ips");
+    const char *what = json_array_size(ips) > 1 ? "external_fixed_ips" : NULL;
+    for (size_t i = 0; i < json_array_size(ips); i++)
+        if (json_get(json_array_get(ips, i), "ip_address"))
+            what = "external_fixed_ips";
+    if (!json_get_bool(info, "enable_snat", true))
+        what = "enable_snat";
+    if (!what)
+        return NULL;
+    return fail_type(c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
+                     "rule:create_router:external_gateway_info:%s is disallowed by policy", what);
+}
+
 struct err *nw_gateway_set(struct call *c, struct router *r, const struct router *old)
 {
     const json_t *info = r->external_gateway_info ? nw_json(c->cx, r->external_gateway_info) : NULL;
@@ -161,10 +177,7 @@ struct err *nw_gateway_set(struct call *c, struct router *r, const struct router
         return leave_gateway(c, r, old);
     TRY(external_network(c, network_id, &n));
     if (!nw_owns(c, n->project_id))
-        for (size_t i = 0; i < json_array_size(ips); i++)
-            if (json_get(json_array_get(ips, i), "ip_address"))
-                return fail_type(c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
-                                 "rule:create_router:external_gateway_info:external_fixed_ips is disallowed by policy");
+        TRY(check_guest_of_external(c, info));
     r->enable_snat = json_get_bool(info, "enable_snat", true);
     if (old && str_eq(old->gateway_network_id, network_id))
         return change_gateway(c, r, ips);

@@ -97,6 +97,16 @@ static void router_refusals(void **state)
     test_expect(t, 404, "p1", "PUT", path(t, "routers/%s", w.router),
                 "{'router':{'external_gateway_info':{'network_id':'%s'}}}", w.router);
     test_expect(t, 400, "p1", "PUT", path(t, "routers/%s", w.router), "{'router':{'external_gateway_info':{'net':'x'}}}");
+    r = test_expect(t, 200, "admin", "GET", path(t, "networks/%s", w.external), NULL);
+    const char *outside = test_str(t, &r, "network.subnets[0]");
+    const char *not_a_guests[] = {
+        "'enable_snat':false", "'enable_snat':'False'",
+        arena_printf(t->cx.arena, "'external_fixed_ips':[{'subnet_id':'%s'},{'subnet_id':'%s'}]", outside, outside)};
+    for (size_t i = 0; i < ARRAY_LEN(not_a_guests); i++)
+        test_expect(t, 403, "p1", "PUT", path(t, "routers/%s", w.router),
+                    "{'router':{'external_gateway_info':{'network_id':'%s',%s}}}", w.external, not_a_guests[i]);
+    test_expect(t, 200, "admin", "PUT", path(t, "routers/%s", w.router),
+                "{'router':{'external_gateway_info':{'network_id':'%s','enable_snat':false}}}", w.external);
     test_expect(t, 403, "p1", "POST", NW "routers",
                 "{'router':{'external_gateway_info':{'network_id':'%s','external_fixed_ips':[{'ip_address':"
                 "'203.0.113.77'}]}}}", w.external);

@@ -75,6 +75,7 @@ const char *check_mac(struct ctx *cx, const json_t *v, json_t **ret)
     bool ok = s && strlen(s) == 17;
     for (int i = 0; ok && i < 17; i++)
         ok = i % 3 == 2 ? s[i] == ':' || s[i] == '-' : isxdigit((unsigned char)s[i]);
+    ok = ok && strchr("02468aceACE", s[1]); /* one device's, not a group's: hosts take no others */
     if (!ok)
         return arena_printf(cx->arena, "%s is not a valid MAC address", json_python(cx, v));
     char *mac = arena_strdup(cx->arena, s);

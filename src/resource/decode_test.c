@@ -339,6 +339,7 @@ static void addresses(void **state UNUSED)
         {check_cidr, "2001:db8::/129", "refused"},
         {check_mac, "FA-16-3E-00-00-01", "fa:16:3e:00:00:01"},
         {check_mac, "fa:16:3e:00:00:1", "refused"},
+        {check_mac, "01:00:5e:00:00:01", "refused"},
         {check_mac, "fa:16:3e:00:00:0g", "refused"},
         {check_uuid, "7e1f0a4c-0000-4000-8000-0123456789ab", "7e1f0a4c-0000-4000-8000-0123456789ab"},
         {check_uuid, "7e1f0a4c000040008000012345678ab", "refused"},
