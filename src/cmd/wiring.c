@@ -48,6 +48,17 @@ struct err *open_state(struct ctx *cx, const struct settings *s, struct store **
     return store_open(cx, url, (unsigned)s->store_connections, ret);
 }
 
+/* A host's secret reads the images of its own servers, and no others. */
+static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
+                                  int64_t *ret_size)
+{
+    bool used = false;
+    TRY(compute_uses_image(cx, tx, host_id, image_id, &used));
+    if (!used)
+        return fail(cx, ERR_NOT_FOUND, "No server on this host is made from image %s", image_id);
+    return image_open(cx, tx, image_id, ret_fd, ret_size);
+}
+
 struct err *configure_services(struct ctx *cx, const struct settings *s)
 {
     const struct identity_config identity = {.region = s->region, .token_ttl_s = s->token_ttl_s,
@@ -62,7 +73,7 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     identity_configure(&identity);
     network_configure(&network);
     compute_configure(&compute);
-    fleet_set_images(compute_image_open);
+    fleet_set_images(image_for_host);
     return image_configure(cx, &image);
 }
 

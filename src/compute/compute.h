@@ -15,9 +15,9 @@ struct compute_config {
  * fleet. */
 void compute_configure(const struct compute_config *cfg);
 
-/* For fleet_set_images: a host gets the images of its own servers, and no others. */
-MUST_USE struct err *compute_image_open(struct ctx *cx, struct tx *tx, const char *host_id,
-                                        const char *image_id, int *ret_fd, int64_t *ret_size);
+/* Whether a server on this host is made from the image. */
+MUST_USE struct err *compute_uses_image(struct ctx *cx, struct tx *tx, const char *host_id,
+                                        const char *image_id, bool *ret);
 
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);

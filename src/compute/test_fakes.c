@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See test_fakes.h. */
 #include "compute/test_fakes.h"
-#include "image/image.h"
-#include <sys/mman.h>
 
 /* ---------------------------------------------------------------- network */
 
@@ -177,14 +175,6 @@ struct err *image_get_any(struct ctx *cx UNUSED, struct tx *tx UNUSED, const cha
                                .virtual_size_bytes = str_eq(id, IMAGE_BIG) ? 100LL << 30 : 1 << 26,
                                .properties = "{}"};
     return NULL;
-}
-
-struct err *image_open(struct ctx *cx, struct tx *tx UNUSED, const char *image_id, int *ret_fd,
-                       int64_t *ret_size)
-{
-    *ret_fd = memfd_create(image_id, MFD_CLOEXEC);
-    *ret_size = 0;
-    return *ret_fd < 0 ? fail(cx, ERR_UNAVAILABLE, "no file: %m") : NULL;
 }
 
 struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor,
