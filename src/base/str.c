@@ -95,6 +95,19 @@ const char *str_lower(struct ctx *cx, const char *s)
     return out;
 }
 
+const char *str_url(struct ctx *cx, const char *s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    struct buf b;
+    buf_init(&b, cx->arena);
+    for (; *s; s++)
+        if (strchr(plain, *s))
+            buf_char(&b, *s);
+        else
+            buf_printf(&b, "%%%02X", (unsigned char)*s);
+    return buf_cstr(&b);
+}
+
 void hex_encode(const uint8_t *data, size_t size, char *out)
 {
     sodium_bin2hex(out, 2 * size + 1, data, size);

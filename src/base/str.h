@@ -18,6 +18,8 @@ int64_t str_utf8_len(const char *s);
 size_t str_split(struct ctx *cx, const char *s, char sep, char ***ret_parts);
 const char *str_cut(struct ctx *cx, const char *s, size_t max_bytes); /* as it is, or its beginning and an ellipsis */
 const char *str_lower(struct ctx *cx, const char *s);
+/* As part of a URL: all but letters, digits and "-._~" in the form %XX. */
+const char *str_url(struct ctx *cx, const char *s);
 /* Hexadecimal, lower case; out holds 2 * size + 1. */
 void hex_encode(const uint8_t *data, size_t size, char *out);
 bool hex_decode(const char *hex, uint8_t *out, size_t size);

@@ -138,6 +138,36 @@ static void extra_specs_are_kept(void **state UNUSED)
     "kTcEYjZ2jeu7XsIBxHS4fXZbE9HG0U4hZxBFH7UrNhNTlD+"                                              \
     "CHIhBa1DPEddF6V4zxDeLsvTyDdrHFVBKDEJL1OSJkiXyy/UfA=="
 
+static void certificates_are_made_and_imported(void **state UNUSED)
+{
+    uint8_t *data;
+    size_t size;
+    test_expect(T, 400, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'x','type':'x509'}}");
+    version("X-OpenStack-Nova-API-Version: 2.2");
+    struct test_reply r = test_expect(T, 201, "p1", "POST", V "/os-keypairs",
+                                      "{'keypair':{'name':'x','type':'x509'}}");
+    const char *certificate = test_str(T, &r, "keypair.public_key");
+    const char *fingerprint = test_str(T, &r, "keypair.fingerprint");
+    assert_true(str_starts(certificate, "-----BEGIN CERTIFICATE-----"));
+    assert_int_equal(strlen(fingerprint), 20 * 3 - 1);
+    assert_true(base64_decode(&T->cx, test_str(T, &r, "keypair.private_key"), &data, &size));
+    assert_int_equal(data[0], 0x30); /* DER: a sequence, PKCS #12 */
+    assert_int_equal(world_count(&w, "SELECT 1 FROM keypairs WHERE public_key LIKE '%PRIVATE%'"),
+                     0);
+    r = test_expect(T, 200, "p1", "GET", V "/os-keypairs/x", NULL);
+    assert_string_equal(test_str(T, &r, "keypair.type"), "x509");
+    /* The same certificate, brought by another user. */
+    r = test_expect(T, 201, "p2", "POST", V "/os-keypairs",
+                    "{'keypair':{'name':'y','type':'x509','public_key':%s}}",
+                    json_text(&T->cx, test_at(&r, "keypair.public_key")));
+    assert_string_equal(test_str(T, &r, "keypair.fingerprint"), fingerprint);
+    assert_null(test_str(T, &r, "keypair.private_key"));
+    test_expect(T, 400, "p1", "POST", V "/os-keypairs",
+                "{'keypair':{'name':'z','type':'x509','public_key':'" ECDSA "'}}");
+    test_expect(T, 204, "p1", "DELETE", V "/os-keypairs/x", NULL);
+    version(NULL);
+}
+
 static void keypairs_are_imported_and_made(void **state UNUSED)
 {
     struct test_reply r = test_expect(T, 200, "p1", "POST", V "/os-keypairs",
@@ -307,6 +337,7 @@ int main(void)
         WORLD_TEST(flavors_are_made_shown_and_deleted),
         WORLD_TEST(private_flavors_open_to_projects),
         WORLD_TEST(extra_specs_are_kept),
+        WORLD_TEST(certificates_are_made_and_imported),
         WORLD_TEST(keypairs_are_imported_and_made),
         WORLD_TEST(keypairs_are_counted_for_each_user),
         WORLD_TEST(generated_keys_are_what_openssh_reads),

@@ -60,6 +60,7 @@ MUST_USE struct err *keypair_find(struct call *c, const char *user_id, const cha
 extern const struct res_where keypairs_by_user, keypair_by_name;
 extern const struct stmt stmt_keypair_count;
 struct err *keypair_list(struct call *c), *keypair_create(struct call *c),
+    *keypair_create_before(struct call *c),
     *keypair_show(struct call *c), *keypair_delete(struct call *c);
 
 /* ---- server_show.c */
@@ -152,8 +153,18 @@ struct err *meta_list(struct call *c), *meta_merge(struct call *c), *meta_replac
     *meta_show(struct call *c), *meta_set(struct call *c), *meta_delete(struct call *c);
 /* ---- server_parts.c */
 struct err *ips_list(struct call *c), *ips_one(struct call *c), *interface_list(struct call *c),
-    *interface_show(struct call *c), *attachment_list(struct call *c),
-    *server_groups_list(struct call *c), *group_list(struct call *c), *group_show(struct call *c);
+    *interface_show(struct call *c), *attachment_list(struct call *c);
+/* ---- security_groups.c */
+struct err *server_groups_list(struct call *c), *group_list(struct call *c),
+    *group_show(struct call *c), *group_create(struct call *c), *group_update(struct call *c),
+    *group_delete(struct call *c);
+/* ---- server_tags.c */
+bool server_has_tag(struct ctx *cx, const struct server *s, const char *tag);
+struct err *tag_list(struct call *c), *tags_replace(struct call *c), *tags_delete(struct call *c),
+    *tag_check(struct call *c), *tag_add(struct call *c), *tag_delete(struct call *c);
+/* ---- images.c */
+struct err *image_proxy_list(struct call *c), *image_proxy_detail(struct call *c),
+    *image_proxy_show(struct call *c), *image_proxy_delete(struct call *c);
 /* ---- instance_actions.c */
 extern const struct res_where actions_of_server, action_by_request;
 struct err *action_list(struct call *c), *action_show(struct call *c);

@@ -3,9 +3,10 @@
  * never stored. */
 #include "compute/impl.h"
 #include "compute/ssh_key.h"
+#include "compute/x509_key.h"
 #include <ctype.h>
 
-static const char *const keypair_types[] = {"ssh", NULL};
+static const char *const keypair_types[] = {"ssh", "x509", NULL};
 
 static const char *check_keypair_name(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
@@ -140,7 +141,7 @@ struct err *keypair_list(struct call *c)
         jw_kstr(&w, "rel", "next");
         jw_kstr(&w, "href",
                 arena_printf(c->cx->arena, "%s/os-keypairs?limit=%" PRId64 "&marker=%s", v.base_url,
-                             limit, ROW(keypair, rows, limit - 1)->name));
+                             limit, str_url(c->cx, ROW(keypair, rows, limit - 1)->name)));
         jw_obj_end(&w);
         jw_arr_end(&w);
     }
@@ -160,8 +161,40 @@ static struct err *check_quota(struct call *c, const char *user)
     return NULL;
 }
 
+/* What .before made. */
+struct certificate {
+    const char *text, *private_key;
+};
+
+/* A certificate takes long to make: not in the transaction. */
+struct err *keypair_create_before(struct call *c)
+{
+    const json_t *given = json_get(c->json, "keypair"), *key = json_get(given, "public_key");
+    bool wanted = str_eq(json_get_str(given, "type"), "x509") && (!key || json_is_null(key));
+    const char *user = json_get_str(given, "user_id");
+    if (!wanted || c->microversion < 2 || c->microversion >= 92)
+        return NULL;
+    struct certificate *x = arena_new_of(c->cx->arena, struct certificate);
+    c->state = x;
+    return x509_generate(c->cx, user ? user : c->actor->user_id, &x->text, &x->private_key);
+}
+
+static struct err *make_x509(struct call *c, struct keypair *k, const char **ret_private)
+{
+    const struct certificate *x = c->state;
+    if (!k->public_key && !x)
+        return c->service->family->missing(c->cx, &keypair_resource, "public_key");
+    if (!k->public_key) {
+        k->public_key = x->text;
+        *ret_private = x->private_key;
+    }
+    return x509_fingerprint(c->cx, k->public_key, &k->fingerprint);
+}
+
 static struct err *make_key(struct call *c, struct keypair *k, const char **ret_private)
 {
+    if (str_eq(k->type, "x509"))
+        return make_x509(c, k, ret_private);
     if (k->public_key)
         return ssh_fingerprint(c->cx, k->public_key, &k->fingerprint);
     if (c->microversion >= 92)

@@ -342,6 +342,100 @@ static void parts_are_shown(void **state UNUSED)
                 "{'os-getConsoleOutput':{'length':'x'}}");
 }
 
+static void groups_by_the_older_api(void **state UNUSED)
+{
+    static const char *const bad[] = {"{}", "{'name':'a'}", "{'name':'','description':''}",
+                                      "{'name':7,'description':''}",
+                                      "{'name':'a','description':null}",
+                                      "{'name':'a','description':'','x':1}"};
+    struct test_reply r = test_expect(T, 200, "p1", "POST", V "/os-security-groups",
+                                      "{'security_group':{'name':' a ','description':''}}");
+    assert_non_null(test_str(T, &r, "security_group.tenant_id"));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "p1", "POST", V "/os-security-groups", "{'security_group':%s}", bad[i]);
+    test_expect(T, 200, "p1", "PUT", V "/os-security-groups/web",
+                "{'security_group':{'name':'b','description':''}}");
+    test_expect(T, 404, "p1", "PUT", V "/os-security-groups/none",
+                "{'security_group':{'name':'b','description':''}}");
+    test_expect(T, 400, "p1", "PUT", V "/os-security-groups/web", "{'security_group':{}}");
+    test_expect(T, 202, "p1", "DELETE", V "/os-security-groups/web", NULL);
+    test_expect(T, 400, "p1", "DELETE", V "/os-security-groups/default", NULL);
+    test_expect(T, 404, "p1", "DELETE", V "/os-security-groups/", NULL);
+    version(36);
+    test_expect(T, 404, "p1", "DELETE", V "/os-security-groups/web", NULL);
+}
+
+static void images_by_the_older_api(void **state UNUSED)
+{
+    struct test_reply r = test_expect(T, 200, "p1", "GET", V "/images/" IMAGE_OK, NULL);
+    assert_string_equal(test_str(T, &r, "image.status"), "ACTIVE");
+    assert_int_equal(json_integer_value(test_at(&r, "image.progress")), 100);
+    assert_string_equal(test_str(T, &r, "image.links[1].rel"), "bookmark");
+    r = test_expect(T, 200, "p2", "GET", V "/images/" IMAGE_QUEUED, NULL);
+    assert_string_equal(test_str(T, &r, "image.status"), "SAVING");
+    test_expect(T, 404, "p1", "GET", V "/images/" IMAGE_P2, NULL);
+    test_expect(T, 404, "p1", "DELETE", V "/images/" IMAGE_P2, NULL);
+    test_expect(T, 403, "p1", "DELETE", V "/images/" IMAGE_OK, NULL);
+    test_expect(T, 204, "p2", "DELETE", V "/images/" IMAGE_P2, NULL);
+    r = test_expect(T, 200, "p1", "GET", V "/images", NULL);
+    assert_null(test_at(&r, "images[0].status"));
+    r = test_expect(T, 200, "p1", "GET", V "/images/detail", NULL);
+    assert_string_equal(test_str(T, &r, "images[0].status"), "ACTIVE");
+    version(36);
+    test_expect(T, 404, "p1", "GET", V "/images/" IMAGE_OK, NULL);
+}
+
+/* ---------------------------------------------------------------- tags */
+
+static void tags_come_and_go(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1"), *tags = path(V "/servers/%s/tags", id);
+    test_expect(T, 404, "p1", "GET", tags, NULL); /* before 2.26 */
+    version(26);
+    struct test_reply r = test_expect(T, 201, "p1", "PUT", path("%s/a%%20b", tags), NULL);
+    test_expect(T, 204, "p1", "PUT", path("%s/a%%20b", tags), NULL);
+    test_expect(T, 204, "p1", "GET", path("%s/a%%20b", tags), NULL);
+    test_expect(T, 404, "p1", "GET", path("%s/other", tags), NULL);
+    r = test_expect(T, 200, "p1", "PUT", tags, "{'tags':['x','y','x']}");
+    assert_int_equal(json_array_size(test_at(&r, "tags")), 2);
+    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", id), NULL);
+    assert_string_equal(test_str(T, &r, "server.tags[1]"), "y");
+    test_expect(T, 204, "p1", "DELETE", path("%s/x", tags), NULL);
+    test_expect(T, 404, "p1", "DELETE", path("%s/x", tags), NULL);
+    /* Bad ones, too many, a stranger's. */
+    static const char *const bad[] = {"'x'", "[7]", "['']", "['a,b']", "['a/b']"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "p1", "PUT", tags, "{'tags':%s}", bad[i]);
+    test_expect(T, 400, "p1", "PUT", path("%s/%061d", tags, 0), NULL);
+    test_expect(T, 404, "p2", "GET", tags, NULL);
+    test_expect(T, 404, "p2", "PUT", path("%s/z", tags), NULL);
+    for (int i = 1; i < 50; i++)
+        test_expect(T, 201, "p1", "PUT", path("%s/n%d", tags, i), NULL);
+    test_expect(T, 400, "p1", "PUT", path("%s/n50", tags), NULL);
+    test_expect(T, 204, "p1", "DELETE", tags, NULL);
+    r = test_expect(T, 200, "p1", "GET", tags, NULL);
+    assert_int_equal(json_array_size(test_at(&r, "tags")), 0);
+}
+
+static void lists_filter_by_tags(void **state UNUSED)
+{
+    const char *one = world_running(&w, "p1"), *two = world_running(&w, "p1");
+    version(26);
+    test_expect(T, 200, "p1", "PUT", path(V "/servers/%s/tags", one), "{'tags':['a','b']}");
+    test_expect(T, 200, "p1", "PUT", path(V "/servers/%s/tags", two), "{'tags':['b','c']}");
+    static const struct {
+        const char *query;
+        size_t n;
+    } cases[] = {{"?tags=a,b", 1},     {"?tags=b", 2},       {"?tags=a,c", 0},
+                 {"?tags-any=a,c", 2}, {"?not-tags=a,b", 1}, {"?not-tags-any=a,z", 1},
+                 {"?tags=b&not-tags=c", 1}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (listed("p1", cases[i].query) != cases[i].n)
+            fail_msg("%s: not %zu", cases[i].query, cases[i].n);
+    version(0);
+    assert_int_equal(listed("p1", "?tags=a"), 2); /* no filter yet */
+}
+
 /* ---------------------------------------------------------------- deadlines */
 
 struct late_clock {
@@ -512,6 +606,10 @@ int main(void)
         WORLD_TEST(metadata_changes),
         WORLD_TEST(actions_are_recorded),
         WORLD_TEST(parts_are_shown),
+        WORLD_TEST(groups_by_the_older_api),
+        WORLD_TEST(images_by_the_older_api),
+        WORLD_TEST(tags_come_and_go),
+        WORLD_TEST(lists_filter_by_tags),
         WORLD_TEST(deadlines_lead_out),
         WORLD_TEST(a_late_host_is_waited_for),
         WORLD_TEST(a_failed_create_leaves_nothing),

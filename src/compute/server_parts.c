@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What hangs on a server: addresses, interfaces, security groups, volume attachments. */
+/* What hangs on a server: addresses, interfaces, volume attachments. */
 #include "compute/impl.h"
 
 static struct err *ports_of_target(struct call *c, struct server_port **ret, size_t *ret_n)
@@ -92,48 +92,12 @@ struct err *interface_show(struct call *c)
                 ((struct server *)c->target)->id, call_param(c, "port_id"));
 }
 
-/* ---------------------------------------------------------------- volumes and groups */
+/* ---------------------------------------------------------------- volumes */
 
 /* The root disk is the server's own: nothing is attached. */
 struct err *attachment_list(struct call *c)
 {
     struct jw w = call_json(c, 200);
     jw_raw(&w, "{\"volumeAttachments\":[]}");
-    return NULL;
-}
-
-/* The network service's groups, as this API showed them before there was one. */
-static struct err *reply_groups(struct call *c, const char *server_id)
-{
-    const char *project =
-        c->target ? ((const struct server *)c->target)->project_id : c->actor->project_id;
-    size_t n;
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "security_groups");
-    TRY(network_groups_write(c, project, NULL, server_id, &w, &n));
-    jw_arr_end(&w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-struct err *server_groups_list(struct call *c)
-{
-    return reply_groups(c, ((const struct server *)c->target)->id);
-}
-
-struct err *group_list(struct call *c)
-{
-    return reply_groups(c, NULL);
-}
-
-struct err *group_show(struct call *c)
-{
-    size_t n;
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_key(&w, "security_group");
-    TRY(network_groups_write(c, c->actor->project_id, call_param(c, "group_id"), NULL, &w, &n));
-    jw_obj_end(&w);
     return NULL;
 }

@@ -11,7 +11,7 @@ const struct stmt stmt_server_ids_of = {"server_ids_of",
 
 /* What a list has to know to drop rows; in c->state. */
 struct server_filter {
-    bool by_name, by_ip;
+    bool by_name, by_ip, by_tags;
     regex_t name;
     const char **ids; /* servers with a matching address */
     size_t n_ids;
@@ -111,7 +111,7 @@ static bool for_everyone(const char *name)
         "all_projects", "locked",        "key_name",       "config_drive",   "availability_zone",
         "description",  "vm_state",      "task_state",     "limit",          "marker",
         "sort_key",     "sort_dir",      "uuid",           "access_ip_v4",   "access_ip_v6",
-        "deleted",      "tags"};
+        "deleted",      "tags",          "tags-any",       "not-tags",       "not-tags-any"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(names[i], name))
             return true;
@@ -130,6 +130,23 @@ static struct err *filter_all_tenants(struct call *c, const char *value, bool *r
             c->cx, ERR_FORBIDDEN,
             "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.");
     return NULL;
+}
+
+static bool is_tags(const char *name)
+{
+    return str_eq(name, "tags") || str_eq(name, "tags-any") || str_eq(name, "not-tags") ||
+           str_eq(name, "not-tags-any");
+}
+
+/* "a,b": "tags" wants all of them, "tags-any" one; "not-" the contrary. */
+static bool tags_match(struct call *c, const struct server *s, const char *name, const char *value)
+{
+    char **wanted;
+    size_t n = str_split(c->cx, value, ',', &wanted), has = 0;
+    for (size_t i = 0; i < n; i++)
+        has += server_has_tag(c->cx, s, wanted[i]);
+    bool match = str_ends(name, "-any") ? has > 0 : has == n;
+    return str_starts(name, "not-") ? !match : match;
 }
 
 static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
@@ -167,6 +184,8 @@ static struct err *list_filter(struct call *c, const char *name, const char *val
         *ret_sql = b ? "locked = 1" : "locked = 0";
         return NULL;
     }
+    if (is_tags(name)) /* by keep_row */
+        return NULL;
     *ret_taken = str_eq(name, "ip") || str_eq(name, "ip6"); /* by find_by_ip */
     return NULL;
 }
@@ -177,6 +196,10 @@ static bool keep_row(struct call *c, const void *row)
     const struct server_filter *f = c->state;
     if (f->by_name && regexec(&f->name, s->display_name, 0, NULL, 0) != 0)
         return false;
+    for (size_t i = 0; f->by_tags && i < c->rq->n_args; i++)
+        if (is_tags(c->rq->args[i].name) &&
+            !tags_match(c, s, c->rq->args[i].name, c->rq->args[i].value))
+            return false;
     for (size_t i = 0; f->by_ip && i < f->n_ids; i++)
         if (str_eq(f->ids[i], s->id))
             return true;
@@ -219,9 +242,12 @@ static struct err *reply_list(struct call *c, bool brief)
     struct server_filter *f = arena_new_of(c->cx->arena, struct server_filter);
     c->state = f;
     TRY(find_by_ip(c, f));
+    for (size_t i = 0; c->microversion >= 26 && i < c->rq->n_args; i++)
+        f->by_tags = f->by_tags || is_tags(c->rq->args[i].name);
     struct list_more more = {.brief = brief,
                              .filter = list_filter,
-                             .keep = f->by_ip || http_arg(c->rq, "name") ? keep_row : NULL};
+                             .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row
+                                                                                       : NULL};
     return call_reply_list(c, &server_resource, &more);
 }
 

@@ -149,6 +149,34 @@ struct err *network_groups_write(struct call *c, const char *project_id, const c
     return NULL;
 }
 
+struct err *network_default_group_ensure(struct call *c)
+{
+    must(!c->tx);
+    return NULL;
+}
+
+/* "web" can be changed and deleted; "default" is in use. */
+struct err *network_group_create(struct call *c, const char *name, const char *description UNUSED,
+                                 const char **ret_id)
+{
+    *ret_id = "web";
+    return str_eq(name, "default") ? fail(c->cx, ERR_INVALID, "exists already") : NULL;
+}
+
+struct err *network_group_update(struct call *c, const char *id, const char *name UNUSED,
+                                 const char *description UNUSED)
+{
+    return str_eq(id, "web") ? NULL
+                             : fail(c->cx, ERR_NOT_FOUND, "Security group %s does not exist", id);
+}
+
+struct err *network_group_delete(struct call *c, const char *id)
+{
+    if (str_eq(id, "default"))
+        return fail(c->cx, ERR_INVALID, "in use");
+    return network_group_update(c, id, id, "");
+}
+
 struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED,
                                const char *server_id UNUSED, struct jw *w)
 {
@@ -185,6 +213,23 @@ struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struc
     if (!found || (str_eq(id, IMAGE_P2) && !str_eq(actor->project_id, "p2")))
         return fail(cx, ERR_NOT_FOUND, "No image found with ID %s", id);
     return NULL;
+}
+
+struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *actor,
+                           struct image_info **ret, size_t *ret_n)
+{
+    *ret = arena_new_of(cx->arena, struct image_info);
+    *ret_n = 1;
+    return image_get(cx, tx, IMAGE_OK, actor, *ret);
+}
+
+struct err *image_remove(struct call *c, const char *id)
+{
+    struct image_info image;
+    TRY(image_get(c->cx, c->tx, id, c->actor, &image));
+    return str_eq(image.visibility, "private")
+               ? NULL
+               : fail(c->cx, ERR_FORBIDDEN, "You are not permitted to modify this image");
 }
 
 /* ---------------------------------------------------------------- world */

@@ -32,7 +32,10 @@ static struct err *by_token(struct call *c, const char *text, struct user **ret,
     if (!text)
         return malformed(c->cx, "id", "token");
     TRY(tx_read(c->cx, c->store, &tx));
-    TRY(token_verify(c->cx, tx, text, &old));
+    struct err *e = token_verify(c->cx, tx, text, &old);
+    if (e && e->kind == ERR_UNAUTHENTICATED) /* it is what is asked for, not who asks */
+        return fail(c->cx, ERR_NOT_FOUND, "Failed to validate token");
+    TRY(e);
     TRY(res_get(c->cx, tx, &user_resource, old.user_id, (void **)ret));
     if (!*ret || !(*ret)->enabled || old.credential_id) /* a credential's token has its scope for good */
         return refused(c->cx);

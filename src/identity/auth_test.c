@@ -113,9 +113,9 @@ static void by_token(void **state UNUSED)
     /* It never lives longer than what it comes from. */
     assert_string_equal(test_str(&t, &r, "token.expires_at"), test_str(&t, &first, "token.expires_at"));
     test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("admin"));
-    test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens", body, "nonsense", project_named("rescope"));
+    test_expect(&t, 404, NULL, "POST", V3 "/auth/tokens", body, "nonsense", project_named("rescope"));
     assert_int_equal(subject_call(unscoped, "DELETE", unscoped).status, 204);
-    test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("rescope"));
+    test_expect(&t, 404, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("rescope"));
 }
 
 /* ---------------------------------------------------------------- tokens */

@@ -243,7 +243,13 @@ static void visibility(void **state UNUSED)
     bool found = true;
     assert_ok(&t.cx, image_get_any(&t.cx, tx, "nothing", &info, &found));
     assert_false(found);
+    struct image_info *list;
+    size_t n;
+    assert_ok(&t.cx, image_list_for(&t.cx, tx, &p2, &list, &n)); /* not the hidden one */
+    for (size_t i = 0; i < n; i++)
+        assert_ok(&t.cx, image_get(&t.cx, tx, list[i].id, &p2, &info));
     tx_rollback(&tx);
+    assert_int_equal(n, count("p2", ""));
     for (size_t i = 0; i < 4; i++)
         test_expect(&t, 204, "admin", "DELETE", image_path(ids[i]), NULL);
     test_expect(&t, 204, "admin", "DELETE", image_path(hidden), NULL);

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Images: create, list, show, change by JSON patch, delete, tags. */
+#include "image/images.h"
 #include "image/resources.h"
 
 #define PROPERTIES_MAX 128
 #define PROPERTIES_BYTES_MAX (128 * 1024)
 
 /* The target, if the actor may change it. */
-struct err *image_own(struct call *c, struct image **ret)
+static struct err *own(struct call *c, const char *id, struct image **ret)
 {
-    TRY(res_find_visible(c->cx, c->tx, &image_resource, call_param(c, "image_id"), c->actor, (void **)ret));
+    TRY(res_find_visible(c->cx, c->tx, &image_resource, id, c->actor, (void **)ret));
     if (c->actor->admin || str_eq((*ret)->owner, c->actor->project_id))
         return NULL;
     return fail(c->cx, ERR_FORBIDDEN, "You are not permitted to modify this image: it belongs to another project.");
+}
+
+struct err *image_own(struct call *c, struct image **ret)
+{
+    return own(c, call_param(c, "image_id"), ret);
 }
 
 /* ---------------------------------------------------------------- list */
@@ -167,15 +173,21 @@ struct err *image_show(struct call *c)
     return call_reply_row(c, 200, &image_resource, c->target);
 }
 
-struct err *image_delete(struct call *c)
+struct err *image_remove(struct call *c, const char *id)
 {
     struct image *i = NULL;
-    TRY(image_own(c, &i));
+    TRY(own(c, id, &i));
     if (i->is_protected)
         return fail(c->cx, ERR_FORBIDDEN, "Image %s is protected and cannot be deleted.", i->id);
     TRY(db_run(c->cx, c->tx, &stmt_members_forget, V_TEXT(i->id)));
     TRY(res_delete(c->cx, c->tx, &image_resource, i));
     image_data_forget(c, i->location);
+    return NULL;
+}
+
+struct err *image_delete(struct call *c)
+{
+    TRY(image_remove(c, call_param(c, "image_id")));
     call_reply_empty(c, 204);
     return NULL;
 }

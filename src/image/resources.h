@@ -14,7 +14,7 @@
 
 const struct image_config *image_settings(void);
 
-extern const struct res_where members_of_image;
+extern const struct res_where members_of_image, images_for;
 extern const struct stmt stmt_members_forget, stmt_locations, stmt_location_named;
 
 /* The member's row or NULL. */

@@ -213,6 +213,9 @@ static struct err *import_info(struct call *c)
 
 /* ---------------------------------------------------------------- what compute asks */
 
+const struct res_where images_for = {&image_resource, "os_hidden = 0 AND (owner = $1 OR visibility = 'public')",
+                                     "created_at DESC, id DESC LIMIT 1000"};
+
 static void info_of(const struct image *i, struct image_info *ret)
 {
     *ret = (struct image_info){.id = i->id, .name = i->name, .status = i->status, .disk_format = i->disk_format,
@@ -229,6 +232,16 @@ struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struc
     struct image *i = NULL;
     TRY(res_find_visible(cx, tx, &image_resource, id, actor, (void **)&i));
     info_of(i, ret);
+    return NULL;
+}
+
+struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *actor, struct image_info **ret, size_t *ret_n)
+{
+    void **rows;
+    TRY(res_select_by(cx, tx, &images_for, &rows, ret_n, V_TEXT(actor->project_id)));
+    *ret = arena_new_array(cx->arena, struct image_info, *ret_n + 1);
+    for (size_t i = 0; i < *ret_n; i++)
+        info_of(rows[i], &(*ret)[i]);
     return NULL;
 }
 
@@ -281,7 +294,7 @@ static const struct route routes[] = {
 };
 
 static const struct resource *const resources[] = {&image_resource, &member_resource};
-static const struct res_where *const wheres[] = {&members_of_image};
+static const struct res_where *const wheres[] = {&members_of_image, &images_for};
 static const struct stmt *const stmts[] = {&stmt_members_forget, &stmt_locations, &stmt_location_named};
 
 const struct service image_service = {

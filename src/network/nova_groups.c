@@ -120,6 +120,74 @@ static struct err *select_groups(struct call *c, const char *project_id, const c
     return res_select_by(c->cx, c->tx, &nw_w_groups_of, ret, ret_n, V_TEXT(project_id));
 }
 
+struct err *network_default_group_ensure(struct call *c)
+{
+    struct security_group *g;
+    void *there = NULL;
+    {
+        AUTO_TXN struct tx *tx = NULL;
+        TRY(tx_read(c->cx, c->store, &tx));
+        TRY(res_first_by(c->cx, tx, &nw_w_default_group, &there, V_TEXT(c->actor->project_id)));
+    }
+    if (there)
+        return NULL;
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(c->cx, c->store, &tx));
+    TRY(nw_default_group(c->cx, tx, c->actor->project_id, &g));
+    return tx_commit(c->cx, &tx);
+}
+
+/* ---------------------------------------------------------------- changes */
+
+/* The network service's conflicts are bad requests in compute's API. */
+static struct err *as_compute_says(struct call *c, struct err *e)
+{
+    if (e && (e->kind == ERR_CONFLICT || e->kind == ERR_IN_USE || e->kind == ERR_EXISTS))
+        return wrap(c->cx, e, ERR_INVALID, "%s", e->message);
+    return e;
+}
+
+static struct err *own_group(struct call *c, const char *id, struct security_group **ret)
+{
+    struct err *e = res_find_visible(c->cx, c->tx, &security_group_resource, id, c->actor, (void **)ret);
+    if (e && e->kind == ERR_NOT_FOUND)
+        return fail(c->cx, ERR_NOT_FOUND, "Security group %s does not exist", id);
+    TRY(e);
+    return call_require_owner(c, (*ret)->project_id, &security_group_resource, id);
+}
+
+struct err *network_group_create(struct call *c, const char *name, const char *description, const char **ret_id)
+{
+    struct security_group *g = res_new(c->cx, &security_group_resource);
+    g->id = uuid_new(c->cx);
+    g->name = name;
+    g->description = description;
+    g->project_id = c->actor->project_id;
+    g->stateful = true;
+    g->tags = "[]";
+    *ret_id = g->id;
+    return as_compute_says(c, nw_group_make(c, g));
+}
+
+struct err *network_group_update(struct call *c, const char *id, const char *name, const char *description)
+{
+    struct security_group *g;
+    TRY(own_group(c, id, &g));
+    const char *old_name = g->name;
+    g->name = name;
+    g->description = description;
+    return as_compute_says(c, nw_group_change(c, old_name, g));
+}
+
+struct err *network_group_delete(struct call *c, const char *id)
+{
+    struct security_group *g;
+    TRY(own_group(c, id, &g));
+    return as_compute_says(c, nw_group_remove(c, g));
+}
+
+/* ---------------------------------------------------------------- showing them */
+
 struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
                                  const char *server_id, struct jw *w, size_t *ret_n)
 {

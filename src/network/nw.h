@@ -139,6 +139,10 @@ MUST_USE struct err *nw_dhcp_sync(struct ctx *cx, struct tx *tx, const struct ne
 
 /* ---- security_groups.c, security_rules.c */
 MUST_USE struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id, struct security_group **ret);
+/* A complete new group, with what every project and every group starts with. */
+MUST_USE struct err *nw_group_make(struct call *c, void *row);
+MUST_USE struct err *nw_group_change(struct call *c, const char *old_name, struct security_group *g);
+MUST_USE struct err *nw_group_remove(struct call *c, struct security_group *g);
 MUST_USE struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx, const struct security_group *g,
                                        const char *direction, const char *ethertype, const char *remote_group_id);
 const char *nw_rule_cidr(struct ctx *cx, const struct security_rule *r); /* NULL: none */

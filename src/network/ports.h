@@ -54,3 +54,9 @@ MUST_USE struct err *network_data_write(struct ctx *cx, struct tx *tx, const cha
  */
 MUST_USE struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
                                           const char *server_id, struct jw *w, size_t *ret_n);
+/* The actor's project has its default group from here on. Own transaction: c->tx is NULL. */
+MUST_USE struct err *network_default_group_ensure(struct call *c);
+/* The same API's changes, to groups of the actor's project. ERR_INVALID for what the network service calls a conflict. */
+MUST_USE struct err *network_group_create(struct call *c, const char *name, const char *description, const char **ret_id);
+MUST_USE struct err *network_group_update(struct call *c, const char *id, const char *name, const char *description);
+MUST_USE struct err *network_group_delete(struct call *c, const char *id);

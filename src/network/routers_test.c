@@ -445,11 +445,48 @@ static void server_ports(void **state)
     assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"), "3"); /* DHCP, router, the kept port */
 }
 
+/* Groups as compute's older API makes, changes and deletes them. */
+static void groups_for_compute(void **state)
+{
+    struct test_api *t = *state;
+    struct call c = as_p1(t, NULL);
+    const char *id, *theirs, *other;
+    struct test_reply r =
+        test_expect(t, 201, "p2", "POST", NW "security-groups", "{'security_group':{'name':'theirs'}}");
+    theirs = test_str(t, &r, "security_group.id");
+    assert_ok(&t->cx, network_default_group_ensure(&c));
+    assert_ok(&t->cx, network_default_group_ensure(&c));
+    r = test_expect(t, 200, "p1", "GET", NW "security-groups?name=default", NULL);
+    assert_int_equal(json_array_size(test_at(&r, "security_groups")), 1);
+    const char *dflt = test_str(t, &r, "security_groups[0].id");
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    c = as_p1(t, tx);
+    assert_ok(&t->cx, network_group_create(&c, " a ", "text", &id));
+    assert_err(&t->cx, ERR_INVALID, network_group_create(&c, "default", "", &other));
+    assert_ok(&t->cx, network_group_update(&c, id, "b", "more"));
+    assert_err(&t->cx, ERR_INVALID, network_group_update(&c, id, "default", ""));
+    assert_err(&t->cx, ERR_NOT_FOUND, network_group_update(&c, theirs, "mine", ""));
+    assert_err(&t->cx, ERR_NOT_FOUND, network_group_delete(&c, theirs));
+    assert_err(&t->cx, ERR_INVALID, network_group_delete(&c, dflt));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+    r = test_expect(t, 200, "p1", "GET", path(t, "security-groups/%s", id), NULL);
+    assert_string_equal(test_str(t, &r, "security_group.name"), "b");
+    assert_string_equal(test_str(t, &r, "security_group.description"), "more");
+    assert_int_equal(json_array_size(test_at(&r, "security_group.security_group_rules")), 2);
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    c = as_p1(t, tx);
+    assert_ok(&t->cx, network_group_delete(&c, id));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+    test_expect(t, 404, "p1", "GET", path(t, "security-groups/%s", id), NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         NW_TEST(router_life), NW_TEST(router_refusals), NW_TEST(floating_life), NW_TEST(floating_refusals),
         NW_TEST(specs),       NW_TEST(touches),         NW_TEST(server_ports),
+        NW_TEST(groups_for_compute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static struct err *ensure_default(struct call *c, const char *project_id)
 
 /* ---------------------------------------------------------------- handlers */
 
-static struct err *make(struct call *c, void *row)
+struct err *nw_group_make(struct call *c, void *row)
 {
     struct security_group *g = row;
     TRY(ensure_default(c, g->project_id));
@@ -116,7 +116,7 @@ static struct err *make(struct call *c, void *row)
 
 struct err *nw_groups_create(struct call *c)
 {
-    return nw_create(c, &security_group_resource, make);
+    return nw_create(c, &security_group_resource, nw_group_make);
 }
 
 /* The project whose groups are asked for: the actor's, or the one an administrator names. */
@@ -152,20 +152,22 @@ struct err *nw_groups_list(struct call *c)
     return e;
 }
 
-struct err *nw_group_update(struct call *c)
+struct err *nw_group_change(struct call *c, const char *old_name, struct security_group *g)
 {
-    const struct security_group *old = c->target;
-    struct security_group *g = c->body;
-    if (!str_eq(old->name, g->name) && (g->is_default || str_eq(g->name, "default")))
+    if (!str_eq(old_name, g->name) && (g->is_default || str_eq(g->name, "default")))
         return fail_type(c->cx, ERR_CONFLICT, "SecurityGroupCannotUpdateDefault",
                          "Updating default security group not allowed.");
-    TRY(res_update(c->cx, c->tx, &security_group_resource, g));
-    return call_reply_row(c, 200, &security_group_resource, g);
+    return res_update(c->cx, c->tx, &security_group_resource, g);
 }
 
-struct err *nw_group_delete(struct call *c)
+struct err *nw_group_update(struct call *c)
 {
-    struct security_group *g = c->target;
+    TRY(nw_group_change(c, ((const struct security_group *)c->target)->name, c->body));
+    return call_reply_row(c, 200, &security_group_resource, c->body);
+}
+
+struct err *nw_group_remove(struct call *c, struct security_group *g)
+{
     struct db_value param = V_TEXT(g->id);
     struct db_rows used;
     if (g->is_default && !c->actor->admin)
@@ -175,7 +177,12 @@ struct err *nw_group_delete(struct call *c)
     if (used.n_rows)
         return fail_type(c->cx, ERR_IN_USE, "SecurityGroupInUse", "Security Group %s in use.", g->id);
     TRY(db_run(c->cx, c->tx, &nw_st_group_rules_delete, param));
-    TRY(res_delete(c->cx, c->tx, &security_group_resource, g));
+    return res_delete(c->cx, c->tx, &security_group_resource, g);
+}
+
+struct err *nw_group_delete(struct call *c)
+{
+    TRY(nw_group_remove(c, c->target));
     call_reply_empty(c, 204);
     return NULL;
 }

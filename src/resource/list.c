@@ -368,18 +368,8 @@ static const char *query_without_marker(struct list *l)
 /* The row's key as it stands in a query: names may hold anything. */
 static const char *row_id(struct list *l, size_t i)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
     struct db_value v = res_value(l->res, key_of(l->res), l->rows[i]);
-    struct buf b;
-    if (v.type == DB_INT)
-        return arena_printf(l->c->cx->arena, "%" PRId64, v.i);
-    buf_init(&b, l->c->cx->arena);
-    for (const char *p = v.s; *p; p++)
-        if (strchr(plain, *p))
-            buf_char(&b, *p);
-        else
-            buf_printf(&b, "%%%02X", (unsigned char)*p);
-    return buf_cstr(&b);
+    return v.type == DB_INT ? arena_printf(l->c->cx->arena, "%" PRId64, v.i) : str_url(l->c->cx, v.s);
 }
 
 static const char *page_link(struct list *l, const char *prefix, const char *marker, bool reverse)

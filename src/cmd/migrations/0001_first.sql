@@ -421,7 +421,7 @@ CREATE TABLE keypairs (
     id TEXT PRIMARY KEY NOT NULL,
     number BIGINT NOT NULL,
     name TEXT NOT NULL,
-    type TEXT NOT NULL CHECK (type IN ('ssh')),
+    type TEXT NOT NULL CHECK (type IN ('ssh', 'x509')),
     user_id TEXT,
     public_key TEXT,
     fingerprint TEXT NOT NULL,
