@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What one password check costs bare: Argon2id at the parameters of Colvert's defaults, nothing around it.
- * usage: hash [COUNT] → {"n": …, "wall_ms": [each], "cpu_ms": mean}
+ * What one password check costs bare: Argon2id at the parameters of Colvert's defaults, nothing
+ * around it. usage: hash [COUNT] → {"n": …, "wall_ms": [each], "cpu_ms": mean}
  */
 #include <sodium.h>
 #include <stdio.h>

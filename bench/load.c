@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A small HTTP/1.1 load generator: one thread a connection, blocking sockets, keep-alive (a connection the server closed
- * is opened again). "{i}" in path and body stands for the request's number. Prints one line of JSON; ends with 1 when a
- * request failed or was not answered by 2xx.
+ * A small HTTP/1.1 load generator: one thread a connection, blocking sockets, keep-alive (a
+ * connection the server closed is opened again). "{i}" in path and body stands for the request's
+ * number. Prints one line of JSON; ends with 1 when a request failed or was not answered by 2xx.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@
 #define TIMEOUT_S 120
 #define EXCERPT 300
 #define USAGE                                                                                      \
-    "usage: load [-c CONNECTIONS] (-n REQUESTS | -d SECONDS) [-X METHOD] [-H 'Name: value']…\n"    \
+    "usage: load [-c CONNECTIONS] (-n REQUESTS | -d SECONDS) [-X METHOD] [-H 'Name: value']…\n"  \
     "            [-b BODY] [-i FIRST_NUMBER] http://host:port/path\n"
 
 static struct {
@@ -111,8 +111,8 @@ static void write_request(struct worker *w, long number)
     add(&w->request, opt.method, strlen(opt.method));
     add(&w->request, " ", 1);
     add_numbered(&w->request, opt.path, number);
-    int n = snprintf(line, sizeof(line), " HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: %zu\r\n", opt.host,
-                     opt.port, body.len);
+    int n = snprintf(line, sizeof(line), " HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: %zu\r\n",
+                     opt.host, opt.port, body.len);
     add(&w->request, line, (size_t)n);
     add(&w->request, opt.headers, strlen(opt.headers));
     add(&w->request, "\r\n", 2);
@@ -247,7 +247,8 @@ static int read_reply(struct worker *w)
     return status;
 }
 
-/* A connection that was kept may have been closed by the server meanwhile: once more on a new one. */
+/* A connection that was kept may have been closed by the server meanwhile: once more on a new one.
+ */
 static int exchange(struct worker *w)
 {
     for (;;) {
@@ -311,7 +312,8 @@ static double percentile(const float *sorted, size_t n, double share)
 static void print_json_text(const char *s)
 {
     for (; *s; s++)
-        putchar((unsigned char)*s < 32 || (unsigned char)*s > 126 || *s == '"' || *s == '\\' ? ' ' : *s);
+        putchar((unsigned char)*s < 32 || (unsigned char)*s > 126 || *s == '"' || *s == '\\' ? ' '
+                                                                                             : *s);
 }
 
 static int report(const struct worker *w, double took_ms)
@@ -333,7 +335,8 @@ static int report(const struct worker *w, double took_ms)
         if (w[i].n)
             memcpy(all + at, w[i].took_ms, w[i].n * sizeof(*all));
     qsort(all, n, sizeof(*all), compare);
-    printf("{\"n\": %zu, \"good\": %ld, \"bad\": %ld, \"lost\": %ld, \"seconds\": %.4f, \"rps\": %.2f, "
+    printf("{\"n\": %zu, \"good\": %ld, \"bad\": %ld, \"lost\": %ld, \"seconds\": %.4f, \"rps\": "
+           "%.2f, "
            "\"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"bytes\": %" PRId64,
            n, good, bad, lost, took_ms / 1e3, (double)good / took_ms * 1e3, percentile(all, n, .5),
            percentile(all, n, .99), percentile(all, n, 1), bytes);
@@ -357,7 +360,8 @@ static void read_url(char *url)
     const char *colon = memchr(url, ':', n);
     size_t host = colon ? (size_t)(colon - url) : n;
     snprintf(opt.host, sizeof(opt.host), "%.*s", (int)host, url);
-    snprintf(opt.port, sizeof(opt.port), "%.*s", colon ? (int)(n - host - 1) : 2, colon ? colon + 1 : "80");
+    snprintf(opt.port, sizeof(opt.port), "%.*s", colon ? (int)(n - host - 1) : 2,
+             colon ? colon + 1 : "80");
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     if (getaddrinfo(opt.host, opt.port, &hints, &address) != 0)
         die("the host is unknown");
@@ -368,17 +372,30 @@ static void read_options(int argc, char **argv)
     struct text headers = {0};
     for (int o; (o = getopt(argc, argv, "c:n:d:X:H:b:i:")) != -1;) {
         switch (o) {
-        case 'c': opt.connections = strtol(optarg, NULL, 10); break;
-        case 'n': opt.requests = strtol(optarg, NULL, 10); break;
-        case 'd': opt.seconds = strtod(optarg, NULL); break;
-        case 'X': opt.method = optarg; break;
-        case 'b': opt.body = optarg; break;
-        case 'i': opt.first = strtol(optarg, NULL, 10); break;
+        case 'c':
+            opt.connections = strtol(optarg, NULL, 10);
+            break;
+        case 'n':
+            opt.requests = strtol(optarg, NULL, 10);
+            break;
+        case 'd':
+            opt.seconds = strtod(optarg, NULL);
+            break;
+        case 'X':
+            opt.method = optarg;
+            break;
+        case 'b':
+            opt.body = optarg;
+            break;
+        case 'i':
+            opt.first = strtol(optarg, NULL, 10);
+            break;
         case 'H':
             add(&headers, optarg, strlen(optarg));
             add(&headers, "\r\n", 2);
             break;
-        default: die(USAGE);
+        default:
+            die(USAGE);
         }
     }
     add(&headers, "", 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * JSON bodies of every resource of every service, at creation and update, at each microversion: refused in the family's
- * words or taken; what was taken is encoded as valid JSON, and fits its columns. The first two bytes choose the resource,
- * the third how; the rest is the body.
+ * JSON bodies of every resource of every service, at creation and update, at each microversion:
+ * refused in the family's words or taken; what was taken is encoded as valid JSON, and fits its
+ * columns. The first two bytes choose the resource, the third how; the rest is the body.
  */
 #include "cmd/wiring.h"
 
@@ -21,7 +21,8 @@ static void collect(void)
         for (size_t k = 0; k < all_services[i]->n_resources; k++) {
             must(n_targets < ARRAY_LEN(targets));
             resource_init(all_services[i]->resources[k]);
-            targets[n_targets++] = (struct target){all_services[i]->resources[k], all_services[i]->family};
+            targets[n_targets++] =
+                (struct target){all_services[i]->resources[k], all_services[i]->family};
         }
     }
 }
@@ -38,13 +39,15 @@ static void check_given(struct ctx *cx, const struct resource *res, const void *
         must(f->flags & F_RW);
         if (f->kind == KIND_INT) {
             int64_t v = *(const int64_t *)p;
-            must(v == INT_NULL ? (f->flags & F_NULL) != 0 : v >= f->min && (!f->max || v <= f->max));
+            must(v == INT_NULL ? (f->flags & F_NULL) != 0
+                               : v >= f->min && (!f->max || v <= f->max));
         } else if (f->kind == KIND_JSON || f->kind == KIND_MAP || f->kind == KIND_LIST) {
             const char *text = *(const char *const *)p;
             must(text ? !json_read(cx, text, strlen(text), &j) : (f->flags & F_NULL) != 0);
         } else if (f->kind == KIND_STR || f->kind == KIND_UUID) {
             const char *text = *(const char *const *)p;
-            must(text ? str_utf8_len(text) >= 0 && str_utf8_len(text) <= (f->max ? f->max : 255) : (f->flags & F_NULL) != 0);
+            must(text ? str_utf8_len(text) >= 0 && str_utf8_len(text) <= (f->max ? f->max : 255)
+                      : (f->flags & F_NULL) != 0);
         }
     }
 }
@@ -83,7 +86,8 @@ static bool same(const struct resource *res, const void *a, const void *b)
     for (size_t i = 0; i < res->n_fields; i++) {
         if (!row_given(a, (int)i))
             continue;
-        struct db_value x = res_value(res, &res->fields[i], a), y = res_value(res, &res->fields[i], b);
+        struct db_value x = res_value(res, &res->fields[i], a),
+                        y = res_value(res, &res->fields[i], b);
         if (x.type != y.type || x.i != y.i || !str_eq(x.s, y.s))
             return false;
     }
@@ -109,16 +113,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     void *row = res_new(&cx, t->res);
-    e = res_decode_body(&cx, t->fam, t->res, body, DECODE_CREATE, version, admin, res_new(&cx, t->res));
+    e = res_decode_body(&cx, t->fam, t->res, body, DECODE_CREATE, version, admin,
+                        res_new(&cx, t->res));
     e = data[2] & 4 ? res_decode_body(&cx, t->fam, t->res, body, mode, version, admin, row)
-                    : res_decode(&cx, t->fam, t->res, json_is_object(body) ? body : NULL, mode, version, admin, row);
+                    : res_decode(&cx, t->fam, t->res, json_is_object(body) ? body : NULL, mode,
+                                 version, admin, row);
     if (e) {
         struct buf out;
         json_t *shown = NULL;
         must(err_http_status(e->kind) < 500);
         buf_init(&out, cx.arena);
         t->fam->render(&cx, &out, e, family_status(t->fam, e));
-        must(!json_read(&cx, buf_cstr(&out), out.len, &shown)); /* a refusal is valid JSON whatever it repeats */
+        must(!json_read(&cx, buf_cstr(&out), out.len,
+                        &shown)); /* a refusal is valid JSON whatever it repeats */
         return 0;
     }
     check_given(&cx, t->res, row);

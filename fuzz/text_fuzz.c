@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Texts from outside: times, ids, addresses, numbers, base64. What is taken has one form, which is taken again as itself. */
+/* Texts from outside: times, ids, addresses, numbers, base64. What is taken has one form, which is
+ * taken again as itself. */
 #include "resource/resource.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -20,8 +20,14 @@ static void setup(void)
 {
     static const char *const names[] = {"member", NULL};
     static const struct service *const services[] = {&engine_service, &identity_service};
-    struct token t = {.user_id = "u", .user_name = "u", .user_domain_id = "d", .user_domain_name = "d", .audit_id = "a",
-                      .methods = names, .roles = names, .role_ids = names};
+    struct token t = {.user_id = "u",
+                      .user_name = "u",
+                      .user_domain_id = "d",
+                      .user_domain_name = "d",
+                      .audit_id = "a",
+                      .methods = names,
+                      .roles = names,
+                      .role_ids = names};
     struct tx *tx = NULL;
     ctx_init(&setup_cx);
     for (size_t i = 0; i < identity_service.n_resources; i++)
@@ -57,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     /* The good one with a piece replaced: position, length, text. */
     char *text = arena_strdup(cx.arena, good);
-    size_t len = strlen(text) - 1, at = ((size_t)data[0] << 8 | data[1]) % len; /* its last letter has unused bits */
+    size_t len = strlen(text) - 1,
+           at = ((size_t)data[0] << 8 | data[1]) % len; /* its last letter has unused bits */
     for (size_t i = 0; i + 2 < size && at + i < len; i++)
         if (data[i + 2])
             text[at + i] = (char)data[i + 2];

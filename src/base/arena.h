@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Arena: memory with one lifetime (a request, a reconcile pass, a decoded message), released in one call. */
+/* Arena: memory with one lifetime (a request, a reconcile pass, a decoded message), released in one
+ * call. */
 #pragma once
 
 struct arena;
@@ -13,7 +14,7 @@ void arena_reset(struct arena *a);
 /* Zeroed memory, aligned for any type. Never NULL: a failed malloc aborts. */
 void *arena_alloc(struct arena *a, size_t size);
 void *arena_memdup(struct arena *a, const void *data, size_t size);
-char *arena_strdup(struct arena *a, const char *s);            /* NULL stays NULL */
+char *arena_strdup(struct arena *a, const char *s); /* NULL stays NULL */
 char *arena_strndup(struct arena *a, const char *s, size_t len);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);

@@ -7,4 +7,5 @@
 #undef strcat
 #undef sprintf
 #undef vsprintf
-#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll gets gmtime localtime system
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll gets gmtime localtime     \
+    system

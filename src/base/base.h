@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Everything of base/ in one include: what each other folder starts from. Knows nothing of clouds. */
+/* Everything of base/ in one include: what each other folder starts from. Knows nothing of clouds.
+ */
 #pragma once
 
 #include <assert.h>

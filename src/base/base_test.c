@@ -67,7 +67,8 @@ static void test_utf8(void **state UNUSED)
 {
     assert_int_equal(str_utf8_len("colvert"), 7);
     assert_int_equal(str_utf8_len("\xc3\xa9t\xc3\xa9"), 3);
-    const char *bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xc3", "\xf5\x80\x80\x80", "\xe2\x82"};
+    const char *bad[] = {"\xff", "\xc0\x80",         "\xed\xa0\x80",
+                         "\xc3", "\xf5\x80\x80\x80", "\xe2\x82"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(str_utf8_len(bad[i]), -1);
 }
@@ -86,7 +87,8 @@ static void test_time(void **state UNUSED)
     assert_string_equal(time_iso(&cx, -1, TIME_MICROS), "1969-12-31T23:59:59.999999");
     assert_true(time_parse("2026-11-23T09:08:42+02:00", &us));
     assert_string_equal(time_iso(&cx, us, TIME_Z), "2026-11-23T07:08:42Z");
-    const char *bad[] = {"2011/01/01", "2026-02-31", "2026-13-01", "yesterday", "", "2026-11-23T25:00:00Z"};
+    const char *bad[] = {"2011/01/01", "2026-02-31", "2026-13-01",
+                         "yesterday",  "",           "2026-11-23T25:00:00Z"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(time_parse(bad[i], &us));
 }
@@ -126,8 +128,9 @@ static void test_json(void **state UNUSED)
     jw_kbool(&w, "yes", true);
     jw_kraw(&w, "raw", "{\"x\":[]}");
     jw_obj_end(&w);
-    assert_string_equal(buf_cstr(&b), "{\"name\":\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\",\"n\":-3,\"list\":[1,null,{}],"
-                                      "\"yes\":true,\"raw\":{\"x\":[]}}");
+    assert_string_equal(buf_cstr(&b),
+                        "{\"name\":\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\",\"n\":-3,\"list\":[1,null,{}],"
+                        "\"yes\":true,\"raw\":{\"x\":[]}}");
     json_t *j = NULL;
     assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
     assert_string_equal(json_get_str(j, "name"), "a\"b\\c\n\x01\xc3\xa9");
@@ -253,12 +256,12 @@ static void test_seeded(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arena),   cmocka_unit_test(test_buf),    cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_utf8),    cmocka_unit_test(test_time),   cmocka_unit_test(test_uuid),
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_json_quoting),
-        cmocka_unit_test(test_json_numbers),
-        cmocka_unit_test(test_arena_printf),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_arena),        cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_time),         cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_json_quoting),
+        cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_arena_printf),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_seeded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

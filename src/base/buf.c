@@ -7,7 +7,8 @@ static void buf_release(void *arg)
     free(*(char **)arg);
 }
 
-/* The heap block is reached through a cell in the arena: the struct buf itself may be on a stack that is gone. */
+/* The heap block is reached through a cell in the arena: the struct buf itself may be on a stack
+ * that is gone. */
 void buf_init(struct buf *b, struct arena *a)
 {
     *b = (struct buf){.arena = a};

@@ -14,11 +14,12 @@ int64_t mono_us(struct ctx *cx);
 bool deadline_passed(struct ctx *cx);
 
 enum time_style {
-    TIME_Z,           /* 2026-11-23T07:08:42Z          compute, image, network */
-    TIME_MICROS_Z,    /* 2026-11-23T07:08:42.000000Z   identity tokens */
-    TIME_MICROS,      /* 2026-11-23T07:08:42.000000    volume, launched_at */
+    TIME_Z,        /* 2026-11-23T07:08:42Z          compute, image, network */
+    TIME_MICROS_Z, /* 2026-11-23T07:08:42.000000Z   identity tokens */
+    TIME_MICROS,   /* 2026-11-23T07:08:42.000000    volume, launched_at */
 };
 /* In the arena. */
 const char *time_iso(struct ctx *cx, int64_t us, enum time_style style);
-/* ISO 8601 date-time with optional fraction and zone (Z or +hh:mm; none: UTC). False if it isn't one. */
+/* ISO 8601 date-time with optional fraction and zone (Z or +hh:mm; none: UTC). False if it isn't
+ * one. */
 bool time_parse(const char *s, int64_t *ret_us);

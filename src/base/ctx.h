@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The context: first argument of everything that can fail. One a request, a reconcile pass, a test. Used by one thread. */
+/* The context: first argument of everything that can fail. One a request, a reconcile pass, a test.
+ * Used by one thread. */
 #pragma once
 
 struct clock;

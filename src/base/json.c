@@ -31,11 +31,12 @@ struct err *json_read(struct ctx *cx, const char *text, size_t len, json_t **ret
 {
     json_error_t e;
     if (too_deep(text, len))
-        return fail(cx, ERR_INVALID, "The request body is nested more than %d levels deep", JSON_READ_DEPTH);
+        return fail(cx, ERR_INVALID, "The request body is nested more than %d levels deep",
+                    JSON_READ_DEPTH);
     json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (!j)
-        return fail(cx, ERR_INVALID, "The request body is not valid JSON: line %d, column %d: %s", e.line,
-                    e.column, e.text);
+        return fail(cx, ERR_INVALID, "The request body is not valid JSON: line %d, column %d: %s",
+                    e.line, e.column, e.text);
     *ret = json_own(cx, j);
     return NULL;
 }
@@ -79,7 +80,8 @@ const char *json_text(struct ctx *cx, const json_t *j)
 {
     struct buf b;
     buf_init(&b, cx->arena);
-    must(json_dump_callback(j, add_to_buf, &b, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) == 0);
+    must(json_dump_callback(j, add_to_buf, &b, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) ==
+         0);
     return buf_cstr(&b);
 }
 
@@ -138,14 +140,17 @@ static bool plain(unsigned char c)
     return c >= 0x20 && c != '"' && c != '\\';
 }
 
-/* The same for eight bytes at once; a carry may make it say no for a plain byte above one that is not: never yes. */
+/* The same for eight bytes at once; a carry may make it say no for a plain byte above one that is
+ * not: never yes. */
 static bool plain8(const char *s)
 {
     uint64_t v, quote, slash;
     memcpy(&v, s, sizeof(v));
     quote = v ^ EACH('"');
     slash = v ^ EACH('\\');
-    return !((((v - EACH(0x20)) & ~v) | ((quote - EACH(1)) & ~quote) | ((slash - EACH(1)) & ~slash)) & EACH(0x80));
+    return !(
+        (((v - EACH(0x20)) & ~v) | ((quote - EACH(1)) & ~quote) | ((slash - EACH(1)) & ~slash)) &
+        EACH(0x80));
 }
 
 static void escaped(struct buf *b, unsigned char c)

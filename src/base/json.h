@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * JSON: reading is jansson's (a tree bound to the context's arena, duplicates and NULs refused); writing is a
- * streaming writer straight into a buffer, without a tree in between.
+ * JSON: reading is jansson's (a tree bound to the context's arena, duplicates and NULs refused);
+ * writing is a streaming writer straight into a buffer, without a tree in between.
  */
 #pragma once
 
 #define JSON_READ_DEPTH 64
-/* ERR_INVALID with the line and column where the text is broken. The tree lives as long as the arena. */
+/* ERR_INVALID with the line and column where the text is broken. The tree lives as long as the
+ * arena. */
 MUST_USE struct err *json_read(struct ctx *cx, const char *text, size_t len, json_t **ret);
 /* A tree made elsewhere: released with the arena. Returns it. */
 json_t *json_own(struct ctx *cx, json_t *j);
-/* Member of an object, NULL when absent or when obj isn't an object. JSON null is returned as such. */
+/* Member of an object, NULL when absent or when obj isn't an object. JSON null is returned as such.
+ */
 json_t *json_get(const json_t *obj, const char *key);
 /* The member's string or NULL; never fails. */
 const char *json_get_str(const json_t *obj, const char *key);
@@ -28,10 +30,10 @@ struct jw {
 };
 
 void jw_init(struct jw *w, struct buf *out);
-void jw_obj(struct jw *w);      /* { */
-void jw_obj_end(struct jw *w);  /* } */
-void jw_arr(struct jw *w);      /* [ */
-void jw_arr_end(struct jw *w);  /* ] */
+void jw_obj(struct jw *w);     /* { */
+void jw_obj_end(struct jw *w); /* } */
+void jw_arr(struct jw *w);     /* [ */
+void jw_arr_end(struct jw *w); /* ] */
 void jw_key(struct jw *w, const char *key);
 void jw_str(struct jw *w, const char *s); /* NULL writes null */
 void jw_int(struct jw *w, int64_t v);

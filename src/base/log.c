@@ -53,8 +53,8 @@ static void add_value(struct buf *b, const char *v)
     buf_char(b, '"');
 }
 
-static void write_line(struct ctx *cx, enum log_level level, const struct err *e, const char *message,
-                       va_list ap)
+static void write_line(struct ctx *cx, enum log_level level, const struct err *e,
+                       const char *message, va_list ap)
 {
     if (!log_enabled(level))
         return;

@@ -12,8 +12,10 @@ bool log_level_parse(const char *s, enum log_level *ret);
 bool log_enabled(enum log_level level);
 /* "role" of the process, printed on each line: "api", "node", "up". Static string. */
 void log_set_role(const char *role);
-/* Pairs of (const char *key, const char *value), ended by NULL; a NULL value is left out. cx may be NULL. */
-void log_event(struct ctx *cx, enum log_level level, const char *message, ...) __attribute__((sentinel));
+/* Pairs of (const char *key, const char *value), ended by NULL; a NULL value is left out. cx may be
+ * NULL. */
+void log_event(struct ctx *cx, enum log_level level, const char *message, ...)
+    __attribute__((sentinel));
 /* The error's chain, with the same pairs. */
 void log_err(struct ctx *cx, enum log_level level, const struct err *e, const char *message, ...)
     __attribute__((sentinel));

@@ -47,14 +47,16 @@ int64_t str_utf8_len(const char *s)
     int64_t n = 0;
     for (; *p; n++) {
         unsigned c = *p++;
-        unsigned extra = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2
-                       : c >= 0xF0 && c < 0xF5                ? 3
-                                                              : 9;
+        unsigned extra = c < 0x80                ? 0
+                         : c >= 0xC2 && c < 0xE0 ? 1
+                         : c >= 0xE0 && c < 0xF0 ? 2
+                         : c >= 0xF0 && c < 0xF5 ? 3
+                                                 : 9;
         if (extra == 9)
             return -1;
         unsigned first = extra ? *p : 0;
-        if ((c == 0xE0 && first < 0xA0) || (c == 0xED && first > 0x9F) || (c == 0xF0 && first < 0x90) ||
-            (c == 0xF4 && first > 0x8F))
+        if ((c == 0xE0 && first < 0xA0) || (c == 0xED && first > 0x9F) ||
+            (c == 0xF0 && first < 0x90) || (c == 0xF4 && first > 0x8F))
             return -1;
         for (; extra; extra--)
             if ((*p++ & 0xC0) != 0x80)
@@ -97,7 +99,8 @@ const char *str_lower(struct ctx *cx, const char *s)
 
 const char *str_url(struct ctx *cx, const char *s)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
     struct buf b;
     buf_init(&b, cx->arena);
     for (; *s; s++)
@@ -136,7 +139,8 @@ static char *b64_enc(struct ctx *cx, const void *data, size_t size, int variant)
     return sodium_bin2base64(out, cap, data, size, variant);
 }
 
-static bool b64_dec(struct ctx *cx, const char *text, int variant, uint8_t **ret_data, size_t *ret_size)
+static bool b64_dec(struct ctx *cx, const char *text, int variant, uint8_t **ret_data,
+                    size_t *ret_size)
 {
     size_t n = strlen(text), got = 0;
     uint8_t *out = arena_alloc(cx->arena, n + 1);

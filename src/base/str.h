@@ -16,7 +16,8 @@ bool str_to_bool(const char *s, bool *ret);
 int64_t str_utf8_len(const char *s);
 /* Splits at sep; empty parts kept; returns the number of parts. */
 size_t str_split(struct ctx *cx, const char *s, char sep, char ***ret_parts);
-const char *str_cut(struct ctx *cx, const char *s, size_t max_bytes); /* as it is, or its beginning and an ellipsis */
+const char *str_cut(struct ctx *cx, const char *s,
+                    size_t max_bytes); /* as it is, or its beginning and an ellipsis */
 const char *str_lower(struct ctx *cx, const char *s);
 /* As part of a URL: all but letters, digits and "-._~" in the form %XX. */
 const char *str_url(struct ctx *cx, const char *s);

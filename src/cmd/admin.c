@@ -14,7 +14,9 @@ static struct err *bootstrap(struct ctx *cx, const struct settings *s)
 }
 
 static struct err *with_store(struct ctx *cx, const struct settings *s,
-                              struct err *(*work)(struct ctx *cx, struct store *store, const char *arg), const char *arg)
+                              struct err *(*work)(struct ctx *cx, struct store *store,
+                                                  const char *arg),
+                              const char *arg)
 {
     struct store *store = NULL;
     TRY(open_state(cx, s, &store));
@@ -69,6 +71,7 @@ int admin_main(const struct settings *s, int argc, char **argv)
     else if (str_eq(argv[0], "host-add"))
         e = fail(&cx, ERR_INVALID, "usage: colvert admin host-add NAME");
     else
-        e = fail(&cx, ERR_INVALID, "unknown admin command '%s' ('colvert --help' lists them)", argv[0]);
+        e = fail(&cx, ERR_INVALID, "unknown admin command '%s' ('colvert --help' lists them)",
+                 argv[0]);
     return e ? complain(&cx, e) : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM. */
+/* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM.
+ */
 #include "cmd/wiring.h"
 #include "compute/compute.h"
 #include "fleet/fleet.h"
@@ -26,19 +27,25 @@ static bool is_loopback(const char *host)
 static struct err *start(struct control *k, const struct settings *s)
 {
     struct ctx *cx = &k->cx;
-    const struct api_hooks hooks = {.authenticate = identity_authenticate, .authenticate_node = fleet_authenticate};
+    const struct api_hooks hooks = {.authenticate = identity_authenticate,
+                                    .authenticate_node = fleet_authenticate};
     const struct api_config cfg = {.region = s->region};
-    struct http_config http = {.io_threads = (unsigned)s->io_threads, .workers = (unsigned)s->workers,
-                               .slow_workers = (unsigned)s->slow_workers, .queue_max = (unsigned)s->queue_max,
+    struct http_config http = {.io_threads = (unsigned)s->io_threads,
+                               .workers = (unsigned)s->workers,
+                               .slow_workers = (unsigned)s->slow_workers,
+                               .queue_max = (unsigned)s->queue_max,
                                .connections_max = (unsigned)s->connections_max,
-                               .body_max_bytes = (size_t)s->body_max_kib * 1024, .idle_timeout_s = 60,
+                               .body_max_bytes = (size_t)s->body_max_kib * 1024,
+                               .idle_timeout_s = 60,
                                .tls_cert_file = *s->tls_cert ? s->tls_cert : NULL,
                                .tls_key_file = *s->tls_key ? s->tls_key : NULL};
     TRY(parse_listen(cx, s->listen, &http.host, &http.port));
     if (!is_loopback(http.host) && !http.tls_cert_file && !s->allow_plain_http)
         return fail(cx, ERR_INVALID,
-                    "refusing to listen on %s without TLS: give --tls-cert and --tls-key, or --allow-plain-http behind a "
-                    "proxy that has TLS", s->listen);
+                    "refusing to listen on %s without TLS: give --tls-cert and --tls-key, or "
+                    "--allow-plain-http behind a "
+                    "proxy that has TLS",
+                    s->listen);
     TRY(configure_services(cx, s));
     TRY(open_state(cx, s, &k->store));
     TRY(store_migrate(cx, k->store, all_migrations, n_all_migrations));
@@ -62,7 +69,8 @@ static void sweep(struct control *k)
     if (e)
         log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", NULL);
     else if (changed)
-        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)changed), NULL);
+        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)changed),
+                  NULL);
 }
 
 static void stop(struct control *k)

@@ -6,7 +6,8 @@
 #include "identity/identity.h"
 #include "network/network.h"
 
-static struct err *add_host(struct ctx *cx, struct store *store, const char *name, const char *secret)
+static struct err *add_host(struct ctx *cx, struct store *store, const char *name,
+                            const char *secret)
 {
     AUTO_TXN struct tx *tx = NULL;
     const char *id;
@@ -23,22 +24,25 @@ static struct err *external_network(struct ctx *cx, const struct settings *s, st
     if (!*s->external_cidr)
         return NULL;
     if (!slash)
-        return fail(cx, ERR_INVALID, "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'", s->external_cidr);
+        return fail(cx, ERR_INVALID,
+                    "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'",
+                    s->external_cidr);
     TRY(first_address_of(cx, s->external_cidr, &b.gateway_ip));
     TRY(identity_admin_project(cx, store, &b.project_id));
     return network_bootstrap(cx, store, &b, &id);
 }
 
-struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret, bool keep_passwords,
-                             const char **ret_password)
+struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
+                             bool keep_passwords, const char **ret_password)
 {
     struct store *store = NULL;
-    struct identity_bootstrap identity = {.admin_password = *s->bootstrap_password ? s->bootstrap_password : NULL,
-                                          .demo_password = *s->demo_password ? s->demo_password : NULL,
-                                          .keep_passwords = keep_passwords,
-                                          .public_url = *s->public_url ? s->public_url : NULL,
-                                          .region = s->region,
-                                          .service_types = catalog_paths};
+    struct identity_bootstrap identity = {
+        .admin_password = *s->bootstrap_password ? s->bootstrap_password : NULL,
+        .demo_password = *s->demo_password ? s->demo_password : NULL,
+        .keep_passwords = keep_passwords,
+        .public_url = *s->public_url ? s->public_url : NULL,
+        .region = s->region,
+        .service_types = catalog_paths};
     TRY(configure_services(cx, s));
     TRY(open_state(cx, s, &store));
     struct err *e = store_migrate(cx, store, all_migrations, n_all_migrations);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Calls of every service while the Nth call of the database fails, N = 1, 2, … until none does: the answer is an honest
- * error in the service's shape, nothing is left half done, and the same call succeeds afterwards.
+ * Calls of every service while the Nth call of the database fails, N = 1, 2, … until none does: the
+ * answer is an honest error in the service's shape, nothing is left half done, and the same call
+ * succeeds afterwards.
  */
 #include "cmd/wiring.h"
 #include "identity/resources.h"
@@ -29,16 +30,20 @@ static const char *header(const struct test_reply *r, const char *name)
     return NULL;
 }
 
-#define LOGIN                                                                                       \
-    "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'name': 'admin', 'domain': {'id': 'default'}, "        \
-    "'password': 'admin-pw'}}}, 'scope': {'project': {'name': 'admin', 'domain': {'id': 'default'}}}}}"
+#define LOGIN                                                                                      \
+    "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'name': 'admin', "      \
+    "'domain': {'id': 'default'}, "                                                                \
+    "'password': 'admin-pw'}}}, 'scope': {'project': {'name': 'admin', 'domain': {'id': "          \
+    "'default'}}}}}"
 
 static int setup(void **state UNUSED)
 {
     static const char *const paths[] = {"identity", "/identity/v3", NULL, NULL};
     static const struct api_hooks hooks = {.authenticate = identity_authenticate};
-    const struct identity_config cfg = {.region = "RegionOne", .token_ttl_s = 3600, .argon2_mem_kib = 64, .argon2_ops = 1};
-    const struct identity_bootstrap b = {.admin_password = "admin-pw", .region = "RegionOne", .service_types = paths};
+    const struct identity_config cfg = {
+        .region = "RegionOne", .token_ttl_s = 3600, .argon2_mem_kib = 64, .argon2_ops = 1};
+    const struct identity_bootstrap b = {
+        .admin_password = "admin-pw", .region = "RegionOne", .service_types = paths};
     const char *password = NULL;
     assert_non_null(mkdtemp(dir));
     test_api_start_with(&t, all_services, n_all_services, &hooks);
@@ -114,7 +119,8 @@ static struct test_reply endure(int status, const char *method, const char *path
     const char *as = str_ends(path, "/auth/tokens") ? NULL : token;
     for (long n = 1; n < 400; n++) {
         store_fail_nth(t.store, n);
-        struct test_reply r = body ? test_call(&t, as, method, path, "%s", body) : test_call(&t, as, method, path, NULL);
+        struct test_reply r = body ? test_call(&t, as, method, path, "%s", body)
+                                   : test_call(&t, as, method, path, NULL);
         bool fired = store_fail_nth(t.store, 0) >= n;
         if (r.status == status) {
             if (!fired)
@@ -156,7 +162,8 @@ static void identity(void **state UNUSED)
     endure(200, "GET", "/identity/v3/role_assignments?include_names", NULL);
     endure(200, "GET", "/identity/v3/users", NULL);
     endure(200, "PATCH", fmt("/identity/v3/users/%s", user), "{'user': {'password': 'new'}}");
-    endure(204, "POST", fmt("/identity/v3/users/%s/password", user), "{'user': {'original_password': 'new', 'password': 'newer'}}");
+    endure(204, "POST", fmt("/identity/v3/users/%s/password", user),
+           "{'user': {'original_password': 'new', 'password': 'newer'}}");
     endure(204, "DELETE", grant, NULL);
     endure(204, "DELETE", fmt("/identity/v3/roles/%s", role), NULL);
     endure(204, "DELETE", fmt("/identity/v3/users/%s", user), NULL);
@@ -166,7 +173,8 @@ static void identity(void **state UNUSED)
 
 static void images(void **state UNUSED)
 {
-    struct test_reply r = endure(201, "POST", "/image/v2/images", "{'name': 'i', 'disk_format': 'raw', 'container_format': 'bare'}");
+    struct test_reply r = endure(201, "POST", "/image/v2/images",
+                                 "{'name': 'i', 'disk_format': 'raw', 'container_format': 'bare'}");
     const char *path = fmt("/image/v2/images/%s", id_of(&r, "id"));
     endure(204, "PUT", fmt("%s/tags/x", path), NULL);
     endure(200, "POST", fmt("%s/members", path), "{'member': 'p2'}");
@@ -177,28 +185,33 @@ static void images(void **state UNUSED)
 
 static void networks(void **state UNUSED)
 {
-    struct test_reply r = endure(201, "POST", "/network/v2.0/networks", "{'network': {'name': 'n'}}");
+    struct test_reply r =
+        endure(201, "POST", "/network/v2.0/networks", "{'network': {'name': 'n'}}");
     const char *network = id_of(&r, "network.id");
-    r = endure(201, "POST", "/network/v2.0/subnets",
-               fmt("{'subnet': {'network_id': '%s', 'cidr': '10.0.0.0/24', 'ip_version': 4}}", network));
+    r = endure(
+        201, "POST", "/network/v2.0/subnets",
+        fmt("{'subnet': {'network_id': '%s', 'cidr': '10.0.0.0/24', 'ip_version': 4}}", network));
     const char *subnet = id_of(&r, "subnet.id");
     r = endure(201, "POST", "/network/v2.0/ports", fmt("{'port': {'network_id': '%s'}}", network));
     const char *port = id_of(&r, "port.id");
     r = endure(201, "POST", "/network/v2.0/routers", "{'router': {'name': 'r'}}");
     const char *router = fmt("/network/v2.0/routers/%s", id_of(&r, "router.id"));
     endure(200, "PUT", fmt("%s/add_router_interface", router), fmt("{'subnet_id': '%s'}", subnet));
-    endure(200, "PUT", fmt("%s/remove_router_interface", router), fmt("{'subnet_id': '%s'}", subnet));
+    endure(200, "PUT", fmt("%s/remove_router_interface", router),
+           fmt("{'subnet_id': '%s'}", subnet));
     endure(204, "DELETE", router, NULL);
     r = endure(201, "POST", "/network/v2.0/security-groups", "{'security_group': {'name': 's'}}");
-    endure(204, "DELETE", fmt("/network/v2.0/security-groups/%s", id_of(&r, "security_group.id")), NULL);
+    endure(204, "DELETE", fmt("/network/v2.0/security-groups/%s", id_of(&r, "security_group.id")),
+           NULL);
     endure(204, "DELETE", fmt("/network/v2.0/ports/%s", port), NULL);
     endure(204, "DELETE", fmt("/network/v2.0/networks/%s", network), NULL);
 }
 
 static void compute(void **state UNUSED)
 {
-    struct test_reply r = endure(200, "POST", "/compute/v2.1/flavors",
-                                 "{'flavor': {'name': 'f', 'ram': 64, 'vcpus': 1, 'disk': 1, 'id': 'f1'}}");
+    struct test_reply r =
+        endure(200, "POST", "/compute/v2.1/flavors",
+               "{'flavor': {'name': 'f', 'ram': 64, 'vcpus': 1, 'disk': 1, 'id': 'f1'}}");
     endure(200, "POST", "/compute/v2.1/flavors/f1/os-extra_specs", "{'extra_specs': {'a': 'b'}}");
     r = endure(200, "POST", "/compute/v2.1/os-keypairs",
                "{'keypair': {'name': 'k', 'public_key': 'ssh-ed25519 "

@@ -6,24 +6,25 @@
 
 static void usage(FILE *out)
 {
-    fputs("colvert " COLVERT_VERSION ": an OpenStack-compatible IaaS cloud in one program\n"
-          "\n"
-          "usage: colvert COMMAND [OPTIONS]\n"
-          "\n"
-          "  up                  everything on this machine: starts and watches api and node\n"
-          "  api                 the control plane: all service APIs on one listener\n"
-          "  node                the agent of this host; node --purge removes all that it made\n"
-          "  admin bootstrap     schema, first administrator, catalogue (idempotent)\n"
-          "  admin migrate       brings the state store's schema up to date\n"
-          "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
-          "  admin host-add NAME a host, and its secret (printed once)\n"
-          "  schema config       the documented configuration file\n"
-          "  schema sql          the tables\n"
-          "  schema docs         routes with their policies, and resources\n"
-          "  schema openapi      OpenAPI 3 description of the APIs\n"
-          "\n"
-          "options (also in /etc/colvert/colvert.conf as key_name = value, or --config FILE):\n",
-          out);
+    fputs(
+        "colvert " COLVERT_VERSION ": an OpenStack-compatible IaaS cloud in one program\n"
+        "\n"
+        "usage: colvert COMMAND [OPTIONS]\n"
+        "\n"
+        "  up                  everything on this machine: starts and watches api and node\n"
+        "  api                 the control plane: all service APIs on one listener\n"
+        "  node                the agent of this host; node --purge removes all that it made\n"
+        "  admin bootstrap     schema, first administrator, catalogue (idempotent)\n"
+        "  admin migrate       brings the state store's schema up to date\n"
+        "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
+        "  admin host-add NAME a host, and its secret (printed once)\n"
+        "  schema config       the documented configuration file\n"
+        "  schema sql          the tables\n"
+        "  schema docs         routes with their policies, and resources\n"
+        "  schema openapi      OpenAPI 3 description of the APIs\n"
+        "\n"
+        "options (also in /etc/colvert/colvert.conf as key_name = value, or --config FILE):\n",
+        out);
     settings_help(out);
 }
 
@@ -52,7 +53,8 @@ static int run(struct settings *s, int argc, char **argv)
     struct err *e = settings_args(&cx, s, argc - first, argv + first, &rest);
     enum log_level level;
     if (!e && !log_level_parse(s->log_level, &level))
-        e = fail(&cx, ERR_INVALID, "log_level must be debug, info, warn or error, not '%s'", s->log_level);
+        e = fail(&cx, ERR_INVALID, "log_level must be debug, info, warn or error, not '%s'",
+                 s->log_level);
     if (e)
         return complain(&cx, e);
     log_set_level(level);
@@ -76,7 +78,8 @@ int main(int argc, char **argv)
 {
     struct settings s;
     mallopt(M_ARENA_MAX, 2); /* a small program stays small */
-    must(sodium_init() >= 0); /* without it the portable code runs: a password's hash takes twice as long */
+    must(sodium_init() >=
+         0); /* without it the portable code runs: a password's hash takes twice as long */
     if (argc < 2 || str_eq(argv[1], "--help") || str_eq(argv[1], "-h") || str_eq(argv[1], "help")) {
         usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;

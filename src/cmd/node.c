@@ -11,7 +11,8 @@ static struct err *api_url(struct ctx *cx, const struct settings *s, const char 
     TRY(parse_listen(cx, s->listen, &host, &port));
     if (str_eq(host, "0.0.0.0") || str_eq(host, "::") || !*host)
         host = "127.0.0.1";
-    *ret = arena_printf(cx->arena, strchr(host, ':') ? "http%s://[%s]:%u" : "http%s://%s:%u", *s->tls_cert ? "s" : "", host, port);
+    *ret = arena_printf(cx->arena, strchr(host, ':') ? "http%s://[%s]:%u" : "http%s://%s:%u",
+                        *s->tls_cert ? "s" : "", host, port);
     return NULL;
 }
 
@@ -22,7 +23,8 @@ static struct err *read_secret(struct ctx *cx, const struct settings *s, const c
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (n <= 0)
-        return fail(cx, ERR_INVALID, "cannot read the host's secret %s: %m ('colvert up' makes it)", path);
+        return fail(cx, ERR_INVALID, "cannot read the host's secret %s: %m ('colvert up' makes it)",
+                    path);
     text[n] = 0;
     text[strcspn(text, "\n")] = 0;
     *ret = arena_strdup(cx->arena, text);
@@ -39,7 +41,8 @@ static const char *instance_name(struct ctx *cx, const struct settings *s)
     return arena_printf(cx->arena, "i%08x", (unsigned)(h ^ (h >> 32)));
 }
 
-static struct err *configure(struct ctx *cx, const struct settings *s, bool purge, struct agent_config *ret)
+static struct err *configure(struct ctx *cx, const struct settings *s, bool purge,
+                             struct agent_config *ret)
 {
     bool fake = str_eq(s->driver, "fake");
     char full[4096];
@@ -52,15 +55,21 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
         .guest_driver = fake ? "fake" : "qemu",
         .net_driver = fake ? "fake" : "kernel",
         .netns = *s->netns ? s->netns : NULL,
-        .qemu = {.data_dir = dir, .instance = instance_name(cx, s), .accel = s->accel, .uid_first = (uid_t)s->guest_uid_first,
+        .qemu = {.data_dir = dir,
+                 .instance = instance_name(cx, s),
+                 .accel = s->accel,
+                 .uid_first = (uid_t)s->guest_uid_first,
                  .uid_count = (unsigned)s->guest_uid_count},
-        .loop = {.host = node_name(cx, s), .data_dir = dir, .image_cache_bytes = s->image_cache_gib << 30,
+        .loop = {.host = node_name(cx, s),
+                 .data_dir = dir,
+                 .image_cache_bytes = s->image_cache_gib << 30,
                  .shutdown_timeout_s = s->shutdown_timeout_s},
     };
     if (*s->external_cidr) {
         const char *address;
         TRY(first_address_of(cx, s->external_cidr, &address));
-        ret->external_cidr = arena_printf(cx->arena, "%s%s", address, strchr(s->external_cidr, '/'));
+        ret->external_cidr =
+            arena_printf(cx->arena, "%s%s", address, strchr(s->external_cidr, '/'));
     }
     TRY(parse_listen(cx, s->agent_listen, &ret->loop.listen_address, &ret->loop.listen_port));
     TRY(api_url(cx, s, &ret->loop.api_url));

@@ -20,22 +20,33 @@ static const char *may_set(const struct field *f)
         return f->flags & F_ADMIN ? "shown to administrators" : "shown";
     if (admin)
         return create && update ? "set by administrators" : "set by administrators, once";
-    return create && update ? (f->flags & F_REQ ? "required" : "set") : create ? (f->flags & F_REQ ? "required, once" : "once") : "changed";
+    return create && update ? (f->flags & F_REQ ? "required" : "set")
+           : create         ? (f->flags & F_REQ ? "required, once" : "once")
+                            : "changed";
 }
 
 static void print_resource(const struct resource *res)
 {
-    static const char *const kinds[] = {[KIND_UUID] = "id", [KIND_STR] = "text", [KIND_INT] = "number", [KIND_BOOL] = "boolean",
-                                        [KIND_TIME] = "time", [KIND_JSON] = "JSON", [KIND_MAP] = "object of texts",
+    static const char *const kinds[] = {[KIND_UUID] = "id",
+                                        [KIND_STR] = "text",
+                                        [KIND_INT] = "number",
+                                        [KIND_BOOL] = "boolean",
+                                        [KIND_TIME] = "time",
+                                        [KIND_JSON] = "JSON",
+                                        [KIND_MAP] = "object of texts",
                                         [KIND_LIST] = "list of texts"};
-    printf("\n### %s\n\n%s\n\n| member | kind | use | default | meaning |\n|---|---|---|---|---|\n", res->name,
-           res->doc ? res->doc : "");
+    printf("\n### %s\n\n%s\n\n| member | kind | use | default | meaning |\n|---|---|---|---|---|\n",
+           res->name, res->doc ? res->doc : "");
     for (size_t i = 0; i < res->n_fields; i++) {
         const struct field *f = &res->fields[i];
         if ((f->flags & F_HIDDEN) && !(f->flags & F_RW))
             continue;
-        printf("| `%s`%s%s%s | %s | %s | %s | %s", f->wire, f->also ? ", `" : "", f->also ? f->also : "", f->also ? "`" : "",
-               kinds[f->kind], may_set(f), f->dflt ? f->dflt : f->flags & F_NULL ? "null" : "", f->doc ? f->doc : "");
+        printf("| `%s`%s%s%s | %s | %s | %s | %s", f->wire, f->also ? ", `" : "",
+               f->also ? f->also : "", f->also ? "`" : "", kinds[f->kind], may_set(f),
+               f->dflt             ? f->dflt
+               : f->flags & F_NULL ? "null"
+                                   : "",
+               f->doc ? f->doc : "");
         if (f->since)
             printf(" (since microversion %u)", f->since);
         if (f->until)
@@ -79,7 +90,8 @@ int schema_main(const struct settings *s UNUSED, int argc, char **argv)
     } else if (argc == 1 && str_eq(argv[0], "openapi")) {
         print_openapi(&cx);
     } else {
-        return complain(&cx, fail(&cx, ERR_INVALID, "unknown schema '%s': config, sql, docs or openapi", argv[0]));
+        return complain(&cx, fail(&cx, ERR_INVALID,
+                                  "unknown schema '%s': config, sql, docs or openapi", argv[0]));
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The tables of all services together: they fit each other, the database, and what they say of themselves. */
+/* The tables of all services together: they fit each other, the database, and what they say of
+ * themselves. */
 #include "cmd/wiring.h"
 #include "resource/test_api.h"
 
@@ -65,8 +66,10 @@ static void prepares(struct tx *tx, const char *whose, const struct stmt *st)
 static size_t resource_statements(const struct resource *res)
 {
     struct tx *tx = NULL;
-    const struct stmt st[] = {{"insert", res->state->insert}, {"get", res->state->get},
-                              {"update", res->state->update}, {"delete", res->state->del}};
+    const struct stmt st[] = {{"insert", res->state->insert},
+                              {"get", res->state->get},
+                              {"update", res->state->update},
+                              {"delete", res->state->del}};
     if (!res->table)
         return 0;
     assert_ok(&cx, tx_read(&cx, store, &tx));
@@ -103,15 +106,21 @@ static void every_statement_prepares(void **state UNUSED)
 
 static const char *shape_of(struct store *s)
 {
-    static const struct stmt sqlite[] = {
-        {"tables", "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' "
-                   "AND name <> 'schema_migration' ORDER BY 1"}};
+    static const struct stmt sqlite[] = {{"tables",
+                                          "SELECT type || ' ' || name || ' ' || coalesce(sql, '') "
+                                          "FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' "
+                                          "AND name <> 'schema_migration' ORDER BY 1"}};
     static const struct stmt postgres[] = {
-        {"columns", "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable FROM "
-                    "information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_migration' ORDER BY 1"},
-        {"indexes", "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'schema_migration' ORDER BY 1"},
-        {"constraints", "SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = "
-                        "'public'::regnamespace AND conrelid::regclass::text <> 'schema_migration' ORDER BY 1"}};
+        {"columns",
+         "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable FROM "
+         "information_schema.columns WHERE table_schema = 'public' AND table_name <> "
+         "'schema_migration' ORDER BY 1"},
+        {"indexes", "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> "
+                    "'schema_migration' ORDER BY 1"},
+        {"constraints",
+         "SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE "
+         "connamespace = "
+         "'public'::regnamespace AND conrelid::regclass::text <> 'schema_migration' ORDER BY 1"}};
     bool is_sqlite = str_eq(store_engine(s), "sqlite");
     const struct stmt *st = is_sqlite ? sqlite : postgres;
     struct buf b;
@@ -173,7 +182,7 @@ static void check_default(const struct resource *res, const struct field *f)
     if (!f->dflt)
         return;
     /* A number below the range can stand for "none was given". */
-    bool ok = f->kind == KIND_INT    ? str_to_i64(f->dflt, INT64_MIN, f->max ? f->max : INT64_MAX, &n)
+    bool ok = f->kind == KIND_INT ? str_to_i64(f->dflt, INT64_MIN, f->max ? f->max : INT64_MAX, &n)
               : f->kind == KIND_BOOL ? str_to_bool(f->dflt, &b)
               : f->kind == KIND_JSON || f->kind == KIND_MAP || f->kind == KIND_LIST
                   ? !json_read(&cx, f->dflt, strlen(f->dflt), &j)
@@ -190,8 +199,10 @@ static void check_default(const struct resource *res, const struct field *f)
 
 static void check_field(const struct resource *res, const struct field *f)
 {
-    bool own_words = str_eq(res->table, "servers") || str_eq(res->table, "flavors") || str_eq(res->table, "keypairs") ||
-                     str_eq(res->table, "instance_actions"); /* their .def files say it in comments */
+    bool own_words =
+        str_eq(res->table, "servers") || str_eq(res->table, "flavors") ||
+        str_eq(res->table, "keypairs") ||
+        str_eq(res->table, "instance_actions"); /* their .def files say it in comments */
     if (!own_words && !(f->doc && *f->doc))
         fail_msg("%s.%s has no documentation", res->name, f->member);
     if (f->ref && !is_plural(f->ref))
@@ -203,7 +214,8 @@ static void check_field(const struct resource *res, const struct field *f)
     if ((f->flags & (F_FILTER | F_SORT)) && (f->flags & (F_VIRTUAL | F_HIDDEN)))
         fail_msg("%s.%s: a filter or sort key without a column", res->name, f->member);
     for (size_t k = 0; k < res->n_fields; k++)
-        if (&res->fields[k] != f && f->also && (str_eq(res->fields[k].wire, f->also) || str_eq(res->fields[k].also, f->also)))
+        if (&res->fields[k] != f && f->also &&
+            (str_eq(res->fields[k].wire, f->also) || str_eq(res->fields[k].also, f->also)))
             fail_msg("%s: two fields are called '%s'", res->name, f->also);
     check_default(res, f);
 }
@@ -214,7 +226,8 @@ static void resources_are_sound(void **state UNUSED)
         for (size_t k = 0; k < all_services[i]->n_resources; k++) {
             const struct resource *res = all_services[i]->resources[k];
             assert_true(res->owner >= -1 && res->owner < (int)res->n_fields);
-            assert_true(res->extra != EXTRA_KEEP || res->fields[res->extra_member].kind == KIND_MAP);
+            assert_true(res->extra != EXTRA_KEEP ||
+                        res->fields[res->extra_member].kind == KIND_MAP);
             if (!res->doc)
                 fail_msg("%s has no documentation", res->name);
             for (size_t f = 0; f < res->n_fields; f++)
@@ -231,7 +244,8 @@ static bool well_named(const char *policy)
     return *policy != 0;
 }
 
-/* A policy's name stands for one rule: an operator who reads it in the documentation can rely on it. */
+/* A policy's name stands for one rule: an operator who reads it in the documentation can rely on
+ * it. */
 static void routes_have_policies(void **state UNUSED)
 {
     const struct route *all[2000];
@@ -249,8 +263,8 @@ static void routes_have_policies(void **state UNUSED)
                     fail_msg("%s %s: declared twice", r->method, r->pattern);
                 if (!str_eq(all[o]->policy, r->policy) || all[o]->rule == r->rule)
                     continue;
-                print_error("%s: %s %s has another rule than %s %s\n", r->policy, r->method, r->pattern, all[o]->method,
-                            all[o]->pattern);
+                print_error("%s: %s %s has another rule than %s %s\n", r->policy, r->method,
+                            r->pattern, all[o]->method, all[o]->pattern);
                 unlike++;
             }
             assert_true(n < ARRAY_LEN(all));
@@ -289,15 +303,14 @@ static void references_lead_somewhere(const json_t *doc, const json_t *j)
     if (ref && (!str_starts(ref, prefix) ||
                 !json_get(json_get(json_get(doc, "components"), "schemas"), ref + strlen(prefix))))
         fail_msg("%s leads nowhere", ref);
-    json_object_foreach((json_t *)(uintptr_t)j, key, value)
-        references_lead_somewhere(doc, value);
-    json_array_foreach((json_t *)(uintptr_t)j, i, value)
-        references_lead_somewhere(doc, value);
+    json_object_foreach((json_t *)(uintptr_t)j, key, value) references_lead_somewhere(doc, value);
+    json_array_foreach((json_t *)(uintptr_t)j, i, value) references_lead_somewhere(doc, value);
 }
 
 static void check_operation(const json_t *doc, const struct route *r)
 {
-    const json_t *op = json_get(json_get(json_get(doc, "paths"), r->pattern), str_lower(&cx, r->method));
+    const json_t *op =
+        json_get(json_get(json_get(doc, "paths"), r->pattern), str_lower(&cx, r->method));
     if (!op)
         fail_msg("%s %s is not described", r->method, r->pattern);
     assert_string_equal(json_get_str(op, "x-policy"), r->policy);
@@ -325,12 +338,18 @@ static void openapi_describes_every_route(void **state UNUSED)
 
 static void openapi_of_one_resource(void **state UNUSED)
 {
-    const json_t *schema = json_get(json_get(json_get(document(), "components"), "schemas"), "identity.region-create");
-    assert_string_equal(json_text(&cx, schema),
-        "{\"additionalProperties\":true,\"description\":\"A region of the catalogue.\",\"properties\":{\"description\":"
-        "{\"description\":\"Free text.\",\"maxLength\":255,\"type\":\"string\"},\"id\":{\"description\":"
-        "\"The region's name.\",\"maxLength\":255,\"minLength\":1,\"type\":\"string\"},\"parent_region_id\":{"
-        "\"description\":\"The region above.\",\"maxLength\":255,\"nullable\":true,\"type\":\"string\"}},"
+    const json_t *schema =
+        json_get(json_get(json_get(document(), "components"), "schemas"), "identity.region-create");
+    assert_string_equal(
+        json_text(&cx, schema),
+        "{\"additionalProperties\":true,\"description\":\"A region of the "
+        "catalogue.\",\"properties\":{\"description\":"
+        "{\"description\":\"Free "
+        "text.\",\"maxLength\":255,\"type\":\"string\"},\"id\":{\"description\":"
+        "\"The region's "
+        "name.\",\"maxLength\":255,\"minLength\":1,\"type\":\"string\"},\"parent_region_id\":{"
+        "\"description\":\"The region "
+        "above.\",\"maxLength\":255,\"nullable\":true,\"type\":\"string\"}},"
         "\"type\":\"object\"}");
 }
 
@@ -348,9 +367,9 @@ static void settings_are_documented(void **state UNUSED)
     f = open_memstream(&help, &size);
     settings_help(f);
     fclose(f);
-#define SETTING(member, kind, dflt, min, max, doc)                                                  \
-    assert_true(strlen(doc) > 10);                                                                  \
-    assert_non_null(strstr(text, "\n#" #member " = " dflt "\n"));                                   \
+#define SETTING(member, kind, dflt, min, max, doc)                                                 \
+    assert_true(strlen(doc) > 10);                                                                 \
+    assert_non_null(strstr(text, "\n#" #member " = " dflt "\n"));                                  \
     assert_non_null(strstr(help, doc));
 #include "cmd/settings.def"
 #undef SETTING
@@ -400,11 +419,16 @@ static void secrets_stay_off_command_lines(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_statement_prepares),         cmocka_unit_test(migrations_give_what_is_declared),
-        cmocka_unit_test(migrating_again_changes_nothing),  cmocka_unit_test(resources_are_sound),
-        cmocka_unit_test(routes_have_policies),             cmocka_unit_test(the_api_takes_them),
-        cmocka_unit_test(settings_are_documented),          cmocka_unit_test(openapi_describes_every_route),
-        cmocka_unit_test(openapi_of_one_resource),          cmocka_unit_test(secrets_stay_off_command_lines),
+        cmocka_unit_test(every_statement_prepares),
+        cmocka_unit_test(migrations_give_what_is_declared),
+        cmocka_unit_test(migrating_again_changes_nothing),
+        cmocka_unit_test(resources_are_sound),
+        cmocka_unit_test(routes_have_policies),
+        cmocka_unit_test(the_api_takes_them),
+        cmocka_unit_test(settings_are_documented),
+        cmocka_unit_test(openapi_describes_every_route),
+        cmocka_unit_test(openapi_of_one_resource),
+        cmocka_unit_test(secrets_stay_off_command_lines),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

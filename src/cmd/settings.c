@@ -13,7 +13,7 @@ static const struct row {
     const char *doc;
     size_t offset;
 } rows[] = {
-#define SETTING(member, kind, dflt, min, max, doc)                                                  \
+#define SETTING(member, kind, dflt, min, max, doc)                                                 \
     {#member, kind, dflt, min, max, doc, offsetof(struct settings, member)},
 #include "cmd/settings.def"
 #undef SETTING
@@ -29,7 +29,8 @@ static const char *keep(const char *text)
     return arena_strdup(kept, text);
 }
 
-static struct err *set(struct ctx *cx, struct settings *s, const struct row *r, const char *value, const char *where)
+static struct err *set(struct ctx *cx, struct settings *s, const struct row *r, const char *value,
+                       const char *where)
 {
     void *p = (char *)s + r->offset;
     switch (r->kind) {
@@ -38,12 +39,14 @@ static struct err *set(struct ctx *cx, struct settings *s, const struct row *r, 
         return NULL;
     case NUMBER:
         if (!str_to_i64(value, r->min, r->max, p))
-            return fail(cx, ERR_INVALID, "%s: %s must be a number from %" PRId64 " to %" PRId64 ", not '%s'", where, r->key,
-                        r->min, r->max, value);
+            return fail(cx, ERR_INVALID,
+                        "%s: %s must be a number from %" PRId64 " to %" PRId64 ", not '%s'", where,
+                        r->key, r->min, r->max, value);
         return NULL;
     case FLAG:
         if (!str_to_bool(value, p))
-            return fail(cx, ERR_INVALID, "%s: %s must be true or false, not '%s'", where, r->key, value);
+            return fail(cx, ERR_INVALID, "%s: %s must be true or false, not '%s'", where, r->key,
+                        value);
         return NULL;
     }
     return NULL;
@@ -62,7 +65,8 @@ static const struct row *find(const char *name, size_t len)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         size_t k = 0;
-        while (k < len && rows[i].key[k] && (name[k] == rows[i].key[k] || (name[k] == '-' && rows[i].key[k] == '_')))
+        while (k < len && rows[i].key[k] &&
+               (name[k] == rows[i].key[k] || (name[k] == '-' && rows[i].key[k] == '_')))
             k++;
         if (k == len && !rows[i].key[k])
             return &rows[i];
@@ -92,7 +96,8 @@ static struct err *read_line(struct ctx *cx, struct settings *s, char *line, con
     const char *key = trim(line);
     const struct row *r = find(key, strlen(key));
     if (!r)
-        return fail(cx, ERR_INVALID, "%s: unknown setting '%s' ('colvert schema config' lists them)", where, key);
+        return fail(cx, ERR_INVALID,
+                    "%s: unknown setting '%s' ('colvert schema config' lists them)", where, key);
     return set(cx, s, r, trim(eq + 1), where);
 }
 
@@ -109,9 +114,11 @@ struct err *settings_read(struct ctx *cx, struct settings *s, const char *path)
     if (!f && !path && errno == ENOENT)
         return NULL;
     if (!f)
-        return fail(cx, ERR_INVALID, "cannot read the configuration %s: %m", path ? path : default_file);
+        return fail(cx, ERR_INVALID, "cannot read the configuration %s: %m",
+                    path ? path : default_file);
     for (int n = 1; fgets(line, sizeof(line), f); n++)
-        TRY(read_line(cx, s, line, arena_printf(cx->arena, "%s:%d", path ? path : default_file, n)));
+        TRY(read_line(cx, s, line,
+                      arena_printf(cx->arena, "%s:%d", path ? path : default_file, n)));
     return NULL;
 }
 
@@ -157,7 +164,8 @@ static struct err *one_option(struct ctx *cx, struct settings *s, int argc, char
     }
     const struct row *r = find(name, len);
     if (!r)
-        return fail(cx, ERR_INVALID, "unknown option --%.*s ('colvert --help' lists them)", (int)len, name);
+        return fail(cx, ERR_INVALID, "unknown option --%.*s ('colvert --help' lists them)",
+                    (int)len, name);
     if (!value && r->kind == FLAG)
         value = "true";
     else if (!value && *i + 1 < argc)
@@ -199,8 +207,8 @@ void settings_help(FILE *out)
         snprintf(name, sizeof(name), "--%s", rows[i].key);
         for (char *p = name; *p; p++)
             *p = *p == '_' ? '-' : *p;
-        fprintf(out, "  %-26s %s%s%s%s\n", name, rows[i].doc, *rows[i].dflt ? " [" : "", rows[i].dflt,
-                *rows[i].dflt ? "]" : "");
+        fprintf(out, "  %-26s %s%s%s%s\n", name, rows[i].doc, *rows[i].dflt ? " [" : "",
+                rows[i].dflt, *rows[i].dflt ? "]" : "");
     }
 }
 
@@ -210,9 +218,10 @@ const char **settings_to_args(struct ctx *cx, const struct settings *s, size_t *
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const void *p = (const char *)s + rows[i].offset;
-        const char *value = rows[i].kind == TEXT     ? *(const char *const *)p
-                            : rows[i].kind == NUMBER ? arena_printf(cx->arena, "%" PRId64, *(const int64_t *)p)
-                                                     : (*(const bool *)p ? "true" : "false");
+        const char *value = rows[i].kind == TEXT ? *(const char *const *)p
+                            : rows[i].kind == NUMBER
+                                ? arena_printf(cx->arena, "%" PRId64, *(const int64_t *)p)
+                                : (*(const bool *)p ? "true" : "false");
         if (!str_eq(value, rows[i].dflt) && !is_secret(&rows[i]))
             args[n++] = arena_printf(cx->arena, "--%s=%s", rows[i].key, value);
     }

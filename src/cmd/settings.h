@@ -20,11 +20,14 @@ MUST_USE struct err *settings_read(struct ctx *cx, struct settings *s, const cha
 /* COLVERT_KEY_NAME=value: for secrets, as everybody on the machine may read command lines. */
 MUST_USE struct err *settings_environment(struct ctx *cx, struct settings *s);
 void settings_forget_environment(void); /* children are told otherwise */
-/* --key-name value, --key-name=value, --config FILE (read first, then the environment). *ret_rest: the first argument that is no option. */
-MUST_USE struct err *settings_args(struct ctx *cx, struct settings *s, int argc, char **argv, int *ret_rest);
+/* --key-name value, --key-name=value, --config FILE (read first, then the environment). *ret_rest:
+ * the first argument that is no option. */
+MUST_USE struct err *settings_args(struct ctx *cx, struct settings *s, int argc, char **argv,
+                                   int *ret_rest);
 /* The documented file with its defaults. */
 void settings_print(FILE *out);
 /* The same as options, for --help. */
 void settings_help(FILE *out);
-/* Arguments that make another process see the same settings (those that differ from the defaults); secrets left out. */
+/* Arguments that make another process see the same settings (those that differ from the defaults);
+ * secrets left out. */
 const char **settings_to_args(struct ctx *cx, const struct settings *s, size_t *ret_n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The supervisor of one machine: folders, bootstrap, clouds.yaml, then api (unprivileged) and node, started again whenever
- * they end. Guests are no children of it: they run on through its own restart.
+ * The supervisor of one machine: folders, bootstrap, clouds.yaml, then api (unprivileged) and node,
+ * started again whenever they end. Guests are no children of it: they run on through its own
+ * restart.
  */
 #include "cmd/wiring.h"
 #include <grp.h>
@@ -54,7 +55,8 @@ static struct err *make_parents(struct ctx *cx, const char *path)
 {
     for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/'))
         if (mkdir(arena_strndup(cx->arena, path, (size_t)(p - path)), 0755) < 0 && errno != EEXIST)
-            return fail(cx, ERR_UNAVAILABLE, "cannot make the folder %.*s: %m", (int)(p - path), path);
+            return fail(cx, ERR_UNAVAILABLE, "cannot make the folder %.*s: %m", (int)(p - path),
+                        path);
     return NULL;
 }
 
@@ -92,30 +94,36 @@ static struct err *file_secret(struct ctx *cx, const char *path, const char **re
     return write_file(cx, path, *ret, 0600);
 }
 
-static void cloud(struct buf *b, const char *name, const char *url, const char *user, const char *project,
-                  const char *password, const char *region)
+static void cloud(struct buf *b, const char *name, const char *url, const char *user,
+                  const char *project, const char *password, const char *region)
 {
-    buf_printf(b,
-               "  %s:\n    auth:\n      auth_url: %s/identity/v3\n      username: %s\n      password: %s\n"
-               "      project_name: %s\n      user_domain_name: Default\n      project_domain_name: Default\n"
-               "    region_name: %s\n    identity_api_version: 3\n",
-               name, url, user, password, project, region);
+    buf_printf(
+        b,
+        "  %s:\n    auth:\n      auth_url: %s/identity/v3\n      username: %s\n      password: %s\n"
+        "      project_name: %s\n      user_domain_name: Default\n      project_domain_name: "
+        "Default\n"
+        "    region_name: %s\n    identity_api_version: 3\n",
+        name, url, user, password, project, region);
 }
 
-static struct err *write_clouds(struct supervisor *v, const char *admin_password, const char *demo_password)
+static struct err *write_clouds(struct supervisor *v, const char *admin_password,
+                                const char *demo_password)
 {
     const struct settings *s = v->s;
     struct buf b;
     buf_init(&b, v->cx.arena);
     const char *url = *s->public_url ? s->public_url
-                                     : arena_printf(v->cx.arena, "http%s://%s", *s->tls_cert ? "s" : "", s->listen);
+                                     : arena_printf(v->cx.arena, "http%s://%s",
+                                                    *s->tls_cert ? "s" : "", s->listen);
     buf_str(&b, "clouds:\n");
     cloud(&b, "colvert-admin", url, "admin", "admin", admin_password, s->region);
     cloud(&b, "demo", url, "demo", "demo", demo_password, s->region);
-    return write_file(&v->cx, arena_printf(v->cx.arena, "%s/clouds.yaml", s->data), buf_cstr(&b), 0600);
+    return write_file(&v->cx, arena_printf(v->cx.arena, "%s/clouds.yaml", s->data), buf_cstr(&b),
+                      0600);
 }
 
-/* ---------------------------------------------------------------- bootstrap, as the control plane's user */
+/* ---------------------------------------------------------------- bootstrap, as the control
+ * plane's user */
 
 static void drop_to(uid_t uid, gid_t gid)
 {
@@ -128,7 +136,8 @@ static void drop_to(uid_t uid, gid_t gid)
     must(getuid() == uid && setuid(0) < 0);
 }
 
-static struct err *bootstrap_child(struct supervisor *v, const struct settings *s, const char *secret)
+static struct err *bootstrap_child(struct supervisor *v, const struct settings *s,
+                                   const char *secret)
 {
     int status = 0;
     fflush(NULL);
@@ -144,7 +153,8 @@ static struct err *bootstrap_child(struct supervisor *v, const struct settings *
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return fail(&v->cx, ERR_UNAVAILABLE, "the region could not be set up; the reason stands above");
+        return fail(&v->cx, ERR_UNAVAILABLE,
+                    "the region could not be set up; the reason stands above");
     return NULL;
 }
 
@@ -222,11 +232,14 @@ static void plan_restart(struct supervisor *v, struct child *c, int status)
     c->pid = 0;
     if (v->stopping)
         return;
-    c->backoff_ms = now - c->started_us > LIVED_US ? 0 : c->backoff_ms ? (int)min_i64(c->backoff_ms * 2, RESTART_MAX_MS) : 20;
+    c->backoff_ms = now - c->started_us > LIVED_US ? 0
+                    : c->backoff_ms                ? (int)min_i64(c->backoff_ms * 2, RESTART_MAX_MS)
+                                                   : 20;
     c->restart_at_us = now + c->backoff_ms * 1000LL;
-    log_event(&v->cx, LOG_WARN, "ended; starting it again", "role", c->role, WIFSIGNALED(status) ? "signal" : "exit",
-              log_i64(&v->cx, WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)), "in_ms",
-              log_i64(&v->cx, c->backoff_ms), NULL);
+    log_event(&v->cx, LOG_WARN, "ended; starting it again", "role", c->role,
+              WIFSIGNALED(status) ? "signal" : "exit",
+              log_i64(&v->cx, WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)),
+              "in_ms", log_i64(&v->cx, c->backoff_ms), NULL);
 }
 
 static void reap(struct supervisor *v)
@@ -266,7 +279,8 @@ static bool any_child(const struct supervisor *v)
     return false;
 }
 
-/* Type=notify services are told when the first children run; https://www.freedesktop.org/software/systemd/man/sd_notify.html */
+/* Type=notify services are told when the first children run;
+ * https://www.freedesktop.org/software/systemd/man/sd_notify.html */
 static void notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
@@ -278,7 +292,8 @@ static void notify(const char *state)
         a.sun_path[0] = 0;
     AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    ssize_t ignored UNUSED = fd < 0 ? 0 : sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a, len);
+    ssize_t ignored UNUSED =
+        fd < 0 ? 0 : sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a, len);
 }
 
 static void watch(struct supervisor *v, int signals)
@@ -289,7 +304,8 @@ static void watch(struct supervisor *v, int signals)
         int wait_ms = v->stopping ? 200 : start_due(v);
         if (poll(&p, 1, wait_ms) > 0) {
             struct signalfd_siginfo info;
-            if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) && info.ssi_signo != SIGCHLD && !v->stopping) {
+            if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+                info.ssi_signo != SIGCHLD && !v->stopping) {
                 v->stopping = true;
                 notify("STOPPING=1");
                 kill_at = mono_us(&v->cx) + 10LL * 1000000;

@@ -8,12 +8,14 @@
 #include "network/network.h"
 #include <arpa/inet.h>
 
-const struct service *const all_services[] = {&engine_service, &operations_service, &identity_service, &fleet_service,
-                                             &image_service, &network_service, &compute_service};
+const struct service *const all_services[] = {
+    &engine_service, &operations_service, &identity_service, &fleet_service,
+    &image_service,  &network_service,    &compute_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
-const char *const catalog_paths[] = {"identity", "/identity/v3", "image", "/image", "network", "/network", "compute",
-                                     "/compute/v2.1", NULL, NULL};
+const char *const catalog_paths[] = {
+    "identity", "/identity/v3", "image",         "/image", "network",
+    "/network", "compute",      "/compute/v2.1", NULL,     NULL};
 
 static const char migration_1[] = {
 #include "0001_first.sql.inc"
@@ -44,13 +46,14 @@ const char *node_name(struct ctx *cx, const struct settings *s)
 
 struct err *open_state(struct ctx *cx, const struct settings *s, struct store **ret)
 {
-    const char *url = *s->state ? s->state : arena_printf(cx->arena, "sqlite:%s/state.db", control_dir(cx, s));
+    const char *url =
+        *s->state ? s->state : arena_printf(cx->arena, "sqlite:%s/state.db", control_dir(cx, s));
     return store_open(cx, url, (unsigned)s->store_connections, ret);
 }
 
 /* A host's secret reads the images of its own servers, and no others. */
-static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
-                                  int64_t *ret_size)
+static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *host_id,
+                                  const char *image_id, int *ret_fd, int64_t *ret_size)
 {
     bool used = false;
     TRY(compute_uses_image(cx, tx, host_id, image_id, &used));
@@ -61,15 +64,19 @@ static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *hos
 
 struct err *configure_services(struct ctx *cx, const struct settings *s)
 {
-    const struct identity_config identity = {.region = s->region, .token_ttl_s = s->token_ttl_s,
-                                             .lockout_attempts = s->lockout_attempts, .lockout_s = s->lockout_s,
+    const struct identity_config identity = {.region = s->region,
+                                             .token_ttl_s = s->token_ttl_s,
+                                             .lockout_attempts = s->lockout_attempts,
+                                             .lockout_s = s->lockout_s,
                                              .unique_last_passwords = s->unique_last_passwords,
                                              .argon2_mem_kib = (uint64_t)s->argon2_mem_kib,
                                              .argon2_ops = (uint64_t)s->argon2_ops};
-    const struct image_config image = {.dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
-                                       .size_max_bytes = s->image_max_gib << 30};
+    const struct image_config image = {
+        .dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
+        .size_max_bytes = s->image_max_gib << 30};
     const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
-    const struct compute_config compute = {.default_zone = "nova", .placement = place_policy_default};
+    const struct compute_config compute = {.default_zone = "nova",
+                                           .placement = place_policy_default};
     identity_configure(&identity);
     network_configure(&network);
     compute_configure(&compute);
@@ -85,19 +92,22 @@ struct err *first_address_of(struct ctx *cx, const char *cidr, const char **ret)
     int64_t prefix;
     if (!slash || !str_to_i64(slash + 1, 1, 30, &prefix) ||
         inet_pton(AF_INET, arena_strndup(cx->arena, cidr, (size_t)(slash - cidr)), &a) != 1)
-        return fail(cx, ERR_INVALID, "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'", cidr);
+        return fail(cx, ERR_INVALID,
+                    "external_cidr must be an IPv4 subnet such as 203.0.113.0/24, not '%s'", cidr);
     a.s_addr = htonl(ntohl(a.s_addr) + 1);
     must(inet_ntop(AF_INET, &a, text, sizeof(text)));
     *ret = arena_strdup(cx->arena, text);
     return NULL;
 }
 
-struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port)
+struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host,
+                         uint16_t *ret_port)
 {
     const char *colon = strrchr(text, ':');
     int64_t port;
     if (!colon || !str_to_i64(colon + 1, 0, 65535, &port))
-        return fail(cx, ERR_INVALID, "listen must be ADDRESS:PORT, such as 127.0.0.1:5000, not '%s'", text);
+        return fail(cx, ERR_INVALID,
+                    "listen must be ADDRESS:PORT, such as 127.0.0.1:5000, not '%s'", text);
     char *host = arena_strndup(cx->arena, text, (size_t)(colon - text));
     size_t len = strlen(host);
     if (len > 2 && host[0] == '[' && host[len - 1] == ']') {

@@ -19,7 +19,8 @@ extern const char *const catalog_paths[];
 /* The state store of these settings, opened. */
 MUST_USE struct err *open_state(struct ctx *cx, const struct settings *s, struct store **ret);
 /* "127.0.0.1:5000" → host and port; ERR_INVALID says what is wrong. */
-MUST_USE struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host, uint16_t *ret_port);
+MUST_USE struct err *parse_listen(struct ctx *cx, const char *text, const char **ret_host,
+                                  uint16_t *ret_port);
 /* "203.0.113.0/24" → "203.0.113.1": what the host has on the external bridge. */
 MUST_USE struct err *first_address_of(struct ctx *cx, const char *cidr, const char **ret);
 const char *control_dir(struct ctx *cx, const struct settings *s);
@@ -30,11 +31,12 @@ const char *node_name(struct ctx *cx, const struct settings *s);
 /* Gives each service its settings; cx lives as long as they are used. */
 MUST_USE struct err *configure_services(struct ctx *cx, const struct settings *s);
 /*
- * Schema and first rows; idempotent. host_secret NULL: no host is added. keep_passwords: those in the settings are for users
- * that are not there yet. *ret_password: a new admin password, or NULL.
+ * Schema and first rows; idempotent. host_secret NULL: no host is added. keep_passwords: those in
+ * the settings are for users that are not there yet. *ret_password: a new admin password, or NULL.
  */
-MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
-                                      bool keep_passwords, const char **ret_password);
+MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s,
+                                      const char *host_secret, bool keep_passwords,
+                                      const char **ret_password);
 
 /* Roles' main functions: process exit codes. */
 int api_main(const struct settings *s);

@@ -344,7 +344,9 @@ static void parts_are_shown(void **state UNUSED)
 
 static void groups_by_the_older_api(void **state UNUSED)
 {
-    static const char *const bad[] = {"{}", "{'name':'a'}", "{'name':'','description':''}",
+    static const char *const bad[] = {"{}",
+                                      "{'name':'a'}",
+                                      "{'name':'','description':''}",
                                       "{'name':7,'description':''}",
                                       "{'name':'a','description':null}",
                                       "{'name':'a','description':'','x':1}"};
@@ -426,8 +428,8 @@ static void lists_filter_by_tags(void **state UNUSED)
     static const struct {
         const char *query;
         size_t n;
-    } cases[] = {{"?tags=a,b", 1},     {"?tags=b", 2},       {"?tags=a,c", 0},
-                 {"?tags-any=a,c", 2}, {"?not-tags=a,b", 1}, {"?not-tags-any=a,z", 1},
+    } cases[] = {{"?tags=a,b", 1},         {"?tags=b", 2},       {"?tags=a,c", 0},
+                 {"?tags-any=a,c", 2},     {"?not-tags=a,b", 1}, {"?not-tags-any=a,z", 1},
                  {"?tags=b&not-tags=c", 1}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (listed("p1", cases[i].query) != cases[i].n)
@@ -482,7 +484,8 @@ static void deadlines_lead_out(void **state UNUSED)
     test_expect(T, 204, "p1", "DELETE", path(V "/servers/%s", id), NULL);
     assert_int_equal(sweep_after(61), 1);
     assert_string_equal(world_status(&w, id), "ACTIVE");
-    /* Nobody swept for longer, as no control plane was there: a host may only now be heard again. */
+    /* Nobody swept for longer, as no control plane was there: a host may only now be heard again.
+     */
     assert_int_equal(sweep_after(61 + 301), 1);
     assert_string_equal(world_status(&w, id), "ACTIVE");
     assert_int_equal(sweep_after(61 + 301 + 61), 1);

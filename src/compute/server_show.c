@@ -372,7 +372,8 @@ static void hand_out_ports(struct ctx *cx, void *const *rows, struct server_more
     qsort(all, n, sizeof(*all), compare_id);
     for (size_t i = 0; i < n_ports;) {
         struct by_id wanted = {.id = ports[i].server_id};
-        struct server_more *m = ((struct by_id *)bsearch(&wanted, all, n, sizeof(*all), compare_id))->more;
+        struct server_more *m =
+            ((struct by_id *)bsearch(&wanted, all, n, sizeof(*all), compare_id))->more;
         for (m->ports = &ports[i]; i < n_ports && str_eq(ports[i].server_id, wanted.id); i++)
             m->n_ports++;
     }
@@ -397,8 +398,10 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
     const struct server *before = NULL;
     for (size_t i = 0; i < n; i++) {
         struct server *s = rows[i];
-        bool same_host = before && str_eq(before->host_name, s->host_name) && str_eq(before->project_id, s->project_id);
-        more[i].host_hash = same_host ? more[i - 1].host_hash : host_hash(cx, s->project_id, s->host_name);
+        bool same_host = before && str_eq(before->host_name, s->host_name) &&
+                         str_eq(before->project_id, s->project_id);
+        more[i].host_hash =
+            same_host ? more[i - 1].host_hash : host_hash(cx, s->project_id, s->host_name);
         before = s;
         more[i].host_status = status_of_host(hosts, n_hosts, s->host_id);
         s->row.extra = &more[i];

@@ -10,5 +10,5 @@ MUST_USE struct err *x509_fingerprint(struct ctx *cx, const char *certificate, c
 /* A new RSA key and a certificate of ten years for the user, for clients' authentication. The
  * private form is base64 of a PKCS #12 file with the empty password (wiped with the arena's end).
  * Takes some 100 ms: not inside a transaction. */
-MUST_USE struct err *x509_generate(struct ctx *cx, const char *user_id, const char **ret_certificate,
-                                   const char **ret_private);
+MUST_USE struct err *x509_generate(struct ctx *cx, const char *user_id,
+                                   const char **ret_certificate, const char **ret_private);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Hosts and what they are told: the change feed that agents watch. Services say that an item changed on a host
- * (fleet_touch); the item's desired state is read from the services' own tables when the agent asks, never copied.
+ * Hosts and what they are told: the change feed that agents watch. Services say that an item
+ * changed on a host (fleet_touch); the item's desired state is read from the services' own tables
+ * when the agent asks, never copied.
  */
 #pragma once
 
@@ -10,20 +11,25 @@
 /* A kind of item, owned by one service. */
 struct fleet_kind {
     const char *name; /* "server", "network", "router" */
-    /* Writes the spec object; *ret_present false (and nothing written) when it is no longer wanted on this host. */
-    struct err *(*view)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, struct jw *w,
-                        bool *ret_present);
+    /* Writes the spec object; *ret_present false (and nothing written) when it is no longer wanted
+     * on this host. */
+    struct err *(*view)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                        struct jw *w, bool *ret_present);
     /* Ids of every item wanted on this host. */
-    struct err *(*list)(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids);
+    struct err *(*list)(struct ctx *cx, struct tx *tx, const char *host_id,
+                        struct db_rows *ret_ids);
     /* What the agent saw. Repeats and late ones must do no harm. */
-    struct err *(*report)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id, const json_t *observed);
+    struct err *(*report)(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                          const json_t *observed);
 };
 void fleet_add_kind(const struct fleet_kind *kind); /* at start-up, static memory */
 
 /* The item changed on this host; wakes its agent when the transaction commits. */
-MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id, const char *kind, const char *item_id);
+MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id,
+                                 const char *kind, const char *item_id);
 /* On every host (networks and routers of the kernel driver, which one host carries). */
-MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind, const char *item_id);
+MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind,
+                                     const char *item_id);
 
 /* What placement needs to know of hosts, without what runs on them (compute knows that). */
 struct fleet_host {
@@ -32,35 +38,44 @@ struct fleet_host {
     bool enabled, alive;
     const char *call_token; /* what its agent takes from the control plane */
 };
-MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n);
-MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id, struct fleet_host *ret);
-MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id, bool enabled,
-                                            const char *reason);
-/* GET path on the host's agent (console output): ERR_UNAVAILABLE when it can't be reached. Outside any transaction. */
-MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path, struct buf *ret_body,
-                                int *ret_status);
-/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert admin host-add`. */
-MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret, const char **ret_id);
+MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
+                                 size_t *ret_n);
+MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
+                                    struct fleet_host *ret);
+MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id,
+                                            bool enabled, const char *reason);
+/* GET path on the host's agent (console output): ERR_UNAVAILABLE when it can't be reached. Outside
+ * any transaction. */
+MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
+                                struct buf *ret_body, int *ret_status);
+/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert
+ * admin host-add`. */
+MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name,
+                                    const char *secret, const char **ret_id);
 
 /* ---- for the wiring ---- */
 
 extern const struct service fleet_service; /* tables, and the routes of the agents' protocol */
 /* For api_hooks: the host (its id or its name) by its secret. */
-MUST_USE struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret, const char *host,
-                                        struct actor *ret);
-/* fn(arg, host_id) runs after each commit that touched a host's items. fleet_wake_api with the api as arg does what is needed. */
+MUST_USE struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret,
+                                        const char *host, struct actor *ret);
+/* fn(arg, host_id) runs after each commit that touched a host's items. fleet_wake_api with the api
+ * as arg does what is needed. */
 void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg);
 void fleet_wake_api(void *api, const char *host_id);
-/* Opens an image's file for the host's agent: ERR_NOT_FOUND when there is none, or none that the host has a use for. */
-typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
-                                   int64_t *ret_size);
+/* Opens an image's file for the host's agent: ERR_NOT_FOUND when there is none, or none that the
+ * host has a use for. */
+typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *host_id,
+                                   const char *image_id, int *ret_fd, int64_t *ret_size);
 void fleet_set_images(fleet_image_fn *fn);
 
 /* ---- the protocol without HTTP (the routes and the simulator) ---- */
 
 #define FLEET_HEARTBEAT_S 10 /* a host not heard of in three of them is not alive */
-MUST_USE struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body);
+MUST_USE struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id,
+                                const json_t *body);
 /* The feed's answer; *ret_any false when nothing changed since. */
-MUST_USE struct err *fleet_items(struct ctx *cx, struct tx *tx, const char *host_id, int64_t since, struct jw *w,
-                                 bool *ret_any);
-MUST_USE struct err *fleet_reports(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body, struct jw *w);
+MUST_USE struct err *fleet_items(struct ctx *cx, struct tx *tx, const char *host_id, int64_t since,
+                                 struct jw *w, bool *ret_any);
+MUST_USE struct err *fleet_reports(struct ctx *cx, struct tx *tx, const char *host_id,
+                                   const json_t *body, struct jw *w);

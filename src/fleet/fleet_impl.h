@@ -7,8 +7,8 @@
 /*   name           SQL */
 #define FLEET_STMTS(X)                                                                             \
     /* Its feed begins with revision 1: to have seen nothing yet is 0, and is answered at once. */ \
-    X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, revision,"               \
-                " created_at, updated_at) VALUES ($1, $2, 'nova', $3, 1, $4, $4)")                  \
+    X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, revision,"                \
+                " created_at, updated_at) VALUES ($1, $2, 'nova', $3, 1, $4, $4)")                 \
     X(host_set_secret, "UPDATE fleet_hosts SET secret_sha256 = $2, updated_at = $3 WHERE id = $1") \
     X(host_by_name, "SELECT id FROM fleet_hosts WHERE name = $1")                                  \
     X(host_secret, "SELECT id, secret_sha256 FROM fleet_hosts WHERE id = $1 OR name = $1")         \
@@ -17,12 +17,13 @@
                  " version = $9, last_seen_at = $10 WHERE id = $1")                                \
     X(host_set_enabled, "UPDATE fleet_hosts SET enabled = $2, disabled_reason = $3,"               \
                         " updated_at = $4 WHERE id = $1")                                          \
-    X(hosts, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"\
-             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"    \
-             " enabled, secret_sha256 FROM fleet_hosts ORDER BY name")                                            \
+    X(hosts,                                                                                       \
+      "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
+      " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
+      " enabled, secret_sha256 FROM fleet_hosts ORDER BY name")                                    \
     X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
-            " enabled, secret_sha256 FROM fleet_hosts WHERE id = $1")                                             \
+            " enabled, secret_sha256 FROM fleet_hosts WHERE id = $1")                              \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
     X(bump, "UPDATE fleet_hosts SET revision = revision + 1 WHERE id = $1 RETURNING revision")     \
     X(revision, "SELECT revision FROM fleet_hosts WHERE id = $1")                                  \
@@ -43,5 +44,5 @@ FLEET_STMTS(X)
 
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
-struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id, const char *image_id, int *ret_fd,
-                             int64_t *ret_size);
+struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
+                             const char *image_id, int *ret_fd, int64_t *ret_size);

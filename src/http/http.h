@@ -47,7 +47,7 @@ struct http_request {
     /* Of a request without a connection (http_call_here); else http_header asks the connection. */
     const struct http_pair *headers;
     size_t n_headers;
-    struct http_conn *conn;        /* private */
+    struct http_conn *conn; /* private */
 };
 
 /* The first of that name, NULL if absent; lives as long as the request. */
@@ -55,16 +55,16 @@ const char *http_header(const struct http_request *rq, const char *name);
 const char *http_arg(const struct http_request *rq, const char *name);
 
 struct http_reply {
-    int status;                 /* 0: not answered yet (a bug, unless parked) */
-    struct buf body;            /* JSON or whatever content_type says; empty with file_fd >= 0 */
-    const char *content_type;   /* default "application/json" */
+    int status;               /* 0: not answered yet (a bug, unless parked) */
+    struct buf body;          /* JSON or whatever content_type says; empty with file_fd >= 0 */
+    const char *content_type; /* default "application/json" */
     struct http_pair headers[24];
     size_t n_headers;
     /* >= 0: the body is [file_offset, file_offset + file_size) of it; owned by the reply. */
     int file_fd;
     int64_t file_offset, file_size;
-    const char *park_topic;     /* set instead of a status: run again when http_wake() names it */
-    int64_t park_until_us;      /* monotonic */
+    const char *park_topic; /* set instead of a status: run again when http_wake() names it */
+    int64_t park_until_us;  /* monotonic */
 };
 
 /* Copies both; control characters in the value become blanks. */
@@ -86,7 +86,8 @@ struct http_app {
     void *arg;
     /*
      * After the headers, on the I/O thread. Chooses the lane; may set *ret_sink (memory of the
-     * request's arena) for a streamed body, or fill rp->status to answer at once (the body is then dropped).
+     * request's arena) for a streamed body, or fill rp->status to answer at once (the body is then
+     * dropped).
      */
     enum http_lane (*begin)(void *arg, struct http_request *rq, struct http_reply *rp,
                             struct http_sink **ret_sink);
@@ -102,15 +103,15 @@ struct http_app {
 
 /* Zero or NULL: the default. */
 struct http_config {
-    const char *host;         /* address to bind: 127.0.0.1 */
-    uint16_t port;            /* any free one, see http_server_port */
-    unsigned io_threads;      /* 2 */
-    unsigned workers;         /* 8 */
-    unsigned slow_workers;    /* 1 */
-    unsigned queue_max;       /* 256, of each pool */
-    unsigned connections_max; /* 4096 */
-    size_t body_max_bytes;    /* 1 MiB; of requests that are not streamed */
-    unsigned idle_timeout_s;  /* 75; a parked or running request is not idle */
+    const char *host;                         /* address to bind: 127.0.0.1 */
+    uint16_t port;                            /* any free one, see http_server_port */
+    unsigned io_threads;                      /* 2 */
+    unsigned workers;                         /* 8 */
+    unsigned slow_workers;                    /* 1 */
+    unsigned queue_max;                       /* 256, of each pool */
+    unsigned connections_max;                 /* 4096 */
+    size_t body_max_bytes;                    /* 1 MiB; of requests that are not streamed */
+    unsigned idle_timeout_s;                  /* 75; a parked or running request is not idle */
     const char *tls_cert_file, *tls_key_file; /* plain */
     bool trust_forwarded;                     /* a proxy in front sets X-Forwarded-Proto */
 };
@@ -142,6 +143,6 @@ MUST_USE struct err *http_call_here(struct ctx *cx, const struct http_app *app, 
 /* Figures for /metrics. */
 struct http_stats {
     uint64_t requests, refused, bytes_in, bytes_out; /* bytes of bodies */
-    uint64_t connections, queued, parked, running; /* now */
+    uint64_t connections, queued, parked, running;   /* now */
 };
 void http_server_stats(struct http_server *s, struct http_stats *ret);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Users, projects, roles, domains and the catalogue: what administrators do, and what others may not. */
+/* Users, projects, roles, domains and the catalogue: what administrators do, and what others may
+ * not. */
 #include "identity/test_identity.h"
 
 static int64_t count(const char *table)
@@ -15,8 +16,9 @@ static int64_t count(const char *table)
 
 static void bootstrap_again_changes_nothing(void **state UNUSED)
 {
-    static const char *const tables[] = {"users", "projects", "domains", "roles", "regions", "services", "endpoints",
-                                         "token_keys", "role_assignments"};
+    static const char *const tables[] = {"users",     "projects",   "domains",
+                                         "roles",     "regions",    "services",
+                                         "endpoints", "token_keys", "role_assignments"};
     int64_t before[ARRAY_LEN(tables)];
     const char *password = "something";
     struct identity_bootstrap b = {.region = "RegionOne", .service_types = bootstrap_services};
@@ -80,13 +82,15 @@ static void members_are_kept_out(void **state UNUSED)
         {"DELETE", "/endpoints/@", NULL},
     };
     struct person p = person("outsider", "member");
-    const char *member = person_token(&p), *unscoped = token_of(user_named("outsider", "pw"), "'unscoped'");
+    const char *member = person_token(&p),
+               *unscoped = token_of(user_named("outsider", "pw"), "'unscoped'");
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         const char *tokens[] = {member, unscoped, NULL};
         for (int k = 0; k < 3; k++) {
             const char *path = fmt(V3 "%s", calls[i][1]);
-            struct test_reply r = calls[i][2] ? test_call(&t, tokens[k], calls[i][0], path, "%s", calls[i][2])
-                                              : test_call(&t, tokens[k], calls[i][0], path, NULL);
+            struct test_reply r =
+                calls[i][2] ? test_call(&t, tokens[k], calls[i][0], path, "%s", calls[i][2])
+                            : test_call(&t, tokens[k], calls[i][0], path, NULL);
             if (r.status != (tokens[k] ? 403 : 401))
                 fail_msg("%s %s: %d %s", calls[i][0], path, r.status, r.text);
         }
@@ -130,8 +134,9 @@ static void what_members_see(void **state UNUSED)
 
 static void users(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 201, admin, "POST", V3 "/users",
-                                      "{'user': {'name': 'full', 'email': 'a@b', 'description': 'd', 'password': 'pw'}}");
+    struct test_reply r = test_expect(
+        &t, 201, admin, "POST", V3 "/users",
+        "{'user': {'name': 'full', 'email': 'a@b', 'description': 'd', 'password': 'pw'}}");
     const char *user = fmt(V3 "/users/%s", test_str(&t, &r, "user.id"));
     assert_string_equal(test_str(&t, &r, "user.email"), "a@b");
     assert_string_equal(test_str(&t, &r, "user.links.self"), fmt("%s%s", t.url, user));
@@ -141,14 +146,22 @@ static void users(void **state UNUSED)
     assert_true(json_is_false(test_at(&r, "user.enabled")));
     r = test_expect(&t, 200, admin, "GET", user, NULL);
     assert_string_equal(test_str(&t, &r, "user.description"), "d");
-    static const char *const bad[] = {"{}", "{'user': {}}", "{'user': {'name': ''}}", "{'user': {'name': 7}}",
-                                      "{'user': {'name': null}}", "{'user': {'name': 'x', 'enabled': 'yes'}}",
-                                      "{'user': {'name': 'x', 'id': 'mine'}}", "{'user': {'name': 'x', 'links': {}}}",
-                                      "{'user': {'name': 'x', 'password_hash': 'x'}}", "{'user': {'name': 'x', 'email': {}}}",
-                                      "{'user': {'name': 'x', 'failed_logins': 0}}", "{'user': {'name': 'x', 'password': 7}}"};
+    static const char *const bad[] = {"{}",
+                                      "{'user': {}}",
+                                      "{'user': {'name': ''}}",
+                                      "{'user': {'name': 7}}",
+                                      "{'user': {'name': null}}",
+                                      "{'user': {'name': 'x', 'enabled': 'yes'}}",
+                                      "{'user': {'name': 'x', 'id': 'mine'}}",
+                                      "{'user': {'name': 'x', 'links': {}}}",
+                                      "{'user': {'name': 'x', 'password_hash': 'x'}}",
+                                      "{'user': {'name': 'x', 'email': {}}}",
+                                      "{'user': {'name': 'x', 'failed_logins': 0}}",
+                                      "{'user': {'name': 'x', 'password': 7}}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         test_expect(&t, 400, admin, "POST", V3 "/users", "%s", bad[i]);
-    test_expect(&t, 404, admin, "POST", V3 "/users", "{'user': {'name': 'x', 'domain_id': 'nowhere'}}");
+    test_expect(&t, 404, admin, "POST", V3 "/users",
+                "{'user': {'name': 'x', 'domain_id': 'nowhere'}}");
     test_expect(&t, 409, admin, "POST", V3 "/users", "{'user': {'name': 'full'}}");
     test_expect(&t, 409, admin, "PATCH", user, "{'user': {'name': 'admin'}}");
     test_expect(&t, 200, admin, "PATCH", user, "{'user': {'name': 'full'}}");
@@ -173,13 +186,18 @@ static void projects_and_domains(void **state UNUSED)
     assert_int_equal(json_array_size(test_at(&r, "projects")), 1);
     test_expect(&t, 403, admin, "DELETE", fmt(V3 "/projects/%s", p), NULL);
     test_expect(&t, 409, admin, "POST", V3 "/projects", "{'project': {'name': 'upper'}}");
-    test_expect(&t, 409, admin, "PATCH", fmt(V3 "/projects/%s", below), "{'project': {'name': 'upper'}}");
-    test_expect(&t, 404, admin, "POST", V3 "/projects", "{'project': {'name': 'x', 'parent_id': 'nothing'}}");
-    test_expect(&t, 404, admin, "POST", V3 "/projects", "{'project': {'name': 'x', 'domain_id': 'nowhere'}}");
+    test_expect(&t, 409, admin, "PATCH", fmt(V3 "/projects/%s", below),
+                "{'project': {'name': 'upper'}}");
+    test_expect(&t, 404, admin, "POST", V3 "/projects",
+                "{'project': {'name': 'x', 'parent_id': 'nothing'}}");
+    test_expect(&t, 404, admin, "POST", V3 "/projects",
+                "{'project': {'name': 'x', 'domain_id': 'nowhere'}}");
     test_expect(&t, 400, admin, "POST", V3 "/projects", "{'project': {'name': 'x', 'tags': [7]}}");
     const char *d = made("domains", "domain", "{'name': 'realm'}");
-    test_expect(&t, 400, admin, "POST", V3 "/projects", "{'project': {'name': 'x', 'domain_id': '%s', 'parent_id': '%s'}}", d, p);
-    made("projects", "project", fmt("{'name': 'upper', 'domain_id': '%s'}", d)); /* the name is free in another domain */
+    test_expect(&t, 400, admin, "POST", V3 "/projects",
+                "{'project': {'name': 'x', 'domain_id': '%s', 'parent_id': '%s'}}", d, p);
+    made("projects", "project",
+         fmt("{'name': 'upper', 'domain_id': '%s'}", d)); /* the name is free in another domain */
     test_expect(&t, 409, admin, "POST", V3 "/domains", "{'domain': {'name': 'realm'}}");
     test_expect(&t, 403, admin, "DELETE", fmt(V3 "/domains/%s", d), NULL);
     test_expect(&t, 403, admin, "PATCH", V3 "/domains/default", "{'domain': {'enabled': false}}");
@@ -199,31 +217,40 @@ static void roles_and_assignments(void **state UNUSED)
     test_expect(&t, 204, admin, "PUT", grant, NULL); /* again: the same */
     test_expect(&t, 204, admin, "HEAD", grant, NULL);
     test_expect(&t, 204, admin, "GET", grant, NULL);
-    struct test_reply r = test_expect(&t, 200, admin, "GET", fmt(V3 "/projects/%s/users/%s/roles", p.project, p.user), NULL);
+    struct test_reply r = test_expect(
+        &t, 200, admin, "GET", fmt(V3 "/projects/%s/users/%s/roles", p.project, p.user), NULL);
     assert_int_equal(json_array_size(test_at(&r, "roles")), 2);
-    r = test_expect(&t, 200, admin, "GET", fmt(V3 "/role_assignments?user.id=%s&role.id=%s&include_names", p.user, role), NULL);
+    r = test_expect(&t, 200, admin, "GET",
+                    fmt(V3 "/role_assignments?user.id=%s&role.id=%s&include_names", p.user, role),
+                    NULL);
     assert_int_equal(json_array_size(test_at(&r, "role_assignments")), 1);
     assert_string_equal(test_str(&t, &r, "role_assignments[0].role.name"), "auditor");
     assert_string_equal(test_str(&t, &r, "role_assignments[0].user.name"), "granted");
     assert_string_equal(test_str(&t, &r, "role_assignments[0].user.domain.name"), "Default");
     assert_string_equal(test_str(&t, &r, "role_assignments[0].scope.project.name"), "granted");
-    r = test_expect(&t, 200, admin, "GET", fmt(V3 "/role_assignments?scope.project.id=%s", p.project), NULL);
+    r = test_expect(&t, 200, admin, "GET",
+                    fmt(V3 "/role_assignments?scope.project.id=%s", p.project), NULL);
     assert_int_equal(json_array_size(test_at(&r, "role_assignments")), 2);
     assert_null(test_at(&r, "role_assignments[0].role.name"));
-    r = test_expect(&t, 200, admin, "GET", V3 "/role_assignments?scope.system=all&include_names=true", NULL);
+    r = test_expect(&t, 200, admin, "GET",
+                    V3 "/role_assignments?scope.system=all&include_names=true", NULL);
     assert_true(json_is_true(test_at(&r, "role_assignments[0].scope.system.all")));
     const char *const missing[] = {grant_path("x", p.user, role), grant_path(p.project, "x", role),
-                                   grant_path(p.project, p.user, "x"), fmt(V3 "/domains/x/users/%s/roles/%s", p.user, role)};
+                                   grant_path(p.project, p.user, "x"),
+                                   fmt(V3 "/domains/x/users/%s/roles/%s", p.user, role)};
     for (size_t i = 0; i < ARRAY_LEN(missing); i++)
         test_expect(&t, 404, admin, "PUT", missing[i], NULL);
     test_expect(&t, 403, admin, "DELETE", fmt(V3 "/roles/%s", role_id("admin")), NULL);
-    test_expect(&t, 403, admin, "PATCH", fmt(V3 "/roles/%s", role_id("member")), "{'role': {'name': 'x'}}");
-    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/roles/%s", role), "{'role': {'name': 'inspector'}}");
+    test_expect(&t, 403, admin, "PATCH", fmt(V3 "/roles/%s", role_id("member")),
+                "{'role': {'name': 'x'}}");
+    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/roles/%s", role),
+                "{'role': {'name': 'inspector'}}");
     test_expect(&t, 204, admin, "DELETE", fmt(V3 "/roles/%s", role), NULL);
     r = test_expect(&t, 200, admin, "GET", fmt(V3 "/role_assignments?user.id=%s", p.user), NULL);
     assert_int_equal(json_array_size(test_at(&r, "role_assignments")), 1);
     test_expect(&t, 204, admin, "DELETE", fmt(V3 "/users/%s", p.user), NULL);
-    r = test_expect(&t, 200, admin, "GET", fmt(V3 "/role_assignments?scope.project.id=%s", p.project), NULL);
+    r = test_expect(&t, 200, admin, "GET",
+                    fmt(V3 "/role_assignments?scope.project.id=%s", p.project), NULL);
     assert_int_equal(json_array_size(test_at(&r, "role_assignments")), 0);
     r = test_expect(&t, 200, admin, "GET", V3 "/role_inferences", NULL);
     assert_int_equal(json_array_size(test_at(&r, "role_inferences")), 2);
@@ -234,36 +261,48 @@ static void the_catalogue(void **state UNUSED)
     struct test_reply r = login(user_named("admin", "admin-pw"), project_named("admin"));
     const char *project = test_str(&t, &r, "token.project.id");
     assert_string_equal(test_str(&t, &r, "token.catalog[0].type"), "identity");
-    assert_string_equal(test_str(&t, &r, "token.catalog[0].endpoints[0].url"), fmt("%s/identity/v3", t.url));
-    assert_string_equal(test_str(&t, &r, "token.catalog[1].endpoints[0].url"), fmt("%s/volume/v3/%s", t.url, project));
+    assert_string_equal(test_str(&t, &r, "token.catalog[0].endpoints[0].url"),
+                        fmt("%s/identity/v3", t.url));
+    assert_string_equal(test_str(&t, &r, "token.catalog[1].endpoints[0].url"),
+                        fmt("%s/volume/v3/%s", t.url, project));
     assert_int_equal(json_array_size(test_at(&r, "token.catalog[0].endpoints")), 3);
 
-    test_expect(&t, 201, admin, "POST", V3 "/regions", "{'region': {'id': 'Two', 'parent_region_id': 'RegionOne'}}");
+    test_expect(&t, 201, admin, "POST", V3 "/regions",
+                "{'region': {'id': 'Two', 'parent_region_id': 'RegionOne'}}");
     test_expect(&t, 409, admin, "POST", V3 "/regions", "{'region': {'id': 'Two'}}");
-    test_expect(&t, 404, admin, "POST", V3 "/regions", "{'region': {'id': 'Three', 'parent_region_id': 'nowhere'}}");
-    test_expect(&t, 400, admin, "PATCH", V3 "/regions/Two", "{'region': {'parent_region_id': 'Two'}}");
+    test_expect(&t, 404, admin, "POST", V3 "/regions",
+                "{'region': {'id': 'Three', 'parent_region_id': 'nowhere'}}");
+    test_expect(&t, 400, admin, "PATCH", V3 "/regions/Two",
+                "{'region': {'parent_region_id': 'Two'}}");
     r = test_expect(&t, 201, admin, "POST", V3 "/regions", "{'region': {}}");
     assert_non_null(test_str(&t, &r, "region.id"));
     test_expect(&t, 409, admin, "DELETE", V3 "/regions/RegionOne", NULL);
     const char *service = made("services", "service", "{'type': 'dns', 'name': 'designate'}");
     const char *endpoint = made("endpoints", "endpoint",
-                                fmt("{'service_id': '%s', 'interface': 'public', 'url': 'http://x/%%(project_id)s', 'region_id': 'Two'}",
+                                fmt("{'service_id': '%s', 'interface': 'public', 'url': "
+                                    "'http://x/%%(project_id)s', 'region_id': 'Two'}",
                                     service));
     r = test_expect(&t, 200, admin, "GET", fmt(V3 "/endpoints/%s", endpoint), NULL);
     assert_string_equal(test_str(&t, &r, "endpoint.region"), "Two");
     assert_string_equal(test_str(&t, &r, "endpoint.url"), "http://x/%(project_id)s");
-    r = test_expect(&t, 200, admin, "GET", fmt(V3 "/endpoints?service_id=%s&interface=public", service), NULL);
+    r = test_expect(&t, 200, admin, "GET",
+                    fmt(V3 "/endpoints?service_id=%s&interface=public", service), NULL);
     assert_int_equal(json_array_size(test_at(&r, "endpoints")), 1);
-    static const char *const bad[] = {"'interface': 'sideways', 'url': 'http://x'", "'url': 'http://x'", "'interface': 'public'"};
+    static const char *const bad[] = {"'interface': 'sideways', 'url': 'http://x'",
+                                      "'url': 'http://x'", "'interface': 'public'"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        test_expect(&t, 400, admin, "POST", V3 "/endpoints", "{'endpoint': {'service_id': '%s', %s}}", service, bad[i]);
+        test_expect(&t, 400, admin, "POST", V3 "/endpoints",
+                    "{'endpoint': {'service_id': '%s', %s}}", service, bad[i]);
     test_expect(&t, 404, admin, "POST", V3 "/endpoints",
                 "{'endpoint': {'service_id': 'x', 'interface': 'public', 'url': 'http://x'}}");
     test_expect(&t, 404, admin, "POST", V3 "/endpoints",
-                "{'endpoint': {'service_id': '%s', 'interface': 'public', 'url': 'http://x', 'region_id': 'nowhere'}}", service);
+                "{'endpoint': {'service_id': '%s', 'interface': 'public', 'url': 'http://x', "
+                "'region_id': 'nowhere'}}",
+                service);
     r = login(user_named("admin", "admin-pw"), project_named("admin"));
     assert_string_equal(test_str(&t, &r, "token.catalog[0].type"), "dns");
-    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/services/%s", service), "{'service': {'enabled': false}}");
+    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/services/%s", service),
+                "{'service': {'enabled': false}}");
     r = login(user_named("admin", "admin-pw"), project_named("admin"));
     assert_string_equal(test_str(&t, &r, "token.catalog[0].type"), "identity");
     test_expect(&t, 409, admin, "DELETE", V3 "/regions/Two", NULL);
@@ -283,7 +322,8 @@ static void as_recorded(void **state UNUSED)
     golden_compare(&t, "identity", "GET /v3/domains/default 200", &r, NULL);
     r = test_call(&t, admin, "GET", V3 "/roles", NULL);
     golden_compare(&t, "identity", "GET /v3/roles 200", &r, page);
-    static const char *const calls[][3] = {{"POST /v3/projects 201", "/projects"}, {"POST /v3/users 201", "/users"}};
+    static const char *const calls[][3] = {{"POST /v3/projects 201", "/projects"},
+                                           {"POST /v3/users 201", "/users"}};
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         const json_t *body = golden_request(&t, "identity", calls[i][0]);
         r = test_call(&t, admin, "POST", fmt(V3 "%s", calls[i][1]), "%s", json_text(&t.cx, body));

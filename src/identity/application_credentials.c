@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Application credentials: a user's way to let a program act in one project, with some of the user's roles and without the
- * user's password. What the user loses, the credential loses too: roles are looked up at each log-in.
+ * Application credentials: a user's way to let a program act in one project, with some of the
+ * user's roles and without the user's password. What the user loses, the credential loses too:
+ * roles are looked up at each log-in.
  */
 #include "identity/resources.h"
 
-const struct stmt stmt_credentials_forget_user = {"credentials_forget_user",
-    "DELETE FROM application_credentials WHERE user_id = $1"};
-const struct stmt stmt_credentials_forget_project = {"credentials_forget_project",
-    "DELETE FROM application_credentials WHERE project_id = $1"};
-const struct res_where credentials_by_name = {&application_credential_resource, "user_id = $1 AND name = $2", NULL};
+const struct stmt stmt_credentials_forget_user = {
+    "credentials_forget_user", "DELETE FROM application_credentials WHERE user_id = $1"};
+const struct stmt stmt_credentials_forget_project = {
+    "credentials_forget_project", "DELETE FROM application_credentials WHERE project_id = $1"};
+const struct res_where credentials_by_name = {&application_credential_resource,
+                                              "user_id = $1 AND name = $2", NULL};
 
 /* What .before made. */
 struct secret {
@@ -18,7 +20,8 @@ struct secret {
 
 /* ---------------------------------------------------------------- fields */
 
-static void credential_no_system(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+static void credential_no_system(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                                 const struct view *v UNUSED)
 {
     jw_null(w);
 }
@@ -30,14 +33,18 @@ static const char *check_credential_roles(struct ctx *cx, const json_t *v, json_
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *role = json_array_get(v, i);
         if (!json_get_str(role, "id") && !json_get_str(role, "name"))
-            return arena_printf(cx->arena, "%s is not {'id': …} or {'name': …}", json_python(cx, role));
+            return arena_printf(cx->arena, "%s is not {'id': …} or {'name': …}",
+                                json_python(cx, role));
     }
     return NULL;
 }
 
-static const char *check_no_access_rules(struct ctx *cx UNUSED, const json_t *v, json_t **ret UNUSED)
+static const char *check_no_access_rules(struct ctx *cx UNUSED, const json_t *v,
+                                         json_t **ret UNUSED)
 {
-    return json_is_array(v) && !json_array_size(v) ? NULL : "access rules are not available in this cloud: leave them out";
+    return json_is_array(v) && !json_array_size(v)
+               ? NULL
+               : "access rules are not available in this cloud: leave them out";
 }
 
 #define RESOURCE application_credential
@@ -50,22 +57,34 @@ static void credential_more(struct ctx *cx, struct jw *w, const void *row, const
     const struct application_credential *a = row;
     if (a->secret)
         jw_kstr(w, "secret", a->secret);
-    identity_links(w, cx, v, arena_printf(cx->arena, "users/%s/application_credentials", a->user_id), a->id);
+    identity_links(w, cx, v,
+                   arena_printf(cx->arena, "users/%s/application_credentials", a->user_id), a->id);
 }
 
-static const struct res_index indexes[] = {{"application_credentials_name", "user_id, name", .unique = true},
-                                           {"application_credentials_project", "project_id"}};
+static const struct res_index indexes[] = {
+    {"application_credentials_name", "user_id, name", .unique = true},
+    {"application_credentials_project", "project_id"}};
 const struct resource application_credential_resource = {
-    .name = "application_credential", .plural = "application_credentials", .table = "application_credentials",
-    RESOURCE_FIELDS(application_credential), .owner = -1, .time_style = TIME_MICROS, .extra = EXTRA_IGNORE,
-    .dflt_sort = "name", .not_found = "Could not find Application Credential: %s.", .indexes = indexes,
-    .n_indexes = ARRAY_LEN(indexes), .encode_more = credential_more, .doc = "A program's way to act for a user in a project."};
+    .name = "application_credential",
+    .plural = "application_credentials",
+    .table = "application_credentials",
+    RESOURCE_FIELDS(application_credential),
+    .owner = -1,
+    .time_style = TIME_MICROS,
+    .extra = EXTRA_IGNORE,
+    .dflt_sort = "name",
+    .not_found = "Could not find Application Credential: %s.",
+    .indexes = indexes,
+    .n_indexes = ARRAY_LEN(indexes),
+    .encode_more = credential_more,
+    .doc = "A program's way to act for a user in a project."};
 
 /* ---------------------------------------------------------------- who may */
 
 static struct err *forbidden(struct call *c)
 {
-    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.", c->route->policy);
+    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.",
+                c->route->policy);
 }
 
 static struct err *of_path_user(struct call *c, bool admin_too)
@@ -79,8 +98,10 @@ static struct err *may_change(struct call *c)
 {
     const struct token *t = c->actor->more;
     if (t && t->credential_id && !t->credential_unrestricted)
-        return fail(c->cx, ERR_FORBIDDEN, "A restricted application credential can't make or delete application credentials: "
-                                          "log in with a password, or use an unrestricted one");
+        return fail(
+            c->cx, ERR_FORBIDDEN,
+            "A restricted application credential can't make or delete application credentials: "
+            "log in with a password, or use an unrestricted one");
     return NULL;
 }
 
@@ -114,8 +135,9 @@ static struct err *add_role(struct call *c, json_t *list, const char *id)
 {
     struct role *r = NULL;
     TRY(res_find(c->cx, c->tx, &role_resource, id, (void **)&r));
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s?, s:{}}", "id", r->id, "name", r->name, "domain_id",
-                                          r->domain_id, "description", r->description, "options"));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s?, s:{}}", "id", r->id, "name",
+                                          r->name, "domain_id", r->domain_id, "description",
+                                          r->description, "options"));
     return NULL;
 }
 
@@ -137,8 +159,10 @@ static struct err *take_roles(struct call *c, struct application_credential *a)
     for (size_t i = 0; i < json_array_size(wanted); i++) {
         const char *id = owned_role(t, json_array_get(wanted, i));
         if (!id)
-            return fail(c->cx, ERR_INVALID, "Invalid application credential: the user has no such role in the project: %s",
-                        json_python(c->cx, json_array_get(wanted, i)));
+            return fail(
+                c->cx, ERR_INVALID,
+                "Invalid application credential: the user has no such role in the project: %s",
+                json_python(c->cx, json_array_get(wanted, i)));
         TRY(add_role(c, list, id));
     }
     for (size_t i = 0; !json_array_size(wanted) && t->roles[i] && t->role_ids[i]; i++)
@@ -154,13 +178,19 @@ struct err *credential_create(struct call *c)
     TRY(of_path_user(c, false));
     TRY(may_change(c));
     if (!c->actor->project_id || !c->actor->more)
-        return fail(c->cx, ERR_FORBIDDEN, "An application credential is made with a token of the project that it is for");
-    TRY(res_first_by(c->cx, c->tx, &credentials_by_name, (void **)&other, V_TEXT(c->actor->user_id), V_TEXT(a->name)));
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "An application credential is made with a token of the project that it is for");
+    TRY(res_first_by(c->cx, c->tx, &credentials_by_name, (void **)&other, V_TEXT(c->actor->user_id),
+                     V_TEXT(a->name)));
     if (other)
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store application_credential - Duplicate entry found "
-                                       "with name %s.", a->name);
+        return fail(
+            c->cx, ERR_EXISTS,
+            "Conflict occurred attempting to store application_credential - Duplicate entry found "
+            "with name %s.",
+            a->name);
     if (a->expires_at && a->expires_at <= now_us(c->cx))
-        return fail(c->cx, ERR_INVALID, "Invalid input for field 'expires_at': it has passed already");
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input for field 'expires_at': it has passed already");
     TRY(take_roles(c, a));
     a->id = uuid_new_hex(c->cx);
     a->user_id = c->actor->user_id;
@@ -202,16 +232,19 @@ struct err *credential_delete(struct call *c)
 
 /* ---------------------------------------------------------------- logging in */
 
-struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given, struct user **ret,
-                             struct application_credential **ret_credential)
+struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given,
+                             struct user **ret, struct application_credential **ret_credential)
 {
-    const char *id = json_get_str(given, "id"), *name = json_get_str(given, "name"), *secret = json_get_str(given, "secret");
+    const char *id = json_get_str(given, "id"), *name = json_get_str(given, "name"),
+               *secret = json_get_str(given, "secret");
     struct application_credential *a = NULL;
     struct user *u = NULL;
     if (!secret || !(id || name))
-        return fail(cx, ERR_INVALID, "Expecting to find id or name, and secret, in application_credential. The server could "
-                                     "not comply with the request since it is either malformed or otherwise incorrect. The "
-                                     "client is assumed to be in error.");
+        return fail(
+            cx, ERR_INVALID,
+            "Expecting to find id or name, and secret, in application_credential. The server could "
+            "not comply with the request since it is either malformed or otherwise incorrect. The "
+            "client is assumed to be in error.");
     {
         AUTO_TXN struct tx *tx = NULL;
         TRY(tx_read(cx, s, &tx));
@@ -220,13 +253,15 @@ struct err *credential_login(struct ctx *cx, struct store *s, const json_t *give
         if (id)
             TRY(res_get(cx, tx, &application_credential_resource, id, (void **)&a));
         else if (u)
-            TRY(res_first_by(cx, tx, &credentials_by_name, (void **)&a, V_TEXT(u->id), V_TEXT(name)));
+            TRY(res_first_by(cx, tx, &credentials_by_name, (void **)&a, V_TEXT(u->id),
+                             V_TEXT(name)));
         if (a)
             TRY(res_get(cx, tx, &user_resource, a->user_id, (void **)&u));
     }
     if (!a)
         password_waste_time();
-    if (!a || !password_matches(a->secret_hash, secret) || (a->expires_at && now_us(cx) >= a->expires_at) || !u || !u->enabled)
+    if (!a || !password_matches(a->secret_hash, secret) ||
+        (a->expires_at && now_us(cx) >= a->expires_at) || !u || !u->enabled)
         return fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
     *ret = u;
     *ret_credential = a;

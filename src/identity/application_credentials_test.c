@@ -7,17 +7,20 @@ static const char *path_of(const struct person *p, const char *id)
     return fmt(V3 "/users/%s/application_credentials%s%s", p->user, *id ? "/" : "", id);
 }
 
-static struct test_reply make(const struct person *p, const char *token, int status, const char *body)
+static struct test_reply make(const struct person *p, const char *token, int status,
+                              const char *body)
 {
-    return test_expect(&t, status, token, "POST", path_of(p, ""), "{'application_credential': %s}", body);
+    return test_expect(&t, status, token, "POST", path_of(p, ""), "{'application_credential': %s}",
+                       body);
 }
 
 /* given: the members of identity.application_credential. */
 static struct test_reply by_credential(const char *given, const char *more)
 {
     return test_call(&t, NULL, "POST", V3 "/auth/tokens",
-                     "{'auth': {'identity': {'methods': ['application_credential'], 'application_credential': %s}%s}}", given,
-                     more);
+                     "{'auth': {'identity': {'methods': ['application_credential'], "
+                     "'application_credential': %s}%s}}",
+                     given, more);
 }
 
 static const char *id_and_secret(struct test_reply *r)
@@ -34,7 +37,8 @@ static void made_shown_listed_deleted(void **state UNUSED)
     const char *id = test_str(&t, &one, "application_credential.id");
     assert_string_equal(test_str(&t, &one, "application_credential.project_id"), p.project);
     assert_true(json_is_null(test_at(&one, "application_credential.expires_at")));
-    assert_int_equal(json_array_size(test_at(&one, "application_credential.roles")), 2); /* member, and reader by it */
+    assert_int_equal(json_array_size(test_at(&one, "application_credential.roles")),
+                     2); /* member, and reader by it */
     assert_true(strlen(test_str(&t, &one, "application_credential.secret")) >= 64);
     make(&p, token, 201, "{'name': 'two'}");
     make(&p, token, 409, "{'name': 'one'}");
@@ -50,8 +54,10 @@ static void made_shown_listed_deleted(void **state UNUSED)
     test_expect(&t, 403, stranger, "GET", path_of(&p, id), NULL);
     test_expect(&t, 404, stranger, "GET", path_of(&other, id), NULL);
     test_expect(&t, 404, stranger, "DELETE", path_of(&other, id), NULL);
-    test_expect(&t, 403, stranger, "POST", path_of(&p, ""), "{'application_credential': {'name': 'x'}}");
-    test_expect(&t, 403, admin, "POST", path_of(&p, ""), "{'application_credential': {'name': 'x'}}");
+    test_expect(&t, 403, stranger, "POST", path_of(&p, ""),
+                "{'application_credential': {'name': 'x'}}");
+    test_expect(&t, 403, admin, "POST", path_of(&p, ""),
+                "{'application_credential': {'name': 'x'}}");
     test_expect(&t, 200, admin, "GET", path_of(&p, id), NULL);
     test_expect(&t, 204, token, "DELETE", path_of(&p, id), NULL);
     test_expect(&t, 404, token, "GET", path_of(&p, id), NULL);
@@ -60,11 +66,18 @@ static void made_shown_listed_deleted(void **state UNUSED)
 static void bad_bodies(void **state UNUSED)
 {
     struct person p = person("ac-bad", "reader");
-    const char *token = person_token(&p), *unscoped = token_of(user_named("ac-bad", "pw"), "'unscoped'");
-    static const char *const bad[] = {"{}", "{'name': ''}", "{'name': 7}", "{'name': 'a', 'expires_at': 'soon'}",
-                                      "{'name': 'a', 'expires_at': '2001-01-01T00:00:00'}", "{'name': 'a', 'roles': 'member'}",
-                                      "{'name': 'a', 'roles': [{}]}", "{'name': 'a', 'roles': [{'name': 'admin'}]}",
-                                      "{'name': 'a', 'roles': [{'id': 'x'}]}", "{'name': 'a', 'secret': ''}",
+    const char *token = person_token(&p),
+               *unscoped = token_of(user_named("ac-bad", "pw"), "'unscoped'");
+    static const char *const bad[] = {"{}",
+                                      "{'name': ''}",
+                                      "{'name': 7}",
+                                      "{'name': 'a', 'expires_at': 'soon'}",
+                                      "{'name': 'a', 'expires_at': '2001-01-01T00:00:00'}",
+                                      "{'name': 'a', 'roles': 'member'}",
+                                      "{'name': 'a', 'roles': [{}]}",
+                                      "{'name': 'a', 'roles': [{'name': 'admin'}]}",
+                                      "{'name': 'a', 'roles': [{'id': 'x'}]}",
+                                      "{'name': 'a', 'secret': ''}",
                                       "{'name': 'a', 'access_rules': [{'path': '/'}]}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         make(&p, token, 400, bad[i]);
@@ -77,7 +90,8 @@ static void logging_in(void **state UNUSED)
     struct person p = person("ac-login", "member");
     const char *token = person_token(&p);
     struct test_reply a = make(&p, token, 201, "{'name': 'a'}");
-    struct test_reply b = make(&p, token, 201, "{'name': 'b', 'secret': 'mine', 'roles': [{'name': 'reader'}]}");
+    struct test_reply b =
+        make(&p, token, 201, "{'name': 'b', 'secret': 'mine', 'roles': [{'name': 'reader'}]}");
     assert_string_equal(test_str(&t, &b, "application_credential.secret"), "mine");
     struct test_reply r = by_credential(id_and_secret(&a), "");
     assert_int_equal(r.status, 201);
@@ -90,7 +104,9 @@ static void logging_in(void **state UNUSED)
     struct test_reply shown = subject_call(its, "GET", its);
     assert_true(json_equal(test_at(&shown, "token"), test_at(&r, "token")));
     /* By its name, with its user's. */
-    r = by_credential("{'name': 'b', 'secret': 'mine', 'user': {'name': 'ac-login', 'domain': {'name': 'Default'}}}", "");
+    r = by_credential("{'name': 'b', 'secret': 'mine', 'user': {'name': 'ac-login', 'domain': "
+                      "{'name': 'Default'}}}",
+                      "");
     assert_int_equal(r.status, 201);
     assert_int_equal(json_array_size(test_at(&r, "token.roles")), 1);
     r = by_credential(fmt("{'name': 'b', 'secret': 'mine', 'user': {'id': '%s'}}", p.user), "");
@@ -99,14 +115,20 @@ static void logging_in(void **state UNUSED)
     const char *a_id = test_str(&t, &a, "application_credential.id");
     assert_int_equal(by_credential(fmt("{'id': '%s', 'secret': 'mine'}", a_id), "").status, 401);
     assert_int_equal(by_credential("{'id': 'nothing', 'secret': 'mine'}", "").status, 401);
-    assert_int_equal(by_credential("{'name': 'b', 'secret': 'mine', 'user': {'name': 'admin', 'domain': {'id': 'default'}}}",
-                                   "").status, 401);
+    assert_int_equal(by_credential("{'name': 'b', 'secret': 'mine', 'user': {'name': 'admin', "
+                                   "'domain': {'id': 'default'}}}",
+                                   "")
+                         .status,
+                     401);
     assert_int_equal(by_credential("{'name': 'b', 'secret': 'mine'}", "").status, 400);
     assert_int_equal(by_credential(fmt("{'id': '%s'}", a_id), "").status, 400);
-    assert_int_equal(by_credential(id_and_secret(&a), fmt(", 'scope': %s", project_named("ac-login"))).status, 401);
-    r = test_call(&t, NULL, "POST", V3 "/auth/tokens",
-                  "{'auth': {'identity': {'methods': ['token'], 'token': {'id': '%s'}}, 'scope': %s}}", its,
-                  project_named("ac-login"));
+    assert_int_equal(
+        by_credential(id_and_secret(&a), fmt(", 'scope': %s", project_named("ac-login"))).status,
+        401);
+    r = test_call(
+        &t, NULL, "POST", V3 "/auth/tokens",
+        "{'auth': {'identity': {'methods': ['token'], 'token': {'id': '%s'}}, 'scope': %s}}", its,
+        project_named("ac-login"));
     assert_int_equal(r.status, 401);
 }
 
@@ -120,22 +142,26 @@ static void what_they_may(void **state UNUSED)
     const char *its = reply_header(&r, "x-subject-token");
     make(&p, its, 403, "{'name': 'child'}");
     test_expect(&t, 200, its, "GET", path_of(&p, ""), NULL);
-    test_expect(&t, 403, its, "DELETE", path_of(&p, test_str(&t, &full, "application_credential.id")), NULL);
+    test_expect(&t, 403, its, "DELETE",
+                path_of(&p, test_str(&t, &full, "application_credential.id")), NULL);
     r = by_credential(id_and_secret(&full), "");
     its = reply_header(&r, "x-subject-token");
     make(&p, its, 201, "{'name': 'child'}");
-    test_expect(&t, 204, its, "DELETE", path_of(&p, test_str(&t, &plain, "application_credential.id")), NULL);
+    test_expect(&t, 204, its, "DELETE",
+                path_of(&p, test_str(&t, &plain, "application_credential.id")), NULL);
 }
 
 static void they_expire(void **state UNUSED)
 {
     struct person p = person("ac-expires", "member");
-    const char *token = person_token(&p), *at = time_iso(&t.cx, now_us(&t.cx) + 1500000, TIME_MICROS);
+    const char *token = person_token(&p),
+               *at = time_iso(&t.cx, now_us(&t.cx) + 1500000, TIME_MICROS);
     struct test_reply a = make(&p, token, 201, fmt("{'name': 'a', 'expires_at': '%s'}", at));
     assert_string_equal(test_str(&t, &a, "application_credential.expires_at"), at);
     struct test_reply r = by_credential(id_and_secret(&a), "");
     assert_int_equal(r.status, 201);
-    assert_string_equal(test_str(&t, &r, "token.expires_at"), fmt("%sZ", at)); /* no token outlives it */
+    assert_string_equal(test_str(&t, &r, "token.expires_at"),
+                        fmt("%sZ", at)); /* no token outlives it */
     usleep(1600000);
     assert_int_equal(by_credential(id_and_secret(&a), "").status, 401);
     assert_int_equal(use(reply_header(&r, "x-subject-token")), 401);
@@ -144,18 +170,21 @@ static void they_expire(void **state UNUSED)
 /* Each time a fresh person with a credential and a token from it. */
 static void what_ends_them(void **state UNUSED)
 {
-    static const char *const ends[] = {"credential", "grant", "role", "user", "project", "disabled"};
+    static const char *const ends[] = {"credential", "grant",   "role",
+                                       "user",       "project", "disabled"};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         struct person p = person(fmt("ac-ends-%s", ends[i]), "member");
         const char *extra = made("roles", "role", fmt("{'name': 'ac-%s'}", ends[i]));
         test_expect(&t, 204, admin, "PUT", grant_path(p.project, p.user, extra), NULL);
-        struct test_reply a = make(&p, person_token(&p), 201, fmt("{'name': 'a', 'roles': [{'id': '%s'}]}", extra));
+        struct test_reply a =
+            make(&p, person_token(&p), 201, fmt("{'name': 'a', 'roles': [{'id': '%s'}]}", extra));
         struct test_reply r = by_credential(id_and_secret(&a), "");
         assert_int_equal(r.status, 201);
         const char *its = reply_header(&r, "x-subject-token");
         assert_int_equal(use(its), 200);
         if (i == 0)
-            test_expect(&t, 204, admin, "DELETE", path_of(&p, test_str(&t, &a, "application_credential.id")), NULL);
+            test_expect(&t, 204, admin, "DELETE",
+                        path_of(&p, test_str(&t, &a, "application_credential.id")), NULL);
         else if (i == 1)
             test_expect(&t, 204, admin, "DELETE", grant_path(p.project, p.user, extra), NULL);
         else if (i == 2)
@@ -165,7 +194,8 @@ static void what_ends_them(void **state UNUSED)
         else if (i == 4)
             test_expect(&t, 204, admin, "DELETE", fmt(V3 "/projects/%s", p.project), NULL);
         else
-            test_expect(&t, 200, admin, "PATCH", fmt(V3 "/users/%s", p.user), "{'user': {'enabled': false}}");
+            test_expect(&t, 200, admin, "PATCH", fmt(V3 "/users/%s", p.user),
+                        "{'user': {'enabled': false}}");
         if (by_credential(id_and_secret(&a), "").status != 401 || use(its) != 401)
             fail_msg("still works after the end of its %s", ends[i]);
     }
@@ -174,8 +204,12 @@ static void what_ends_them(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(made_shown_listed_deleted), cmocka_unit_test(bad_bodies),  cmocka_unit_test(logging_in),
-        cmocka_unit_test(what_they_may),             cmocka_unit_test(they_expire), cmocka_unit_test(what_ends_them),
+        cmocka_unit_test(made_shown_listed_deleted),
+        cmocka_unit_test(bad_bodies),
+        cmocka_unit_test(logging_in),
+        cmocka_unit_test(what_they_may),
+        cmocka_unit_test(they_expire),
+        cmocka_unit_test(what_ends_them),
     };
     return cmocka_run_group_tests(tests, identity_setup, identity_teardown);
 }

@@ -10,8 +10,10 @@ static struct err *refused(struct ctx *cx)
 static struct err *malformed(struct ctx *cx, const char *what, const char *where)
 {
     return fail(cx, ERR_INVALID,
-                "Expecting to find %s in %s. The server could not comply with the request since it is either malformed or "
-                "otherwise incorrect. The client is assumed to be in error.", what, where);
+                "Expecting to find %s in %s. The server could not comply with the request since it "
+                "is either malformed or "
+                "otherwise incorrect. The client is assumed to be in error.",
+                what, where);
 }
 
 /* ---------------------------------------------------------------- who */
@@ -37,14 +39,15 @@ static struct err *by_token(struct call *c, const char *text, struct user **ret,
         return fail(c->cx, ERR_NOT_FOUND, "Failed to validate token");
     TRY(e);
     TRY(res_get(c->cx, tx, &user_resource, old.user_id, (void **)ret));
-    if (!*ret || !(*ret)->enabled || old.credential_id) /* a credential's token has its scope for good */
+    if (!*ret || !(*ret)->enabled ||
+        old.credential_id) /* a credential's token has its scope for good */
         return refused(c->cx);
     t->expires_us = old.expires_us;
     return NULL;
 }
 
-static struct err *by_credential(struct call *c, const json_t *given, struct user **ret, struct token *t,
-                                 struct application_credential **ret_credential)
+static struct err *by_credential(struct call *c, const json_t *given, struct user **ret,
+                                 struct token *t, struct application_credential **ret_credential)
 {
     if (!json_is_object(given))
         return malformed(c->cx, "application_credential", "identity");
@@ -83,7 +86,8 @@ static struct err *who(struct call *c, const json_t *auth, struct user **ret, st
     }
     if (has_method(methods, "application_credential")) {
         t->methods = credential_methods;
-        return by_credential(c, json_get(identity, "application_credential"), ret, t, ret_credential);
+        return by_credential(c, json_get(identity, "application_credential"), ret, t,
+                             ret_credential);
     }
     return refused(c->cx);
 }
@@ -111,10 +115,12 @@ static struct err *project_by(struct ctx *cx, struct tx *tx, const json_t *j, st
     if (!name)
         return malformed(cx, "id or name", "project");
     TRY(domain_by(cx, tx, json_get(j, "domain"), &d));
-    return d ? res_first_by(cx, tx, &projects_by_name, (void **)ret, V_TEXT(d->id), V_TEXT(name)) : NULL;
+    return d ? res_first_by(cx, tx, &projects_by_name, (void **)ret, V_TEXT(d->id), V_TEXT(name))
+             : NULL;
 }
 
-static struct err *take_roles(struct ctx *cx, struct tx *tx, struct token *t, const char *type, const char *id)
+static struct err *take_roles(struct ctx *cx, struct tx *tx, struct token *t, const char *type,
+                              const char *id)
 {
     struct role_set roles;
     TRY(roles_of(cx, tx, t->user_id, type, id, &roles));
@@ -125,7 +131,8 @@ static struct err *take_roles(struct ctx *cx, struct tx *tx, struct token *t, co
     return NULL;
 }
 
-static struct err *scope_project(struct ctx *cx, struct tx *tx, struct token *t, const struct project *p)
+static struct err *scope_project(struct ctx *cx, struct tx *tx, struct token *t,
+                                 const struct project *p)
 {
     struct domain *d = NULL;
     if (!p || !p->enabled)
@@ -141,7 +148,8 @@ static struct err *scope_project(struct ctx *cx, struct tx *tx, struct token *t,
 }
 
 /* No scope asked for: the user's default project where it works, else an unscoped token. */
-static struct err *scope_default(struct ctx *cx, struct tx *tx, struct token *t, const struct user *u)
+static struct err *scope_default(struct ctx *cx, struct tx *tx, struct token *t,
+                                 const struct user *u)
 {
     struct project *p = NULL;
     if (!u->default_project_id)
@@ -154,7 +162,8 @@ static struct err *scope_default(struct ctx *cx, struct tx *tx, struct token *t,
     return e && e->kind != ERR_UNAUTHENTICATED ? e : NULL;
 }
 
-static struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope, const struct user *u, struct token *t)
+static struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope,
+                            const struct user *u, struct token *t)
 {
     const json_t *project = json_get(scope, "project"), *domain = json_get(scope, "domain");
     if (project) {
@@ -177,11 +186,13 @@ static struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope, 
     }
     if (str_eq(json_string_value(scope), "unscoped"))
         return NULL;
-    return scope ? malformed(cx, "project, domain or system", "scope") : scope_default(cx, tx, t, u);
+    return scope ? malformed(cx, "project, domain or system", "scope")
+                 : scope_default(cx, tx, t, u);
 }
 
 /* The credential's project alone, with what is left of its roles. */
-static struct err *scope_credential(struct ctx *cx, struct tx *tx, const struct application_credential *a, const json_t *scope,
+static struct err *scope_credential(struct ctx *cx, struct tx *tx,
+                                    const struct application_credential *a, const json_t *scope,
                                     struct token *t)
 {
     struct project *p = NULL;
@@ -295,7 +306,8 @@ struct err *auth_create(struct call *c)
     t.user_domain_id = d->id;
     t.user_domain_name = d->name;
     const json_t *scope = json_get(auth, "scope");
-    TRY(credential ? scope_credential(c->cx, tx, credential, scope, &t) : scope_to(c->cx, tx, scope, u, &t));
+    TRY(credential ? scope_credential(c->cx, tx, credential, scope, &t)
+                   : scope_to(c->cx, tx, scope, u, &t));
     c->actor->user_id = u->id;
     c->actor->project_id = t.project_id;
     TRY(token_sign(c->cx, tx, &t, &text));
@@ -309,7 +321,8 @@ static struct err *subject(struct call *c, struct token *t, const char **ret_tex
 {
     const char *text = http_header(c->rq, "X-Subject-Token");
     if (!text)
-        return fail(c->cx, ERR_INVALID, "The header X-Subject-Token is missing: it names the token to act on");
+        return fail(c->cx, ERR_INVALID,
+                    "The header X-Subject-Token is missing: it names the token to act on");
     if (c->actor->more && str_eq(text, c->actor->token)) { /* verified a moment ago */
         *t = *(const struct token *)c->actor->more;
         *ret_text = text;
@@ -320,7 +333,9 @@ static struct err *subject(struct call *c, struct token *t, const char **ret_tex
         return fail(c->cx, ERR_NOT_FOUND, "Failed to validate token");
     TRY(e);
     if (!c->actor->admin && !str_eq(t->user_id, c->actor->user_id))
-        return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.", c->route->policy);
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "You are not authorized to perform the requested action: %s.",
+                    c->route->policy);
     *ret_text = text;
     return NULL;
 }

@@ -8,9 +8,12 @@
 static void by_name_and_by_id(void **state UNUSED)
 {
     struct person p = person("ways", "member");
-    const char *const users[] = {user_named("ways", "pw"), "{'name': 'ways', 'domain': {'name': 'Default'}, 'password': 'pw'}",
-                                 fmt("{'id': '%s', 'password': 'pw'}", p.user)};
-    const char *const scopes[] = {NULL, "'unscoped'", project_named("ways"), fmt("{'project': {'id': '%s'}}", p.project)};
+    const char *const users[] = {
+        user_named("ways", "pw"),
+        "{'name': 'ways', 'domain': {'name': 'Default'}, 'password': 'pw'}",
+        fmt("{'id': '%s', 'password': 'pw'}", p.user)};
+    const char *const scopes[] = {NULL, "'unscoped'", project_named("ways"),
+                                  fmt("{'project': {'id': '%s'}}", p.project)};
     for (size_t u = 0; u < ARRAY_LEN(users); u++) {
         for (size_t s = 0; s < ARRAY_LEN(scopes); s++) {
             struct test_reply r = login(users[u], scopes[s]);
@@ -23,8 +26,10 @@ static void by_name_and_by_id(void **state UNUSED)
             assert_int_equal(use(reply_header(&r, "x-subject-token")), 200);
         }
     }
-    struct test_reply r = test_call(&t, NULL, "POST", V3 "/auth/tokens?nocatalog",
-        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': %s}}, 'scope': %s}}", users[0], scopes[2]);
+    struct test_reply r = test_call(
+        &t, NULL, "POST", V3 "/auth/tokens?nocatalog",
+        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': %s}}, 'scope': %s}}",
+        users[0], scopes[2]);
     assert_null(test_at(&r, "token.catalog"));
 }
 
@@ -36,7 +41,8 @@ static void scopes(void **state UNUSED)
     r = login(user_named("admin", "admin-pw"), "{'system': {'all': true}}");
     assert_int_equal(r.status, 201);
     assert_true(json_is_true(test_at(&r, "token.system.all")));
-    assert_int_equal(test_call(&t, reply_header(&r, "x-subject-token"), "GET", V3 "/users", NULL).status, 200);
+    assert_int_equal(
+        test_call(&t, reply_header(&r, "x-subject-token"), "GET", V3 "/users", NULL).status, 200);
     /* No scope named: the default project. */
     r = login(user_named("admin", "admin-pw"), NULL);
     assert_string_equal(test_str(&t, &r, "token.project.name"), "admin");
@@ -45,8 +51,10 @@ static void scopes(void **state UNUSED)
     struct person p = person("scoped", "reader");
     assert_int_equal(login(user_named("scoped", "pw"), project_named("admin")).status, 401);
     assert_int_equal(login(user_named("scoped", "pw"), project_named("nothing")).status, 401);
-    assert_int_equal(login(user_named("scoped", "pw"), "{'project': {'id': 'nothing'}}").status, 401);
-    assert_int_equal(login(user_named("scoped", "pw"), "{'domain': {'id': 'default'}}").status, 401);
+    assert_int_equal(login(user_named("scoped", "pw"), "{'project': {'id': 'nothing'}}").status,
+                     401);
+    assert_int_equal(login(user_named("scoped", "pw"), "{'domain': {'id': 'default'}}").status,
+                     401);
     assert_int_equal(login(user_named("scoped", "pw"), "{'system': {'all': true}}").status, 401);
     r = login(user_named("scoped", "pw"), fmt("{'project': {'id': '%s'}}", p.project));
     assert_int_equal(json_array_size(test_at(&r, "token.roles")), 1);
@@ -57,9 +65,12 @@ static void every_refusal_is_the_same(void **state UNUSED)
 {
     struct person p = person("refused", "member");
     const char *const users[] = {
-        user_named("refused", "wrong"), user_named("refused", ""), user_named("nobody", "pw"),
+        user_named("refused", "wrong"),
+        user_named("refused", ""),
+        user_named("nobody", "pw"),
         "{'name': 'refused', 'domain': {'name': 'Nowhere'}, 'password': 'pw'}",
-        "{'name': 'refused', 'domain': {'id': 'nowhere'}, 'password': 'pw'}", "{'id': 'nobody', 'password': 'pw'}",
+        "{'name': 'refused', 'domain': {'id': 'nowhere'}, 'password': 'pw'}",
+        "{'id': 'nobody', 'password': 'pw'}",
         user_named("refused%", "pw"),
     };
     const char *first = NULL;
@@ -72,7 +83,8 @@ static void every_refusal_is_the_same(void **state UNUSED)
     }
     struct test_reply r = login(user_named("refused", "pw"), project_named("admin"));
     assert_string_equal(r.text, first);
-    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/users/%s", p.user), "{'user': {'enabled': false}}");
+    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/users/%s", p.user),
+                "{'user': {'enabled': false}}");
     r = login(user_named("refused", "pw"), NULL);
     assert_string_equal(r.text, first);
     golden_compare(&t, "identity", "POST /v3/auth/tokens 401", &r, NULL);
@@ -81,23 +93,42 @@ static void every_refusal_is_the_same(void **state UNUSED)
 static void malformed_bodies(void **state UNUSED)
 {
     static const char *const bodies[] = {
-        "{}", "[]", "7", "{'auth': null}", "{'auth': []}", "{'auth': {}}", "{'auth': {'identity': []}}",
-        "{'auth': {'identity': {}}}", "{'auth': {'identity': {'methods': 'password'}}}",
-        "{'auth': {'identity': {'methods': []}}}", "{'auth': {'identity': {'methods': ['password']}}}",
+        "{}",
+        "[]",
+        "7",
+        "{'auth': null}",
+        "{'auth': []}",
+        "{'auth': {}}",
+        "{'auth': {'identity': []}}",
+        "{'auth': {'identity': {}}}",
+        "{'auth': {'identity': {'methods': 'password'}}}",
+        "{'auth': {'identity': {'methods': []}}}",
+        "{'auth': {'identity': {'methods': ['password']}}}",
         "{'auth': {'identity': {'methods': ['password'], 'password': {}}}}",
         "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {}}}}}",
-        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'password': 'x'}}}}}",
-        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'name': 'x', 'password': 'x'}}}}}",
-        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'id': 'x', 'password': 7}}}}}",
+        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'password': "
+        "'x'}}}}}",
+        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'name': 'x', "
+        "'password': 'x'}}}}}",
+        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': {'id': 'x', "
+        "'password': 7}}}}}",
         "{'auth': {'identity': {'methods': ['token'], 'token': {}}}}",
         "{'auth': {'identity': {'methods': ['token'], 'token': {'id': 7}}}}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         test_expect(&t, 400, NULL, "POST", V3 "/auth/tokens", "%s", bodies[i]);
     test_expect(&t, 400, NULL, "POST", V3 "/auth/tokens", NULL);
-    test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens", "{'auth': {'identity': {'methods': ['magic', 7]}}}");
-    static const char *const bad_scopes[] = {"{}", "[]", "7", "null", "'everything'", "{'project': {}}", "{'project': 'admin'}",
-                                             "{'project': {'name': 'admin'}}", "{'domain': {}}"};
+    test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens",
+                "{'auth': {'identity': {'methods': ['magic', 7]}}}");
+    static const char *const bad_scopes[] = {"{}",
+                                             "[]",
+                                             "7",
+                                             "null",
+                                             "'everything'",
+                                             "{'project': {}}",
+                                             "{'project': 'admin'}",
+                                             "{'project': {'name': 'admin'}}",
+                                             "{'domain': {}}"};
     for (size_t i = 0; i < ARRAY_LEN(bad_scopes); i++)
         assert_int_equal(login(user_named("admin", "admin-pw"), bad_scopes[i]).status, 400);
 }
@@ -106,14 +137,18 @@ static void by_token(void **state UNUSED)
 {
     struct person p = person("rescope", "member");
     const char *unscoped = token_of(user_named("rescope", "pw"), "'unscoped'");
-    static const char body[] = "{'auth': {'identity': {'methods': ['token'], 'token': {'id': '%s'}}, 'scope': %s}}";
-    struct test_reply r = test_expect(&t, 201, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("rescope"));
+    static const char body[] =
+        "{'auth': {'identity': {'methods': ['token'], 'token': {'id': '%s'}}, 'scope': %s}}";
+    struct test_reply r = test_expect(&t, 201, NULL, "POST", V3 "/auth/tokens", body, unscoped,
+                                      project_named("rescope"));
     assert_string_equal(test_str(&t, &r, "token.project.id"), p.project);
     struct test_reply first = subject_call(unscoped, "GET", unscoped);
     /* It never lives longer than what it comes from. */
-    assert_string_equal(test_str(&t, &r, "token.expires_at"), test_str(&t, &first, "token.expires_at"));
+    assert_string_equal(test_str(&t, &r, "token.expires_at"),
+                        test_str(&t, &first, "token.expires_at"));
     test_expect(&t, 401, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("admin"));
-    test_expect(&t, 404, NULL, "POST", V3 "/auth/tokens", body, "nonsense", project_named("rescope"));
+    test_expect(&t, 404, NULL, "POST", V3 "/auth/tokens", body, "nonsense",
+                project_named("rescope"));
     assert_int_equal(subject_call(unscoped, "DELETE", unscoped).status, 204);
     test_expect(&t, 404, NULL, "POST", V3 "/auth/tokens", body, unscoped, project_named("rescope"));
 }
@@ -173,7 +208,8 @@ static void forged_ones_are_refused(void **state UNUSED)
     str_split(&t.cx, token, '.', &mine);
     str_split(&t.cx, admin, '.', &theirs);
     assert_int_equal(use(fmt("%s.%s.%s.%s", theirs[0], theirs[1], theirs[2], mine[3])), 401);
-    uint8_t pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES], sig[crypto_sign_BYTES];
+    uint8_t pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES],
+        sig[crypto_sign_BYTES];
     crypto_sign_keypair(pub, sec);
     const char *claims = fmt("%s.%s.%s", theirs[0], theirs[1], theirs[2]);
     crypto_sign_detached(sig, NULL, (const uint8_t *)claims, strlen(claims), sec);
@@ -185,10 +221,20 @@ static void forged_ones_are_refused(void **state UNUSED)
 static const char *signed_token(int64_t issued_us, int64_t expires_us)
 {
     static const char *const roles[] = {"admin", NULL}, *const methods[] = {"password", NULL};
-    struct token k = {.user_id = "u", .user_name = "u", .user_domain_id = "default", .user_domain_name = "Default",
-                      .project_id = "p", .project_name = "p", .project_domain_id = "default", .project_domain_name = "Default",
-                      .roles = roles, .role_ids = roles, .methods = methods, .audit_id = uuid_new(&t.cx),
-                      .issued_us = issued_us, .expires_us = expires_us};
+    struct token k = {.user_id = "u",
+                      .user_name = "u",
+                      .user_domain_id = "default",
+                      .user_domain_name = "Default",
+                      .project_id = "p",
+                      .project_name = "p",
+                      .project_domain_id = "default",
+                      .project_domain_name = "Default",
+                      .roles = roles,
+                      .role_ids = roles,
+                      .methods = methods,
+                      .audit_id = uuid_new(&t.cx),
+                      .issued_us = issued_us,
+                      .expires_us = expires_us};
     struct tx *tx = NULL;
     const char *text = NULL;
     assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
@@ -264,14 +310,17 @@ static void logging_out(void **state UNUSED)
 
 static void what_ends_tokens(void **state UNUSED)
 {
-    static const char *const kinds[] = {"password", "own password", "disabled user", "disabled project", "role removed",
-                                        "deleted project", "deleted user", "deleted role"};
+    static const char *const kinds[] = {"password",         "own password", "disabled user",
+                                        "disabled project", "role removed", "deleted project",
+                                        "deleted user",     "deleted role"};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        const char *name = fmt("ended-%zu", i), *role = made("roles", "role", fmt("{'name': 'role-%zu'}", i));
+        const char *name = fmt("ended-%zu", i),
+                   *role = made("roles", "role", fmt("{'name': 'role-%zu'}", i));
         struct person p = person(name, "member"), other = person(fmt("other-%zu", i), "member");
         test_expect(&t, 204, admin, "PUT", grant_path(p.project, p.user, role), NULL);
         const char *token = person_token(&p), *others = person_token(&other);
-        const char *user = fmt(V3 "/users/%s", p.user), *project = fmt(V3 "/projects/%s", p.project);
+        const char *user = fmt(V3 "/users/%s", p.user),
+                   *project = fmt(V3 "/projects/%s", p.project);
         switch (i) {
         case 0:
             test_expect(&t, 200, admin, "PATCH", user, "{'user': {'password': 'new'}}");
@@ -287,7 +336,8 @@ static void what_ends_tokens(void **state UNUSED)
             test_expect(&t, 200, admin, "PATCH", project, "{'project': {'enabled': false}}");
             break;
         case 4:
-            test_expect(&t, 204, admin, "DELETE", grant_path(p.project, p.user, role_id("member")), NULL);
+            test_expect(&t, 204, admin, "DELETE", grant_path(p.project, p.user, role_id("member")),
+                        NULL);
             break;
         case 5:
             test_expect(&t, 204, admin, "DELETE", project, NULL);
@@ -304,30 +354,38 @@ static void what_ends_tokens(void **state UNUSED)
         if (use(others) != 200)
             fail_msg("%s: a stranger's token ended too", kinds[i]);
         int again = login(user_named(name, i < 2 ? "new" : "pw"), project_named(name)).status;
-        assert_int_equal(again, i < 2 || i == 7 || i == 4 ? 201 : 401); /* 4: the other role is left */
+        assert_int_equal(again,
+                         i < 2 || i == 7 || i == 4 ? 201 : 401); /* 4: the other role is left */
     }
 }
 
 static void a_disabled_domain_ends_tokens(void **state UNUSED)
 {
     const char *domain = made("domains", "domain", "{'name': 'elsewhere'}");
-    const char *user = made("users", "user", fmt("{'name': 'x', 'password': 'pw', 'domain_id': '%s'}", domain));
-    const char *project = made("projects", "project", fmt("{'name': 'x', 'domain_id': '%s'}", domain));
+    const char *user =
+        made("users", "user", fmt("{'name': 'x', 'password': 'pw', 'domain_id': '%s'}", domain));
+    const char *project =
+        made("projects", "project", fmt("{'name': 'x', 'domain_id': '%s'}", domain));
     struct person p = person("guest", "member");
     test_expect(&t, 204, admin, "PUT", grant_path(p.project, user, role_id("member")), NULL);
     test_expect(&t, 204, admin, "PUT", grant_path(project, p.user, role_id("member")), NULL);
-    test_expect(&t, 204, admin, "PUT", fmt(V3 "/domains/%s/users/%s/roles/%s", domain, p.user, role_id("reader")), NULL);
-    const char *tokens[] = {token_of(fmt("{'id': '%s', 'password': 'pw'}", user), fmt("{'project': {'id': '%s'}}", p.project)),
-                            token_of(user_named("guest", "pw"), fmt("{'project': {'id': '%s'}}", project)),
-                            token_of(user_named("guest", "pw"), fmt("{'domain': {'id': '%s'}}", domain))};
+    test_expect(&t, 204, admin, "PUT",
+                fmt(V3 "/domains/%s/users/%s/roles/%s", domain, p.user, role_id("reader")), NULL);
+    const char *tokens[] = {
+        token_of(fmt("{'id': '%s', 'password': 'pw'}", user),
+                 fmt("{'project': {'id': '%s'}}", p.project)),
+        token_of(user_named("guest", "pw"), fmt("{'project': {'id': '%s'}}", project)),
+        token_of(user_named("guest", "pw"), fmt("{'domain': {'id': '%s'}}", domain))};
     for (int i = 0; i < 3; i++)
         assert_int_equal(use(tokens[i]), 200);
     test_expect(&t, 403, admin, "DELETE", fmt(V3 "/domains/%s", domain), NULL);
-    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/domains/%s", domain), "{'domain': {'enabled': false}}");
+    test_expect(&t, 200, admin, "PATCH", fmt(V3 "/domains/%s", domain),
+                "{'domain': {'enabled': false}}");
     for (int i = 0; i < 3; i++)
         assert_int_equal(use(tokens[i]), 401);
     assert_int_equal(login(fmt("{'id': '%s', 'password': 'pw'}", user), "'unscoped'").status, 401);
-    assert_int_equal(login(user_named("guest", "pw"), fmt("{'project': {'id': '%s'}}", project)).status, 401);
+    assert_int_equal(
+        login(user_named("guest", "pw"), fmt("{'project': {'id': '%s'}}", project)).status, 401);
     assert_int_equal(use(person_token(&p)), 200);
     test_expect(&t, 409, admin, "DELETE", fmt(V3 "/domains/%s", domain), NULL);
     test_expect(&t, 204, admin, "DELETE", fmt(V3 "/users/%s", user), NULL);
@@ -352,7 +410,8 @@ static void too_many_failures_lock(void **state UNUSED)
         assert_int_equal(login(bad, NULL).status, 401);
     assert_int_equal(login(good, NULL).status, 401);
     usleep(1100000);
-    assert_int_equal(login(bad, NULL).status, 401); /* a new count: one failure does not lock again */
+    assert_int_equal(login(bad, NULL).status,
+                     401); /* a new count: one failure does not lock again */
     assert_int_equal(login(good, NULL).status, 201);
     assert_int_equal(login(user_named("admin", "admin-pw"), NULL).status, 201);
     cfg = quick_config();
@@ -386,7 +445,8 @@ static void former_passwords(void **state UNUSED)
 
 static void hashes_stay_inside(void **state UNUSED)
 {
-    static const struct stmt hashes = {"hashes", "SELECT password_hash FROM users WHERE name = 'admin'"};
+    static const struct stmt hashes = {"hashes",
+                                       "SELECT password_hash FROM users WHERE name = 'admin'"};
     struct tx *tx = NULL;
     struct db_rows rows;
     assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
@@ -397,7 +457,8 @@ static void hashes_stay_inside(void **state UNUSED)
     assert_null(strstr(r.text, "argon2"));
     assert_null(strstr(r.text, "\"password\""));
     const char *long_one = fmt("%01025d", 0);
-    test_expect(&t, 400, admin, "POST", V3 "/users", "{'user': {'name': 'long', 'password': '%s'}}", long_one);
+    test_expect(&t, 400, admin, "POST", V3 "/users", "{'user': {'name': 'long', 'password': '%s'}}",
+                long_one);
 }
 
 /* ---------------------------------------------------------------- recorded replies */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The first rows of a region: domain, roles, administrator, catalogue, token key. Running it again completes what is missing. */
+/* The first rows of a region: domain, roles, administrator, catalogue, token key. Running it again
+ * completes what is missing. */
 #include "identity/resources.h"
 
 static struct err *ensure_domain(struct ctx *cx, struct tx *tx)
@@ -9,8 +10,12 @@ static struct err *ensure_domain(struct ctx *cx, struct tx *tx)
     if (d)
         return NULL;
     d = res_new(cx, &domain_resource);
-    *d = (struct domain){.id = "default", .name = "Default", .description = "The default domain", .enabled = true,
-                         .tags = "[]", .options = "{}"};
+    *d = (struct domain){.id = "default",
+                         .name = "Default",
+                         .description = "The default domain",
+                         .enabled = true,
+                         .tags = "[]",
+                         .options = "{}"};
     return res_insert(cx, tx, &domain_resource, d);
 }
 
@@ -29,14 +34,21 @@ static struct err *ensure_role(struct ctx *cx, struct tx *tx, const char *name, 
     return NULL;
 }
 
-static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *name, const char *what, const char **ret_id)
+static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *name, const char *what,
+                                  const char **ret_id)
 {
     struct project *p = NULL;
     TRY(res_first_by(cx, tx, &projects_by_name, (void **)&p, V_TEXT("default"), V_TEXT(name)));
     if (!p) {
         p = res_new(cx, &project_resource);
-        *p = (struct project){.id = uuid_new_hex(cx), .name = name, .domain_id = "default", .description = what,
-                              .enabled = true, .parent_id = "default", .tags = "[]", .options = "{}"};
+        *p = (struct project){.id = uuid_new_hex(cx),
+                              .name = name,
+                              .domain_id = "default",
+                              .description = what,
+                              .enabled = true,
+                              .parent_id = "default",
+                              .tags = "[]",
+                              .options = "{}"};
         TRY(res_insert(cx, tx, &project_resource, p));
     }
     *ret_id = p->id;
@@ -44,15 +56,21 @@ static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *nam
 }
 
 /* hash NULL: the password stays. */
-static struct err *ensure_user(struct ctx *cx, struct tx *tx, const char *name, const char *project_id, const char *hash,
-                               const char **ret_id)
+static struct err *ensure_user(struct ctx *cx, struct tx *tx, const char *name,
+                               const char *project_id, const char *hash, const char **ret_id)
 {
     struct user *u = NULL;
     TRY(res_first_by(cx, tx, &users_by_name, (void **)&u, V_TEXT("default"), V_TEXT(name)));
     if (!u) {
         u = res_new(cx, &user_resource);
-        *u = (struct user){.id = uuid_new_hex(cx), .name = name, .domain_id = "default", .enabled = true,
-                           .default_project_id = project_id, .options = "{}", .extra = "{}", .password_hash = hash};
+        *u = (struct user){.id = uuid_new_hex(cx),
+                           .name = name,
+                           .domain_id = "default",
+                           .enabled = true,
+                           .default_project_id = project_id,
+                           .options = "{}",
+                           .extra = "{}",
+                           .password_hash = hash};
         TRY(res_insert(cx, tx, &user_resource, u));
     } else if (hash) {
         u->password_hash = hash;
@@ -75,7 +93,8 @@ static struct err *ensure_region(struct ctx *cx, struct tx *tx, const char *name
     return res_insert(cx, tx, &region_resource, r);
 }
 
-static struct err *ensure_endpoints(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *service_id,
+static struct err *ensure_endpoints(struct ctx *cx, struct tx *tx,
+                                    const struct identity_bootstrap *b, const char *service_id,
                                     const char *path)
 {
     void **rows;
@@ -93,18 +112,23 @@ static struct err *ensure_endpoints(struct ctx *cx, struct tx *tx, const struct 
         return NULL;
     for (const char *const *interface = endpoint_interfaces; *interface; interface++) {
         struct endpoint *e = res_new(cx, &endpoint_resource);
-        *e = (struct endpoint){.id = uuid_new_hex(cx), .interface = *interface, .region_id = b->region,
-                               .service_id = service_id, .url = url, .enabled = true};
+        *e = (struct endpoint){.id = uuid_new_hex(cx),
+                               .interface = *interface,
+                               .region_id = b->region,
+                               .service_id = service_id,
+                               .url = url,
+                               .enabled = true};
         TRY(res_insert(cx, tx, &endpoint_resource, e));
     }
     return NULL;
 }
 
-static struct err *ensure_service(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *type,
-                                  const char *path)
+static struct err *ensure_service(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b,
+                                  const char *type, const char *path)
 {
-    static const char *const names[][2] = {{"identity", "keystone"}, {"compute", "nova"},     {"image", "glance"},
-                                           {"network", "neutron"},   {"volumev3", "cinderv3"}, {"placement", "placement"},
+    static const char *const names[][2] = {{"identity", "keystone"},   {"compute", "nova"},
+                                           {"image", "glance"},        {"network", "neutron"},
+                                           {"volumev3", "cinderv3"},   {"placement", "placement"},
                                            {"block-storage", "cinder"}};
     struct catalog_service *s = NULL;
     const char *name = type;
@@ -113,7 +137,8 @@ static struct err *ensure_service(struct ctx *cx, struct tx *tx, const struct id
     TRY(res_first_by(cx, tx, &services_by_type, (void **)&s, V_TEXT(type)));
     if (!s) {
         s = res_new(cx, &catalog_service_resource);
-        *s = (struct catalog_service){.id = uuid_new_hex(cx), .type = type, .name = name, .enabled = true};
+        *s = (struct catalog_service){
+            .id = uuid_new_hex(cx), .type = type, .name = name, .enabled = true};
         TRY(res_insert(cx, tx, &catalog_service_resource, s));
     }
     return ensure_endpoints(cx, tx, b, s->id, path);
@@ -134,8 +159,8 @@ static struct err *ensure_demo(struct ctx *cx, struct tx *tx, const char *hash, 
     return role_assign(cx, tx, user, "project", project, member);
 }
 
-static struct err *ensure_all(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b, const char *admin_hash,
-                              const char *demo_hash)
+static struct err *ensure_all(struct ctx *cx, struct tx *tx, const struct identity_bootstrap *b,
+                              const char *admin_hash, const char *demo_hash)
 {
     const char *admin, *member, *reader, *service, *project, *user;
     TRY(ensure_domain(cx, tx));
@@ -166,17 +191,20 @@ static struct err *user_exists(struct ctx *cx, struct store *s, const char *name
     return NULL;
 }
 
-/* The hash to set, or NULL: a password that somebody may have changed since is left alone at a mere start. */
-static struct err *hash_for(struct ctx *cx, struct store *s, const struct identity_bootstrap *b, const char *name,
-                            const char *password, const char **ret_hash)
+/* The hash to set, or NULL: a password that somebody may have changed since is left alone at a mere
+ * start. */
+static struct err *hash_for(struct ctx *cx, struct store *s, const struct identity_bootstrap *b,
+                            const char *name, const char *password, const char **ret_hash)
 {
     bool exists = false;
     *ret_hash = NULL;
     TRY(user_exists(cx, s, name, &exists));
-    return password && !(exists && b->keep_passwords) ? password_hash(cx, password, ret_hash) : NULL;
+    return password && !(exists && b->keep_passwords) ? password_hash(cx, password, ret_hash)
+                                                      : NULL;
 }
 
-struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct identity_bootstrap *b, const char **ret_password)
+struct err *identity_bootstrap(struct ctx *cx, struct store *s, const struct identity_bootstrap *b,
+                               const char **ret_password)
 {
     const char *admin_hash = NULL, *demo_hash = NULL, *password = b->admin_password;
     bool exists = false;
@@ -204,7 +232,8 @@ struct err *identity_admin_project(struct ctx *cx, struct store *s, const char *
     TRY(tx_read(cx, s, &tx));
     TRY(res_first_by(cx, tx, &projects_by_name, (void **)&p, V_TEXT("default"), V_TEXT("admin")));
     if (!p)
-        return fail(cx, ERR_NOT_FOUND, "There is no project 'admin': run 'colvert admin bootstrap'");
+        return fail(cx, ERR_NOT_FOUND,
+                    "There is no project 'admin': run 'colvert admin bootstrap'");
     *ret_id = p->id;
     return NULL;
 }

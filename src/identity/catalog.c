@@ -2,22 +2,28 @@
 /* Regions, services and endpoints, and the catalogue that tokens carry. */
 #include "identity/resources.h"
 
-const struct stmt stmt_catalog = {"catalog",
-    "SELECT s.id, s.type, s.name, e.id, e.interface, e.region_id, e.url FROM services s "
-    "LEFT JOIN endpoints e ON e.service_id = s.id AND e.enabled = 1 WHERE s.enabled = 1 ORDER BY s.type, s.id, e.interface, e.id"};
-const struct stmt stmt_region_used = {"region_used",
-    "SELECT (SELECT count(*) FROM endpoints WHERE region_id = $1) + (SELECT count(*) FROM regions WHERE parent_region_id = $1)"};
-const struct stmt stmt_endpoints_forget = {"endpoints_forget", "DELETE FROM endpoints WHERE service_id = $1"};
+const struct stmt stmt_catalog = {
+    "catalog", "SELECT s.id, s.type, s.name, e.id, e.interface, e.region_id, e.url FROM services s "
+               "LEFT JOIN endpoints e ON e.service_id = s.id AND e.enabled = 1 WHERE s.enabled = 1 "
+               "ORDER BY s.type, s.id, e.interface, e.id"};
+const struct stmt stmt_region_used = {
+    "region_used", "SELECT (SELECT count(*) FROM endpoints WHERE region_id = $1) + (SELECT "
+                   "count(*) FROM regions WHERE parent_region_id = $1)"};
+const struct stmt stmt_endpoints_forget = {"endpoints_forget",
+                                           "DELETE FROM endpoints WHERE service_id = $1"};
 
 /* "/volume/v3/%(project_id)s" → "http://host:port/volume/v3/<id>" */
-static const char *expand(struct ctx *cx, const char *url, const char *base_url, const char *project_id)
+static const char *expand(struct ctx *cx, const char *url, const char *base_url,
+                          const char *project_id)
 {
-    static const char *const holes[] = {"%(project_id)s", "$(project_id)s", "%(tenant_id)s", "$(tenant_id)s"};
+    static const char *const holes[] = {"%(project_id)s", "$(project_id)s", "%(tenant_id)s",
+                                        "$(tenant_id)s"};
     const char *text = *url == '/' ? arena_printf(cx->arena, "%s%s", base_url, url) : url;
     for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
         const char *hole = strstr(text, holes[i]);
         if (hole && project_id)
-            text = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - text), text, project_id, hole + strlen(holes[i]));
+            text = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - text), text, project_id,
+                                hole + strlen(holes[i]));
     }
     return text;
 }
@@ -29,7 +35,8 @@ void endpoint_url_encode(struct ctx *cx, struct jw *w, const void *row, const st
     jw_str(w, expand(cx, e->url, c->rq->base_url, NULL));
 }
 
-struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id, const char *base_url, struct jw *w)
+struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id,
+                          const char *base_url, struct jw *w)
 {
     struct db_rows rows;
     const char *open = NULL;
@@ -92,7 +99,9 @@ static struct err *references_exist(struct call *c, const void *row)
         const struct region *r = row;
         if (r->parent_region_id && str_eq(r->parent_region_id, r->id))
             return fail(c->cx, ERR_INVALID, "The region %s can't be its own parent", r->id);
-        return r->parent_region_id ? res_find(c->cx, c->tx, &region_resource, r->parent_region_id, &found) : NULL;
+        return r->parent_region_id
+                   ? res_find(c->cx, c->tx, &region_resource, r->parent_region_id, &found)
+                   : NULL;
     }
     if (c->route->body != &endpoint_resource)
         return NULL;
@@ -111,7 +120,8 @@ struct err *catalog_create(struct call *c)
     TRY(references_exist(c, c->body));
     TRY(res_get(c->cx, c->tx, res, *id, &other));
     if (other)
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store %s - Duplicate ID, %s.", res->name, *id);
+        return fail(c->cx, ERR_EXISTS,
+                    "Conflict occurred attempting to store %s - Duplicate ID, %s.", res->name, *id);
     c->audit_target = *id;
     TRY(res_insert(c->cx, c->tx, res, c->body));
     return call_reply_row(c, 201, res, c->body);
@@ -142,12 +152,14 @@ struct err *region_delete(struct call *c)
     struct db_value param = V_TEXT(((struct region *)c->target)->id);
     TRY(db_query(c->cx, c->tx, &stmt_region_used, &param, 1, &rows));
     if (db_int(&rows, 0, 0))
-        return fail(c->cx, ERR_IN_USE, "The region still has endpoints or regions below it: delete them first");
+        return fail(c->cx, ERR_IN_USE,
+                    "The region still has endpoints or regions below it: delete them first");
     return catalog_delete(c);
 }
 
 struct err *service_delete(struct call *c)
 {
-    TRY(db_run(c->cx, c->tx, &stmt_endpoints_forget, V_TEXT(((struct catalog_service *)c->target)->id)));
+    TRY(db_run(c->cx, c->tx, &stmt_endpoints_forget,
+               V_TEXT(((struct catalog_service *)c->target)->id)));
     return catalog_delete(c);
 }

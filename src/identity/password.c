@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Passwords: Argon2id at OWASP's cost, history, and locking out after failures. Hashing never happens inside a transaction. */
+/* Passwords: Argon2id at OWASP's cost, history, and locking out after failures. Hashing never
+ * happens inside a transaction. */
 #include "identity/resources.h"
 #include <sodium.h>
 
-const struct stmt stmt_history_add = {"password_history_add",
-    "INSERT INTO password_history (user_id, at, hash) VALUES ($1, $2, $3)"};
-const struct stmt stmt_history = {"password_history",
+const struct stmt stmt_history_add = {
+    "password_history_add", "INSERT INTO password_history (user_id, at, hash) VALUES ($1, $2, $3)"};
+const struct stmt stmt_history = {
+    "password_history",
     "SELECT hash FROM password_history WHERE user_id = $1 ORDER BY at DESC LIMIT $2"};
 
 struct err *password_hash(struct ctx *cx, const char *password, const char **ret_hash)
@@ -14,8 +16,8 @@ struct err *password_hash(struct ctx *cx, const char *password, const char **ret
     char *hash = arena_alloc(cx->arena, crypto_pwhash_STRBYTES);
     if (strlen(password) > 1024)
         return fail(cx, ERR_INVALID, "A password has at most 1024 bytes");
-    if (crypto_pwhash_str_alg(hash, password, strlen(password), cfg->argon2_ops, cfg->argon2_mem_kib * 1024,
-                              crypto_pwhash_ALG_ARGON2ID13) != 0)
+    if (crypto_pwhash_str_alg(hash, password, strlen(password), cfg->argon2_ops,
+                              cfg->argon2_mem_kib * 1024, crypto_pwhash_ALG_ARGON2ID13) != 0)
         return fail(cx, ERR_UNAVAILABLE, "Not enough memory to hash a password: try again");
     *ret_hash = hash;
     return NULL;
@@ -30,8 +32,9 @@ void password_waste_time(void)
 {
     const struct identity_config *cfg = identity_settings();
     char hash[crypto_pwhash_STRBYTES];
-    int ignored UNUSED = crypto_pwhash_str_alg(hash, "nobody", 6, cfg->argon2_ops, cfg->argon2_mem_kib * 1024,
-                                               crypto_pwhash_ALG_ARGON2ID13);
+    int ignored UNUSED =
+        crypto_pwhash_str_alg(hash, "nobody", 6, cfg->argon2_ops, cfg->argon2_mem_kib * 1024,
+                              crypto_pwhash_ALG_ARGON2ID13);
 }
 
 static struct err *refused(struct ctx *cx)
@@ -49,8 +52,10 @@ static struct err *domain_of(struct ctx *cx, struct tx *tx, const json_t *user, 
         return NULL;
     }
     if (!name)
-        return fail(cx, ERR_INVALID, "Expecting to find domain in user. The server could not comply with the request since "
-                                     "it is either malformed or otherwise incorrect. The client is assumed to be in error.");
+        return fail(
+            cx, ERR_INVALID,
+            "Expecting to find domain in user. The server could not comply with the request since "
+            "it is either malformed or otherwise incorrect. The client is assumed to be in error.");
     TRY(res_first_by(cx, tx, &domains_by_name, (void **)&found, V_TEXT(name)));
     *ret_id = found ? found->id : "";
     return NULL;
@@ -63,8 +68,11 @@ struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user
     if (id)
         return res_get(cx, tx, &user_resource, id, (void **)ret);
     if (!name)
-        return fail(cx, ERR_INVALID, "Expecting to find id or name in user. The server could not comply with the request "
-                                     "since it is either malformed or otherwise incorrect. The client is assumed to be in error.");
+        return fail(
+            cx, ERR_INVALID,
+            "Expecting to find id or name in user. The server could not comply with the request "
+            "since it is either malformed or otherwise incorrect. The client is assumed to be in "
+            "error.");
     TRY(domain_of(cx, tx, user, &domain_id));
     return res_first_by(cx, tx, &users_by_name, (void **)ret, V_TEXT(domain_id), V_TEXT(name));
 }
@@ -103,8 +111,11 @@ struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, 
     const char *password = json_get_str(user, "password");
     struct user *u = NULL;
     if (!password)
-        return fail(cx, ERR_INVALID, "Expecting to find password in user. The server could not comply with the request since "
-                                     "it is either malformed or otherwise incorrect. The client is assumed to be in error.");
+        return fail(
+            cx, ERR_INVALID,
+            "Expecting to find password in user. The server could not comply with the request "
+            "since "
+            "it is either malformed or otherwise incorrect. The client is assumed to be in error.");
     {
         AUTO_TXN struct tx *tx = NULL;
         TRY(tx_read(cx, s, &tx));
@@ -153,8 +164,10 @@ static struct err *check_history(struct call *c, const char *user_id, const char
     for (size_t i = 0; i < rows.n_rows; i++)
         if (password_matches(db_text(&rows, i, 0), password))
             return fail(c->cx, ERR_INVALID,
-                        "The new password cannot be identical to a previous password. The total number which includes the "
-                        "new password must be unique is %" PRId64 ".", unique);
+                        "The new password cannot be identical to a previous password. The total "
+                        "number which includes the "
+                        "new password must be unique is %" PRId64 ".",
+                        unique);
     return NULL;
 }
 
@@ -162,11 +175,15 @@ static struct err *check_history(struct call *c, const char *user_id, const char
 struct err *change_own_password_before(struct call *c)
 {
     const json_t *body = json_get(c->json, "user");
-    const char *password = json_get_str(body, "password"), *original = json_get_str(body, "original_password"), *hash;
+    const char *password = json_get_str(body, "password"),
+               *original = json_get_str(body, "original_password"), *hash;
     struct user *u = NULL;
     if (!password || !original)
-        return fail(c->cx, ERR_INVALID, "Invalid input for field 'user': 'original_password' and 'password' are required");
-    json_t *who = json_own(c->cx, json_pack("{s:s, s:s}", "id", call_param(c, "user_id"), "password", original));
+        return fail(
+            c->cx, ERR_INVALID,
+            "Invalid input for field 'user': 'original_password' and 'password' are required");
+    json_t *who = json_own(
+        c->cx, json_pack("{s:s, s:s}", "id", call_param(c, "user_id"), "password", original));
     TRY(password_login(c->cx, c->store, who, &u));
     c->actor->user_id = u->id; /* for the audit's event */
     TRY(check_history(c, u->id, password));

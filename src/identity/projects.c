@@ -3,8 +3,10 @@
 #include "identity/resources.h"
 
 const struct stmt stmt_domain_used = {"domain_used",
-    "SELECT (SELECT count(*) FROM users WHERE domain_id = $1) + (SELECT count(*) FROM projects WHERE domain_id = $1)"};
-const struct stmt stmt_project_used = {"project_used", "SELECT count(*) FROM projects WHERE parent_id = $1"};
+                                      "SELECT (SELECT count(*) FROM users WHERE domain_id = $1) + "
+                                      "(SELECT count(*) FROM projects WHERE domain_id = $1)"};
+const struct stmt stmt_project_used = {"project_used",
+                                       "SELECT count(*) FROM projects WHERE parent_id = $1"};
 
 /* ---------------------------------------------------------------- domains */
 
@@ -18,8 +20,10 @@ static struct err *domain_name_is_free(struct call *c, const struct domain *d)
     struct domain *other = NULL;
     TRY(res_first_by(c->cx, c->tx, &domains_by_name, (void **)&other, V_TEXT(d->name)));
     if (other && !str_eq(other->id, d->id))
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store domain - Duplicate entry found with name %s.",
-                    d->name);
+        return fail(
+            c->cx, ERR_EXISTS,
+            "Conflict occurred attempting to store domain - Duplicate entry found with name %s.",
+            d->name);
     return NULL;
 }
 
@@ -35,7 +39,8 @@ struct err *domain_create(struct call *c)
 
 static struct err *not_yours(struct call *c)
 {
-    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.", c->route->policy);
+    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.",
+                c->route->policy);
 }
 
 /* Users see the domains that they and their project are in; others look like none. */
@@ -44,7 +49,8 @@ struct err *domain_show(struct call *c)
     const char *id = call_param(c, "domain_id");
     const struct actor *a = c->actor;
     void *d = NULL;
-    if (!a->admin && !str_eq(id, a->user_domain_id) && !str_eq(id, a->project_domain_id) && !str_eq(id, a->domain_id))
+    if (!a->admin && !str_eq(id, a->user_domain_id) && !str_eq(id, a->project_domain_id) &&
+        !str_eq(id, a->domain_id))
         return not_yours(c);
     TRY(res_find(c->cx, c->tx, &domain_resource, id, &d));
     return call_reply_row(c, 200, &domain_resource, d);
@@ -56,7 +62,9 @@ struct err *domain_update(struct call *c)
     TRY(domain_name_is_free(c, d));
     if (before->enabled && !d->enabled) {
         if (str_eq(d->id, "default"))
-            return fail(c->cx, ERR_FORBIDDEN, "The default domain can't be disabled: the administrator would be locked out");
+            return fail(
+                c->cx, ERR_FORBIDDEN,
+                "The default domain can't be disabled: the administrator would be locked out");
         TRY(token_revoke(c->cx, c->tx, "domain", d->id));
     }
     TRY(res_update(c->cx, c->tx, &domain_resource, d));
@@ -69,11 +77,13 @@ struct err *domain_delete(struct call *c)
     struct db_rows rows;
     struct db_value param = V_TEXT(d->id);
     if (d->enabled)
-        return fail(c->cx, ERR_FORBIDDEN, "Cannot delete a domain that is enabled, please disable it first.");
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "Cannot delete a domain that is enabled, please disable it first.");
     TRY(db_query(c->cx, c->tx, &stmt_domain_used, &param, 1, &rows));
     if (db_int(&rows, 0, 0))
-        return fail(c->cx, ERR_IN_USE, "The domain %s still has %" PRId64 " users and projects: delete them first", d->name,
-                    db_int(&rows, 0, 0));
+        return fail(c->cx, ERR_IN_USE,
+                    "The domain %s still has %" PRId64 " users and projects: delete them first",
+                    d->name, db_int(&rows, 0, 0));
     TRY(assignments_forget(c->cx, c->tx, NULL, d->id, NULL));
     TRY(res_delete(c->cx, c->tx, &domain_resource, d));
     call_reply_empty(c, 204);
@@ -92,7 +102,8 @@ struct err *auth_domains(struct call *c)
     jw_obj(&w);
     jw_karr(&w, "domains");
     for (size_t i = 0; i < n; i++) {
-        TRY(roles_of(c->cx, c->tx, c->actor->user_id, "domain", ROW(domain, domains, i)->id, &roles));
+        TRY(roles_of(c->cx, c->tx, c->actor->user_id, "domain", ROW(domain, domains, i)->id,
+                     &roles));
         if (roles.n)
             res_encode(c->cx, &w, &domain_resource, domains[i], &v);
     }
@@ -124,10 +135,14 @@ struct err *project_list(struct call *c)
 static struct err *project_name_is_free(struct call *c, const struct project *p)
 {
     struct project *other = NULL;
-    TRY(res_first_by(c->cx, c->tx, &projects_by_name, (void **)&other, V_TEXT(p->domain_id), V_TEXT(p->name)));
+    TRY(res_first_by(c->cx, c->tx, &projects_by_name, (void **)&other, V_TEXT(p->domain_id),
+                     V_TEXT(p->name)));
     if (other && !str_eq(other->id, p->id))
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store project - it is not permitted to have two "
-                                       "projects with the same name in the same domain: %s.", p->name);
+        return fail(
+            c->cx, ERR_EXISTS,
+            "Conflict occurred attempting to store project - it is not permitted to have two "
+            "projects with the same name in the same domain: %s.",
+            p->name);
     return NULL;
 }
 
@@ -136,7 +151,8 @@ struct err *project_create(struct call *c)
     struct project *p = c->body;
     void *row;
     if (p->is_domain)
-        return fail(c->cx, ERR_INVALID, "A project can't act as a domain here: create a domain with POST /v3/domains");
+        return fail(c->cx, ERR_INVALID,
+                    "A project can't act as a domain here: create a domain with POST /v3/domains");
     TRY(res_find(c->cx, c->tx, &domain_resource, p->domain_id, &row));
     if (p->parent_id && !str_eq(p->parent_id, p->domain_id)) {
         struct project *parent = NULL;
@@ -183,8 +199,10 @@ struct err *project_delete(struct call *c)
     struct db_value param = V_TEXT(p->id);
     TRY(db_query(c->cx, c->tx, &stmt_project_used, &param, 1, &rows));
     if (db_int(&rows, 0, 0))
-        return fail(c->cx, ERR_FORBIDDEN, "Cannot delete the project %s, since it has projects below it: delete them first.",
-                    p->id);
+        return fail(
+            c->cx, ERR_FORBIDDEN,
+            "Cannot delete the project %s, since it has projects below it: delete them first.",
+            p->id);
     TRY(assignments_forget(c->cx, c->tx, NULL, p->id, NULL));
     TRY(db_run(c->cx, c->tx, &stmt_credentials_forget_project, V_TEXT(p->id)));
     TRY(token_revoke(c->cx, c->tx, "project", p->id));

@@ -33,54 +33,59 @@
 const struct identity_config *identity_settings(void);
 
 /* ---- every statement that is not a resource's own, defined where it is used */
-#define IDENTITY_STATEMENTS(X)                                                                      \
-    X(stmt_history_add) \
-    X(stmt_history) \
-    X(stmt_key_add) \
-    X(stmt_keys) \
-    X(stmt_revoke) \
-    X(stmt_revoked) \
-    X(stmt_revocations_prune) \
-    X(stmt_roles_of) \
-    X(stmt_assign) \
-    X(stmt_unassign) \
-    X(stmt_forget_user) \
-    X(stmt_forget_target) \
-    X(stmt_forget_role) \
-    X(stmt_assignments) \
-    X(stmt_user_projects) \
-    X(stmt_history_forget) \
-    X(stmt_domain_used) \
-    X(stmt_catalog) \
-    X(stmt_region_used) \
-    X(stmt_endpoints_forget) \
-    X(stmt_revoke_role) \
-    X(stmt_project_used) \
-    X(stmt_credentials_forget_user) \
+#define IDENTITY_STATEMENTS(X)                                                                     \
+    X(stmt_history_add)                                                                            \
+    X(stmt_history)                                                                                \
+    X(stmt_key_add)                                                                                \
+    X(stmt_keys)                                                                                   \
+    X(stmt_revoke)                                                                                 \
+    X(stmt_revoked)                                                                                \
+    X(stmt_revocations_prune)                                                                      \
+    X(stmt_roles_of)                                                                               \
+    X(stmt_assign)                                                                                 \
+    X(stmt_unassign)                                                                               \
+    X(stmt_forget_user)                                                                            \
+    X(stmt_forget_target)                                                                          \
+    X(stmt_forget_role)                                                                            \
+    X(stmt_assignments)                                                                            \
+    X(stmt_user_projects)                                                                          \
+    X(stmt_history_forget)                                                                         \
+    X(stmt_domain_used)                                                                            \
+    X(stmt_catalog)                                                                                \
+    X(stmt_region_used)                                                                            \
+    X(stmt_endpoints_forget)                                                                       \
+    X(stmt_revoke_role)                                                                            \
+    X(stmt_project_used)                                                                           \
+    X(stmt_credentials_forget_user)                                                                \
     X(stmt_credentials_forget_project)
 #define X(name) extern const struct stmt name;
 IDENTITY_STATEMENTS(X)
 #undef X
 
 /* ---- selections shared between files */
-extern const struct res_where users_by_name, projects_by_name, domains_by_name, roles_by_name, endpoints_of_service,
-    services_by_type, credentials_by_name;
+extern const struct res_where users_by_name, projects_by_name, domains_by_name, roles_by_name,
+    endpoints_of_service, services_by_type, credentials_by_name;
 
 /* ---- password.c */
 /* Argon2id with the configured cost. ERR_INVALID for a password that is too long. */
 MUST_USE struct err *password_hash(struct ctx *cx, const char *password, const char **ret_hash);
 bool password_matches(const char *hash, const char *password);
-/* Takes as long as a real comparison: an unknown user can't be told from a wrong password by the time. */
+/* Takes as long as a real comparison: an unknown user can't be told from a wrong password by the
+ * time. */
 void password_waste_time(void);
-/* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED. Own transactions. */
-MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, struct user **ret);
+/* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED.
+ * Own transactions. */
+MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user,
+                                    struct user **ret);
 /* By "id", or by "name" and "domain"; *ret NULL: there is none. */
-MUST_USE struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user, struct user **ret);
+MUST_USE struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user,
+                                        struct user **ret);
 /* .before hook of user create and update: c->state = the hash or NULL. */
 struct err *hash_given_password(struct call *c);
 struct err *change_own_password_before(struct call *c);
 struct err *change_own_password(struct call *c);
-MUST_USE struct err *password_remember(struct ctx *cx, struct tx *tx, const char *user_id, const char *hash);
+MUST_USE struct err *password_remember(struct ctx *cx, struct tx *tx, const char *user_id,
+                                       const char *hash);
 
 /* ---- token.c */
 struct token {
@@ -96,39 +101,50 @@ struct token {
     const char *audit_id;
     int64_t issued_us, expires_us;
 };
-MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text);
+MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t,
+                                const char **ret_text);
 /* ERR_UNAUTHENTICATED: forged, expired, revoked, or by a key that is gone. */
-MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret);
-/* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user in a project ("u:p"). */
-MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const char *subject);
+MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text,
+                                  struct token *ret);
+/* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user
+ * in a project ("u:p"). */
+MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind,
+                                  const char *subject);
 
 /* Every token that carries the role. */
 MUST_USE struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id);
 
 /* ---- application_credentials.c */
-/* Whoever knows the secret acts as the user; any refusal is the same ERR_UNAUTHENTICATED. Own transactions. */
-MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given, struct user **ret,
+/* Whoever knows the secret acts as the user; any refusal is the same ERR_UNAUTHENTICATED. Own
+ * transactions. */
+MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given,
+                                      struct user **ret,
                                       struct application_credential **ret_credential);
 
 /* ---- roles.c */
-/* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0: none. */
+/* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0:
+ * none. */
 struct role_set {
     const char **names, **ids;
     size_t n;
 };
-MUST_USE struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
-                              const char *target_id, struct role_set *ret);
-MUST_USE struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
-                                 const char *target_id, const char *role_id);
-MUST_USE struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *column_value_user, const char *target_id,
+MUST_USE struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id,
+                              const char *target_type, const char *target_id, struct role_set *ret);
+MUST_USE struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id,
+                                 const char *target_type, const char *target_id,
+                                 const char *role_id);
+MUST_USE struct err *assignments_forget(struct ctx *cx, struct tx *tx,
+                                        const char *column_value_user, const char *target_id,
                                         const char *role_id);
 
 /* Leaves in the set, the user's roles now, what the credential was given of it. */
-MUST_USE struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a, struct role_set *set);
+MUST_USE struct err *credential_roles(struct ctx *cx, struct tx *tx,
+                                      const struct application_credential *a, struct role_set *set);
 
 /* ---- catalog.c */
 /* The catalogue array of a token for this project (NULL: none), as seen under base_url. */
-MUST_USE struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id, const char *base_url, struct jw *w);
+MUST_USE struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id,
+                                   const char *base_url, struct jw *w);
 
 /* ---- handlers, by file */
 struct err *auth_create(struct call *c);
@@ -180,13 +196,14 @@ struct err *credential_delete(struct call *c);
 struct err *identity_versions(struct call *c);
 struct err *identity_version(struct call *c);
 
-
 void user_links_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 bool user_has_default_project(const void *row, const struct view *v);
 bool user_has_description(const void *row, const struct view *v);
 void endpoint_url_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 extern const char *const endpoint_interfaces[];
 /* {"self": …} */
-void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id);
+void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
+                        const char *id);
 /* "links": {"self": …} */
-void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural, const char *id);
+void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
+                    const char *id);

@@ -2,25 +2,36 @@
 /* Roles and who has them where. admin implies member, member implies reader. */
 #include "identity/resources.h"
 
-const struct stmt stmt_roles_of = {"roles_of",
-    "SELECT r.id, r.name FROM role_assignments a JOIN roles r ON r.id = a.role_id "
-    "WHERE a.user_id = $1 AND a.target_type = $2 AND a.target_id = $3 ORDER BY r.name"};
+const struct stmt stmt_roles_of = {
+    "roles_of", "SELECT r.id, r.name FROM role_assignments a JOIN roles r ON r.id = a.role_id "
+                "WHERE a.user_id = $1 AND a.target_type = $2 AND a.target_id = $3 ORDER BY r.name"};
 const struct stmt stmt_assign = {"role_assign",
-    "INSERT INTO role_assignments (user_id, target_type, target_id, role_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"};
+                                 "INSERT INTO role_assignments (user_id, target_type, target_id, "
+                                 "role_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"};
 const struct stmt stmt_unassign = {"role_unassign",
-    "DELETE FROM role_assignments WHERE user_id = $1 AND target_type = $2 AND target_id = $3 AND role_id = $4"};
-const struct stmt stmt_forget_user = {"assignments_forget_user", "DELETE FROM role_assignments WHERE user_id = $1"};
-const struct stmt stmt_forget_target = {"assignments_forget_target", "DELETE FROM role_assignments WHERE target_id = $1"};
-const struct stmt stmt_forget_role = {"assignments_forget_role", "DELETE FROM role_assignments WHERE role_id = $1"};
-const struct stmt stmt_assignments = {"assignments",
-    "SELECT a.user_id, a.target_type, a.target_id, a.role_id, r.name, u.name, u.domain_id, ud.name, p.name, p.domain_id, "
-    "pd.name, d.name FROM role_assignments a JOIN roles r ON r.id = a.role_id JOIN users u ON u.id = a.user_id "
-    "JOIN domains ud ON ud.id = u.domain_id "
-    "LEFT JOIN projects p ON a.target_type = 'project' AND p.id = a.target_id LEFT JOIN domains pd ON pd.id = p.domain_id "
-    "LEFT JOIN domains d ON a.target_type = 'domain' AND d.id = a.target_id "
-    "WHERE ($1 = '' OR a.user_id = $1) AND ($2 = '' OR (a.target_type = 'project' AND a.target_id = $2)) "
-    "AND ($3 = '' OR (a.target_type = 'domain' AND a.target_id = $3)) AND ($4 = '' OR a.role_id = $4) "
-    "AND ($5 = '' OR a.target_type = 'system') ORDER BY a.user_id, a.target_type, a.target_id, r.name"};
+                                   "DELETE FROM role_assignments WHERE user_id = $1 AND "
+                                   "target_type = $2 AND target_id = $3 AND role_id = $4"};
+const struct stmt stmt_forget_user = {"assignments_forget_user",
+                                      "DELETE FROM role_assignments WHERE user_id = $1"};
+const struct stmt stmt_forget_target = {"assignments_forget_target",
+                                        "DELETE FROM role_assignments WHERE target_id = $1"};
+const struct stmt stmt_forget_role = {"assignments_forget_role",
+                                      "DELETE FROM role_assignments WHERE role_id = $1"};
+const struct stmt stmt_assignments = {
+    "assignments", "SELECT a.user_id, a.target_type, a.target_id, a.role_id, r.name, u.name, "
+                   "u.domain_id, ud.name, p.name, p.domain_id, "
+                   "pd.name, d.name FROM role_assignments a JOIN roles r ON r.id = a.role_id JOIN "
+                   "users u ON u.id = a.user_id "
+                   "JOIN domains ud ON ud.id = u.domain_id "
+                   "LEFT JOIN projects p ON a.target_type = 'project' AND p.id = a.target_id LEFT "
+                   "JOIN domains pd ON pd.id = p.domain_id "
+                   "LEFT JOIN domains d ON a.target_type = 'domain' AND d.id = a.target_id "
+                   "WHERE ($1 = '' OR a.user_id = $1) AND ($2 = '' OR (a.target_type = 'project' "
+                   "AND a.target_id = $2)) "
+                   "AND ($3 = '' OR (a.target_type = 'domain' AND a.target_id = $3)) AND ($4 = '' "
+                   "OR a.role_id = $4) "
+                   "AND ($5 = '' OR a.target_type = 'system') ORDER BY a.user_id, a.target_type, "
+                   "a.target_id, r.name"};
 
 static const char *const implied_by[][2] = {{"admin", "member"}, {"member", "reader"}};
 
@@ -57,8 +68,8 @@ static struct err *add_implied(struct ctx *cx, struct tx *tx, struct role_set *s
     return NULL;
 }
 
-struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type, const char *target_id,
-                     struct role_set *ret)
+struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
+                     const char *target_id, struct role_set *ret)
 {
     struct db_value params[] = {V_TEXT(user_id), V_TEXT(target_type), V_TEXT(target_id)};
     struct db_rows rows;
@@ -69,7 +80,8 @@ struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const c
     return add_implied(cx, tx, ret);
 }
 
-struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a, struct role_set *set)
+struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a,
+                             struct role_set *set)
 {
     json_t *given = NULL;
     size_t n = 0;
@@ -92,10 +104,12 @@ struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct applica
 struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
                         const char *target_id, const char *role_id)
 {
-    return db_run(cx, tx, &stmt_assign, V_TEXT(user_id), V_TEXT(target_type), V_TEXT(target_id), V_TEXT(role_id));
+    return db_run(cx, tx, &stmt_assign, V_TEXT(user_id), V_TEXT(target_type), V_TEXT(target_id),
+                  V_TEXT(role_id));
 }
 
-struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_id, const char *role_id)
+struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *user_id,
+                               const char *target_id, const char *role_id)
 {
     if (user_id)
         TRY(db_run(cx, tx, &stmt_forget_user, V_TEXT(user_id)));
@@ -118,8 +132,10 @@ static struct err *name_is_free(struct call *c, const struct role *role)
     struct role *other = NULL;
     TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&other, V_TEXT(role->name)));
     if (other && !str_eq(other->id, role->id))
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store role - Duplicate entry found with name %s.",
-                    role->name);
+        return fail(
+            c->cx, ERR_EXISTS,
+            "Conflict occurred attempting to store role - Duplicate entry found with name %s.",
+            role->name);
     return NULL;
 }
 
@@ -143,7 +159,8 @@ static struct err *keep_the_basic_ones(struct call *c, const struct role *r)
     static const char *const basic[] = {"admin", "member", "reader", "service"};
     for (size_t i = 0; i < ARRAY_LEN(basic); i++)
         if (str_eq(r->name, basic[i]))
-            return fail(c->cx, ERR_FORBIDDEN, "Cannot change or delete the role %s: policies rely on it", r->name);
+            return fail(c->cx, ERR_FORBIDDEN,
+                        "Cannot change or delete the role %s: policies rely on it", r->name);
     return NULL;
 }
 
@@ -180,13 +197,20 @@ static const char *param_or(const struct call *c, const char *name, const char *
     return otherwise;
 }
 
-/* From the path: /projects/{project_id}/users/{user_id}/roles/{role_id}, domains, or system. All must exist. */
+/* From the path: /projects/{project_id}/users/{user_id}/roles/{role_id}, domains, or system. All
+ * must exist. */
 static struct err *grant_of(struct call *c, struct grant *g)
 {
     const char *project = param_or(c, "project_id", NULL), *domain = param_or(c, "domain_id", NULL);
     void *row;
-    *g = (struct grant){.user_id = call_param(c, "user_id"), .type = project ? "project" : domain ? "domain" : "system",
-                        .target_id = project ? project : domain ? domain : "system", .role_id = param_or(c, "role_id", NULL)};
+    *g = (struct grant){.user_id = call_param(c, "user_id"),
+                        .type = project  ? "project"
+                                : domain ? "domain"
+                                         : "system",
+                        .target_id = project  ? project
+                                     : domain ? domain
+                                              : "system",
+                        .role_id = param_or(c, "role_id", NULL)};
     TRY(res_find(c->cx, c->tx, &user_resource, g->user_id, &row));
     if (project)
         TRY(res_find(c->cx, c->tx, &project_resource, project, &row));
@@ -217,7 +241,8 @@ static struct err *must_have(struct call *c, const struct grant *g)
     for (size_t i = 0; i < rows.n_rows; i++)
         if (str_eq(db_text(&rows, i, 0), g->role_id))
             return NULL;
-    return fail(c->cx, ERR_NOT_FOUND, "Could not find role assignment with role: %s, user: %s, %s: %s.", g->role_id,
+    return fail(c->cx, ERR_NOT_FOUND,
+                "Could not find role assignment with role: %s, user: %s, %s: %s.", g->role_id,
                 g->user_id, g->type, g->target_id);
 }
 
@@ -235,8 +260,10 @@ struct err *assignment_delete(struct call *c)
     struct grant g;
     TRY(grant_of(c, &g));
     TRY(must_have(c, &g));
-    TRY(db_run(c->cx, c->tx, &stmt_unassign, V_TEXT(g.user_id), V_TEXT(g.type), V_TEXT(g.target_id), V_TEXT(g.role_id)));
-    TRY(token_revoke(c->cx, c->tx, "grant", arena_printf(c->cx->arena, "%s:%s", g.user_id, g.target_id)));
+    TRY(db_run(c->cx, c->tx, &stmt_unassign, V_TEXT(g.user_id), V_TEXT(g.type), V_TEXT(g.target_id),
+               V_TEXT(g.role_id)));
+    TRY(token_revoke(c->cx, c->tx, "grant",
+                     arena_printf(c->cx->arena, "%s:%s", g.user_id, g.target_id)));
     call_reply_empty(c, 204);
     return NULL;
 }
@@ -266,8 +293,8 @@ struct err *assignment_roles(struct call *c)
     return NULL;
 }
 
-static void named(struct jw *w, const char *key, const char *id, const char *name, const char *domain_id,
-                  const char *domain_name, bool names)
+static void named(struct jw *w, const char *key, const char *id, const char *name,
+                  const char *domain_id, const char *domain_name, bool names)
 {
     jw_kobj(w, key);
     jw_kstr(w, "id", id);
@@ -283,7 +310,8 @@ static void named(struct jw *w, const char *key, const char *id, const char *nam
     jw_obj_end(w);
 }
 
-static void assignment_row(struct call *c, struct jw *w, const struct db_rows *r, size_t i, bool names)
+static void assignment_row(struct call *c, struct jw *w, const struct db_rows *r, size_t i,
+                           bool names)
 {
     const char *type = db_text(r, i, 1), *target = db_text(r, i, 2);
     jw_obj(w);
@@ -298,8 +326,9 @@ static void assignment_row(struct call *c, struct jw *w, const struct db_rows *r
         jw_kraw(w, "system", "{\"all\":true}");
     jw_obj_end(w);
     jw_kobj(w, "links");
-    jw_kstr(w, "assignment", arena_printf(c->cx->arena, "%s/%ss/%s/users/%s/roles/%s", call_base_url(c), type, target,
-                                          db_text(r, i, 0), db_text(r, i, 3)));
+    jw_kstr(w, "assignment",
+            arena_printf(c->cx->arena, "%s/%ss/%s/users/%s/roles/%s", call_base_url(c), type,
+                         target, db_text(r, i, 0), db_text(r, i, 3)));
     jw_obj_end(w);
     jw_obj_end(w);
 }
@@ -308,13 +337,15 @@ struct err *assignment_list(struct call *c)
 {
     const char *user = http_arg(c->rq, "user.id"), *project = http_arg(c->rq, "scope.project.id"),
                *domain = http_arg(c->rq, "scope.domain.id"), *role = http_arg(c->rq, "role.id"),
-               *everywhere = http_arg(c->rq, "scope.system"), *flag = http_arg(c->rq, "include_names");
+               *everywhere = http_arg(c->rq, "scope.system"),
+               *flag = http_arg(c->rq, "include_names");
     bool names = flag != NULL, off = false;
     struct db_rows rows;
     if (flag && str_to_bool(flag, &off))
         names = off;
-    struct db_value params[] = {V_TEXT(user ? user : ""), V_TEXT(project ? project : ""), V_TEXT(domain ? domain : ""),
-                                V_TEXT(role ? role : ""), V_TEXT(everywhere ? everywhere : "")};
+    struct db_value params[] = {V_TEXT(user ? user : ""), V_TEXT(project ? project : ""),
+                                V_TEXT(domain ? domain : ""), V_TEXT(role ? role : ""),
+                                V_TEXT(everywhere ? everywhere : "")};
     TRY(db_query(c->cx, c->tx, &stmt_assignments, params, 5, &rows));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
@@ -339,7 +370,8 @@ struct err *role_inferences(struct call *c)
     for (size_t i = 0; i < ARRAY_LEN(implied_by); i++) {
         struct role *prior = NULL, *implied = NULL;
         TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&prior, V_TEXT(implied_by[i][0])));
-        TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&implied, V_TEXT(implied_by[i][1])));
+        TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&implied,
+                         V_TEXT(implied_by[i][1])));
         if (!prior || !implied)
             continue;
         jw_obj(&w);

@@ -30,9 +30,10 @@ static inline const char *fmt(const char *f, ...)
 /* user and scope (may be NULL) as JSON with single quotes. */
 static inline struct test_reply login(const char *user, const char *scope)
 {
-    return test_call(&t, NULL, "POST", V3 "/auth/tokens",
-                     "{'auth': {'identity': {'methods': ['password'], 'password': {'user': %s}}%s%s}}", user,
-                     scope ? ", 'scope': " : "", scope ? scope : "");
+    return test_call(
+        &t, NULL, "POST", V3 "/auth/tokens",
+        "{'auth': {'identity': {'methods': ['password'], 'password': {'user': %s}}%s%s}}", user,
+        scope ? ", 'scope': " : "", scope ? scope : "");
 }
 
 static inline const char *token_of(const char *user, const char *scope)
@@ -59,7 +60,8 @@ static inline int use(const char *token)
     return test_call(&t, token, "GET", V3 "/auth/catalog", NULL).status;
 }
 
-static inline struct test_reply subject_call(const char *token, const char *method, const char *subject)
+static inline struct test_reply subject_call(const char *token, const char *method,
+                                             const char *subject)
 {
     t.headers[0] = fmt("X-Subject-Token: %s", subject);
     struct test_reply r = test_call(&t, token, method, V3 "/auth/tokens", NULL);
@@ -69,7 +71,8 @@ static inline struct test_reply subject_call(const char *token, const char *meth
 
 static inline const char *made(const char *plural, const char *name, const char *body)
 {
-    struct test_reply r = test_expect(&t, 201, admin, "POST", fmt(V3 "/%s", plural), "{'%s': %s}", name, body);
+    struct test_reply r =
+        test_expect(&t, 201, admin, "POST", fmt(V3 "/%s", plural), "{'%s': %s}", name, body);
     return test_str(&t, &r, fmt("%s.id", name));
 }
 
@@ -101,11 +104,13 @@ static inline const char *person_token(const struct person *p)
     return token_of(user_named(p->name, "pw"), project_named(p->name));
 }
 
-static const char *const bootstrap_services[] = {"identity", "/identity/v3", "volumev3", "/volume/v3/%(project_id)s", NULL, NULL};
+static const char *const bootstrap_services[] = {
+    "identity", "/identity/v3", "volumev3", "/volume/v3/%(project_id)s", NULL, NULL};
 
 static inline struct identity_config quick_config(void)
 {
-    return (struct identity_config){.region = "RegionOne", .token_ttl_s = 3600, .argon2_mem_kib = 64, .argon2_ops = 1};
+    return (struct identity_config){
+        .region = "RegionOne", .token_ttl_s = 3600, .argon2_mem_kib = 64, .argon2_ops = 1};
 }
 
 static inline int identity_setup(void **state UNUSED)
@@ -113,8 +118,8 @@ static inline int identity_setup(void **state UNUSED)
     static const struct service *const services[] = {&engine_service, &identity_service};
     static const struct api_hooks hooks = {.authenticate = identity_authenticate};
     const struct identity_config cfg = quick_config();
-    const struct identity_bootstrap b = {.admin_password = "admin-pw", .region = "RegionOne",
-                                         .service_types = bootstrap_services};
+    const struct identity_bootstrap b = {
+        .admin_password = "admin-pw", .region = "RegionOne", .service_types = bootstrap_services};
     const char *password = NULL;
     test_api_start_with(&t, services, ARRAY_LEN(services), &hooks);
     identity_configure(&cfg);

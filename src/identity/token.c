@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Tokens: "cv1.<key>.<claims>.<signature>", claims in JSON, signed with Ed25519. Everything an actor is stands in the token,
- * so that only revocations are read from the store. Keys are rows: a new one signs, older ones verify until they are removed.
+ * Tokens: "cv1.<key>.<claims>.<signature>", claims in JSON, signed with Ed25519. Everything an
+ * actor is stands in the token, so that only revocations are read from the store. Keys are rows: a
+ * new one signs, older ones verify until they are removed.
  */
 #include "identity/resources.h"
 #include <sodium.h>
@@ -9,22 +10,31 @@
 #define PREFIX "cv1"
 #define TOKEN_MAX 8192
 
-const struct stmt stmt_key_add = {"token_key_add",
+const struct stmt stmt_key_add = {
+    "token_key_add",
     "INSERT INTO token_keys (id, public_key, seed, created_at) VALUES ($1, $2, $3, $4)"};
-const struct stmt stmt_keys = {"token_keys", "SELECT id, public_key, seed FROM token_keys ORDER BY created_at DESC, id"};
-const struct stmt stmt_revoke = {"revoke",
-    "INSERT INTO revocations (kind, subject, before, expires_at) VALUES ($1, $2, $3, $4) "
-    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
+const struct stmt stmt_keys = {
+    "token_keys", "SELECT id, public_key, seed FROM token_keys ORDER BY created_at DESC, id"};
+const struct stmt stmt_revoke = {
+    "revoke", "INSERT INTO revocations (kind, subject, before, expires_at) VALUES ($1, $2, $3, $4) "
+              "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = "
+              "excluded.expires_at"};
 const struct stmt stmt_revoked = {"revoked",
-    "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = 'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
-    "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)) "
-    "OR (kind = 'credential' AND subject = $9))"};
+                                  "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = "
+                                  "'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
+                                  "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND "
+                                  "subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)) "
+                                  "OR (kind = 'credential' AND subject = $9))"};
 /* Every grant of a role, before the role goes. */
-const struct stmt stmt_revoke_role = {"revoke_role",
-    "INSERT INTO revocations (kind, subject, before, expires_at) SELECT DISTINCT 'grant', user_id || ':' || target_id, "
+const struct stmt stmt_revoke_role = {
+    "revoke_role",
+    "INSERT INTO revocations (kind, subject, before, expires_at) SELECT DISTINCT 'grant', user_id "
+    "|| ':' || target_id, "
     "CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM role_assignments WHERE role_id = $1 "
-    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = excluded.expires_at"};
-const struct stmt stmt_revocations_prune = {"revocations_prune", "DELETE FROM revocations WHERE expires_at < $1"};
+    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = "
+    "excluded.expires_at"};
+const struct stmt stmt_revocations_prune = {"revocations_prune",
+                                            "DELETE FROM revocations WHERE expires_at < $1"};
 
 /* Keys as last read; unknown ids make it read again. */
 #define MAX_KEYS 16
@@ -41,11 +51,13 @@ static struct {
 
 struct err *identity_new_token_key(struct ctx *cx, struct tx *tx)
 {
-    uint8_t seed[crypto_sign_SEEDBYTES], pub[crypto_sign_PUBLICKEYBYTES], sec[crypto_sign_SECRETKEYBYTES];
+    uint8_t seed[crypto_sign_SEEDBYTES], pub[crypto_sign_PUBLICKEYBYTES],
+        sec[crypto_sign_SECRETKEYBYTES];
     rng_bytes(cx->rng, seed, sizeof(seed));
     crypto_sign_seed_keypair(pub, sec, seed);
-    struct err *e = db_run(cx, tx, &stmt_key_add, V_TEXT(arena_strndup(cx->arena, uuid_new_hex(cx), 16)),
-                           V_BYTES(pub, sizeof(pub)), V_BYTES(seed, sizeof(seed)), V_INT(now_us(cx)));
+    struct err *e =
+        db_run(cx, tx, &stmt_key_add, V_TEXT(arena_strndup(cx->arena, uuid_new_hex(cx), 16)),
+               V_BYTES(pub, sizeof(pub)), V_BYTES(seed, sizeof(seed)), V_INT(now_us(cx)));
     secret_wipe(seed, sizeof(seed));
     secret_wipe(sec, sizeof(sec));
     return e;
@@ -109,18 +121,18 @@ static void put(json_t *o, const char *key, const char *value)
 }
 
 /* One letter a claim: tokens travel with every request. */
-#define TEXT_CLAIMS(X)                                                                              \
-    X("u", user_id)                                                                                 \
-    X("n", user_name)                                                                               \
-    X("v", user_domain_id)                                                                          \
-    X("w", user_domain_name)                                                                        \
-    X("p", project_id)                                                                              \
-    X("q", project_name)                                                                            \
-    X("e", project_domain_id)                                                                       \
-    X("f", project_domain_name)                                                                     \
-    X("d", domain_id)                                                                               \
-    X("g", domain_name)                                                                             \
-    X("a", audit_id)                                                                                \
+#define TEXT_CLAIMS(X)                                                                             \
+    X("u", user_id)                                                                                \
+    X("n", user_name)                                                                              \
+    X("v", user_domain_id)                                                                         \
+    X("w", user_domain_name)                                                                       \
+    X("p", project_id)                                                                             \
+    X("q", project_name)                                                                           \
+    X("e", project_domain_id)                                                                      \
+    X("f", project_domain_name)                                                                    \
+    X("d", domain_id)                                                                              \
+    X("g", domain_name)                                                                            \
+    X("a", audit_id)                                                                               \
     X("c", credential_id)
 
 struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text)
@@ -141,7 +153,8 @@ struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, con
     json_object_set_new(claims, "i", json_integer(t->issued_us));
     json_object_set_new(claims, "x", json_integer(t->expires_us));
     const char *json = json_text(cx, claims);
-    const char *body = arena_printf(cx->arena, PREFIX ".%s.%s", key.id, base64url_encode(cx, json, strlen(json)));
+    const char *body =
+        arena_printf(cx->arena, PREFIX ".%s.%s", key.id, base64url_encode(cx, json, strlen(json)));
     crypto_sign_detached(sig, NULL, (const uint8_t *)body, strlen(body), key.secret);
     secret_wipe(&key, sizeof(key));
     *ret_text = arena_printf(cx->arena, "%s.%s", body, base64url_encode(cx, sig, sizeof(sig)));
@@ -158,8 +171,9 @@ static const char *const *list_of(struct ctx *cx, const json_t *a)
 }
 
 /*
- * Signatures that were found good, by a keyed hash of public key and token: that fact never changes, so nothing has to be
- * forgotten when keys rotate. Expiry and revocation are no part of it and are looked up each time.
+ * Signatures that were found good, by a keyed hash of public key and token: that fact never
+ * changes, so nothing has to be forgotten when keys rotate. Expiry and revocation are no part of it
+ * and are looked up each time.
  */
 #define SEEN_MAX 1024
 static struct {
@@ -178,7 +192,8 @@ static uint8_t *seen_slot(const uint8_t hash[32])
     return seen.hash[(hash[0] | hash[1] << 8) % SEEN_MAX];
 }
 
-static bool signature_good(const char *text, size_t signed_size, const uint8_t *sig, const struct key *key)
+static bool signature_good(const char *text, size_t signed_size, const uint8_t *sig,
+                           const struct key *key)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     crypto_generichash_state h;
@@ -201,16 +216,18 @@ static bool signature_good(const char *text, size_t signed_size, const uint8_t *
     return true;
 }
 
-static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *text, json_t **ret_claims)
+static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *text,
+                                   json_t **ret_claims)
 {
     char **part;
     struct key key;
     uint8_t *sig, *body;
     size_t sig_size, body_size;
-    struct err *bad = fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
-    if (strlen(text) > TOKEN_MAX || str_split(cx, text, '.', &part) != 4 || !str_eq(part[0], PREFIX) ||
-        !base64url_decode(cx, part[2], &body, &body_size) || !base64url_decode(cx, part[3], &sig, &sig_size) ||
-        sig_size != crypto_sign_BYTES)
+    struct err *bad =
+        fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
+    if (strlen(text) > TOKEN_MAX || str_split(cx, text, '.', &part) != 4 ||
+        !str_eq(part[0], PREFIX) || !base64url_decode(cx, part[2], &body, &body_size) ||
+        !base64url_decode(cx, part[3], &sig, &sig_size) || sig_size != crypto_sign_BYTES)
         return bad;
     TRY(find_key(cx, tx, part[1], &key));
     size_t signed_size = strlen(part[0]) + strlen(part[1]) + strlen(part[2]) + 2;
@@ -239,10 +256,14 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     if (now_us(cx) >= t.expires_us)
         return fail(cx, ERR_UNAUTHENTICATED, "The token has expired: log in again");
     const char *grant = t.project_id ? t.project_id : t.domain_id ? t.domain_id : "system";
-    struct db_value params[] = {V_INT(t.issued_us), V_TEXT(t.audit_id), V_TEXT(t.user_id),
+    struct db_value params[] = {V_INT(t.issued_us),
+                                V_TEXT(t.audit_id),
+                                V_TEXT(t.user_id),
                                 V_TEXT(t.project_id ? t.project_id : ""),
-                                V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)), V_TEXT(t.user_domain_id),
-                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""), V_TEXT(t.domain_id ? t.domain_id : ""),
+                                V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)),
+                                V_TEXT(t.user_domain_id),
+                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""),
+                                V_TEXT(t.domain_id ? t.domain_id : ""),
                                 V_TEXT(t.credential_id ? t.credential_id : "")};
     TRY(db_query(cx, tx, &stmt_revoked, params, ARRAY_LEN(params), &rows));
     if (rows.n_rows)
@@ -274,16 +295,26 @@ static bool has_role(const struct token *t, const char *role)
     return false;
 }
 
-struct err *identity_authenticate(struct ctx *cx, struct tx *tx, const char *text, struct actor *ret)
+struct err *identity_authenticate(struct ctx *cx, struct tx *tx, const char *text,
+                                  struct actor *ret)
 {
     struct token *t = arena_new_of(cx->arena, struct token);
     TRY(token_verify(cx, tx, text, t));
-    *ret = (struct actor){.user_id = t->user_id, .user_name = t->user_name, .user_domain_id = t->user_domain_id,
-                          .user_domain_name = t->user_domain_name, .project_id = t->project_id,
-                          .project_name = t->project_name, .project_domain_id = t->project_domain_id,
-                          .project_domain_name = t->project_domain_name, .domain_id = t->domain_id,
-                          .domain_name = t->domain_name, .roles = t->roles, .token = text,
-                          .admin = has_role(t, "admin"), .member = has_role(t, "member"), .more = t};
+    *ret = (struct actor){.user_id = t->user_id,
+                          .user_name = t->user_name,
+                          .user_domain_id = t->user_domain_id,
+                          .user_domain_name = t->user_domain_name,
+                          .project_id = t->project_id,
+                          .project_name = t->project_name,
+                          .project_domain_id = t->project_domain_id,
+                          .project_domain_name = t->project_domain_name,
+                          .domain_id = t->domain_id,
+                          .domain_name = t->domain_name,
+                          .roles = t->roles,
+                          .token = text,
+                          .admin = has_role(t, "admin"),
+                          .member = has_role(t, "member"),
+                          .more = t};
     return NULL;
 }
 
@@ -295,7 +326,8 @@ struct err *identity_token_keys(struct ctx *cx, struct tx *tx, struct jw *w)
     for (size_t i = 0; i < rows.n_rows; i++) {
         jw_obj(w);
         jw_kstr(w, "id", db_text(&rows, i, 0));
-        jw_kstr(w, "public_key", base64_encode(cx, db_cell(&rows, i, 1)->s, db_cell(&rows, i, 1)->size));
+        jw_kstr(w, "public_key",
+                base64_encode(cx, db_cell(&rows, i, 1)->s, db_cell(&rows, i, 1)->size));
         jw_obj_end(w);
     }
     jw_arr_end(w);

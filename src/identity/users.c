@@ -2,9 +2,11 @@
 /* Users. */
 #include "identity/resources.h"
 
-const struct stmt stmt_user_projects = {"user_projects",
-    "SELECT DISTINCT target_id FROM role_assignments WHERE user_id = $1 AND target_type = 'project' ORDER BY target_id"};
-const struct stmt stmt_history_forget = {"password_history_forget", "DELETE FROM password_history WHERE user_id = $1"};
+const struct stmt stmt_user_projects = {
+    "user_projects", "SELECT DISTINCT target_id FROM role_assignments WHERE user_id = $1 AND "
+                     "target_type = 'project' ORDER BY target_id"};
+const struct stmt stmt_history_forget = {"password_history_forget",
+                                         "DELETE FROM password_history WHERE user_id = $1"};
 
 struct err *user_list(struct call *c)
 {
@@ -14,10 +16,14 @@ struct err *user_list(struct call *c)
 static struct err *name_is_free(struct call *c, const struct user *u)
 {
     struct user *other = NULL;
-    TRY(res_first_by(c->cx, c->tx, &users_by_name, (void **)&other, V_TEXT(u->domain_id), V_TEXT(u->name)));
+    TRY(res_first_by(c->cx, c->tx, &users_by_name, (void **)&other, V_TEXT(u->domain_id),
+                     V_TEXT(u->name)));
     if (other && !str_eq(other->id, u->id))
-        return fail(c->cx, ERR_EXISTS, "Conflict occurred attempting to store user - Duplicate entry found with name %s at "
-                                       "domain ID %s.", u->name, u->domain_id);
+        return fail(
+            c->cx, ERR_EXISTS,
+            "Conflict occurred attempting to store user - Duplicate entry found with name %s at "
+            "domain ID %s.",
+            u->name, u->domain_id);
     return NULL;
 }
 
@@ -42,7 +48,8 @@ static struct err *self_or_admin(struct call *c)
 {
     if (c->actor->admin || str_eq(c->actor->user_id, call_param(c, "user_id")))
         return NULL;
-    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.", c->route->policy);
+    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.",
+                c->route->policy);
 }
 
 struct err *user_show(struct call *c)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Image data in files: an upload streams into a file of its own, digests taken on the way; the row turns active in one
- * compare-and-swap after the file is on disk. No state in between is ever stored, so none can be stuck.
+ * Image data in files: an upload streams into a file of its own, digests taken on the way; the row
+ * turns active in one compare-and-swap after the file is on disk. No state in between is ever
+ * stored, so none can be stuck.
  */
 #include "image/resources.h"
 #include <dirent.h>
@@ -45,7 +46,8 @@ static void upload_abort(struct http_sink *sink)
     upload_discard(u);
 }
 
-static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const char *data, size_t size)
+static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const char *data,
+                                size_t size)
 {
     struct upload *u = (struct upload *)(void *)sink;
     size_t n = min_i64((int64_t)(IMAGE_HEAD_BYTES - u->head_size), (int64_t)size) > 0
@@ -90,9 +92,11 @@ static struct err *open_file(struct ctx *cx, struct upload *u)
 static struct err *check_queued(struct ctx *cx, const struct image *i)
 {
     if (!str_eq(i->status, "queued"))
-        return fail(cx, ERR_CONFLICT, "Image status transition from %s to saving is not allowed", i->status);
+        return fail(cx, ERR_CONFLICT, "Image status transition from %s to saving is not allowed",
+                    i->status);
     if (!i->disk_format || !i->container_format)
-        return fail(cx, ERR_INVALID, "The image needs a disk_format and a container_format before its data");
+        return fail(cx, ERR_INVALID,
+                    "The image needs a disk_format and a container_format before its data");
     return NULL;
 }
 
@@ -110,9 +114,11 @@ struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink)
 {
     struct upload *u = arena_new_of(c->cx->arena, struct upload);
     const char *type = http_header(c->rq, "Content-Type");
-    *u = (struct upload){.sink = {.write = upload_write, .abort = upload_abort}, .call = c, .fd = -1};
+    *u = (struct upload){
+        .sink = {.write = upload_write, .abort = upload_abort}, .call = c, .fd = -1};
     if (type && !str_starts(type, "application/octet-stream"))
-        return fail(c->cx, ERR_MEDIA_TYPE, "Image data is sent as application/octet-stream, not %s", type);
+        return fail(c->cx, ERR_MEDIA_TYPE, "Image data is sent as application/octet-stream, not %s",
+                    type);
     TRY(load_for_upload(c, &u->image));
     TRY(check_queued(c->cx, u->image));
     TRY(open_file(c->cx, u));
@@ -150,10 +156,14 @@ static struct err *settle(struct call *c, struct upload *u)
     const char *length = http_header(c->rq, "Content-Length");
     int64_t announced;
     if (length && str_to_i64(length, 0, INT64_MAX, &announced) && announced != u->size)
-        return fail(c->cx, ERR_INVALID, "The upload was cut off: %" PRId64 " of %" PRId64 " bytes came", u->size, announced);
+        return fail(c->cx, ERR_INVALID,
+                    "The upload was cut off: %" PRId64 " of %" PRId64 " bytes came", u->size,
+                    announced);
     TRY(image_format_check(c->cx, u->image->disk_format, u->head, u->head_size, u->size, &f));
     u->virtual_size = f.virtual_size;
-    u->unbootable = f.recognised ? NULL : arena_printf(c->cx->arena, "the data is not a %s disk", u->image->disk_format);
+    u->unbootable = f.recognised ? NULL
+                                 : arena_printf(c->cx->arena, "the data is not a %s disk",
+                                                u->image->disk_format);
     u->md5_hex = digest_hex(c->cx, u->md5);
     u->sha512_hex = digest_hex(c->cx, u->sha512);
     if (fsync(u->fd) < 0)
@@ -177,7 +187,8 @@ static struct err *activate(struct call *c, struct upload *u)
     TRY(image_own(c, &i));
     TRY(check_queued(c->cx, i));
     if (!str_eq(i->disk_format, u->image->disk_format)) /* the data was looked at as another one */
-        return fail(c->cx, ERR_CONFLICT, "The image's disk_format was changed during the upload: upload it again");
+        return fail(c->cx, ERR_CONFLICT,
+                    "The image's disk_format was changed during the upload: upload it again");
     i->status = "active";
     i->size = u->size;
     i->virtual_size = u->virtual_size;
@@ -209,7 +220,8 @@ static struct err *apply_range(struct call *c, int64_t size)
     int64_t from = 0, to = size - 1;
     if (!str_starts(range, "bytes=") || strchr(range, ',') || !(dash = strchr(range, '-')))
         return NULL;
-    const char *a = arena_strndup(c->cx->arena, range + 6, (size_t)(dash - range - 6)), *b = dash + 1;
+    const char *a = arena_strndup(c->cx->arena, range + 6, (size_t)(dash - range - 6)),
+               *b = dash + 1;
     bool ok = *a ? str_to_i64(a, 0, INT64_MAX, &from) && (!*b || str_to_i64(b, 0, INT64_MAX, &to))
                  : str_to_i64(b, 1, INT64_MAX, &to);
     if (!*a && ok) {
@@ -217,19 +229,22 @@ static struct err *apply_range(struct call *c, int64_t size)
         to = size - 1;
     }
     if (!ok || from > to || from >= size)
-        return fail(c->cx, ERR_RANGE, "The image has %" PRId64 " bytes: the range %s is outside of it", size, range);
+        return fail(c->cx, ERR_RANGE,
+                    "The image has %" PRId64 " bytes: the range %s is outside of it", size, range);
     to = min_i64(to, size - 1);
     c->rp->file_offset = from;
     c->rp->file_size = to - from + 1;
     c->rp->status = 206;
-    http_reply_header(c->rp, c->cx, "Content-Range",
-                      arena_printf(c->cx->arena, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from, to, size));
+    http_reply_header(
+        c->rp, c->cx, "Content-Range",
+        arena_printf(c->cx->arena, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from, to, size));
     return NULL;
 }
 
 static struct err *open_data(struct ctx *cx, const struct image *i, int *ret_fd, int64_t *ret_size)
 {
-    AUTO_FD int fd = open(arena_printf(cx->arena, "%s/%s", image_settings()->dir, i->location), O_RDONLY | O_CLOEXEC);
+    AUTO_FD int fd = open(arena_printf(cx->arena, "%s/%s", image_settings()->dir, i->location),
+                          O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail(cx, ERR_INTERNAL, "the data of image %s is missing: %m", i->id);
@@ -261,11 +276,13 @@ struct err *image_download(struct call *c)
 {
     struct image *i = c->target;
     if (str_eq(i->status, "deactivated") && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "The requested image has been deactivated. Image data download is forbidden.");
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "The requested image has been deactivated. Image data download is forbidden.");
     return send_file(c, i);
 }
 
-struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size)
+struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
+                       int64_t *ret_size)
 {
     struct image *i = NULL;
     TRY(res_find(cx, tx, &image_resource, image_id, (void **)&i));
@@ -284,7 +301,8 @@ static void unlink_now(void *arg)
 void image_data_forget(struct call *c, const char *location)
 {
     if (location)
-        tx_on_commit(c->tx, unlink_now, arena_printf(c->cx->arena, "%s/%s", image_settings()->dir, location));
+        tx_on_commit(c->tx, unlink_now,
+                     arena_printf(c->cx->arena, "%s/%s", image_settings()->dir, location));
 }
 
 static bool named_in(const struct db_rows *rows, const char *name)
@@ -307,8 +325,8 @@ static struct err *still_unnamed(struct ctx *cx, struct store *s, const char *na
 }
 
 /*
- * An upload holds the lock of its file until its row is committed: who gets the lock sees whether there is one. So the
- * rows are asked again, one by one, after that.
+ * An upload holds the lock of its file until its row is committed: who gets the lock sees whether
+ * there is one. So the rows are asked again, one by one, after that.
  */
 static struct err *clean_file(struct ctx *cx, struct store *s, const char *name)
 {
@@ -336,7 +354,8 @@ struct err *image_clean(struct ctx *cx, struct store *s)
     TRY(known_locations(cx, s, &rows));
     DIR *dir = opendir(image_settings()->dir);
     if (!dir)
-        return fail(cx, ERR_UNAVAILABLE, "cannot open the image store %s: %m", image_settings()->dir);
+        return fail(cx, ERR_UNAVAILABLE, "cannot open the image store %s: %m",
+                    image_settings()->dir);
     struct err *e = NULL;
     for (struct dirent *d; !e && (d = readdir(dir));)
         if (d->d_name[0] != '.' && !named_in(&rows, d->d_name))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Image data: in and out byte for byte, cut off, too large, at the same time, refused, left over. */
+/* Image data: in and out byte for byte, cut off, too large, at the same time, refused, left over.
+ */
 #include "image/test_images.h"
 #include <arpa/inet.h>
 #include <sys/file.h>
@@ -64,13 +65,20 @@ static void ranges(void **state UNUSED)
         const char *range, *body, *content_range;
         int status;
     } tests[] = {
-        {"bytes=0-0", "0", "bytes 0-0/10", 206},     {"bytes=2-4", "234", "bytes 2-4/10", 206},
-        {"bytes=7-", "789", "bytes 7-9/10", 206},    {"bytes=-3", "789", "bytes 7-9/10", 206},
-        {"bytes=-99", "0123456789", "bytes 0-9/10", 206}, {"bytes=8-99", "89", "bytes 8-9/10", 206},
-        {"bytes=10-", NULL, NULL, 416},              {"bytes=4-2", NULL, NULL, 416},
-        {"bytes=-0", NULL, NULL, 416},               {"bytes=x-y", NULL, NULL, 416},
-        {"bytes=99999999999999999999-", NULL, NULL, 416}, {"bytes=-", NULL, NULL, 416},
-        {"lines=1-2", "0123456789", NULL, 200},      {"bytes=0-1,3-4", "0123456789", NULL, 200},
+        {"bytes=0-0", "0", "bytes 0-0/10", 206},
+        {"bytes=2-4", "234", "bytes 2-4/10", 206},
+        {"bytes=7-", "789", "bytes 7-9/10", 206},
+        {"bytes=-3", "789", "bytes 7-9/10", 206},
+        {"bytes=-99", "0123456789", "bytes 0-9/10", 206},
+        {"bytes=8-99", "89", "bytes 8-9/10", 206},
+        {"bytes=10-", NULL, NULL, 416},
+        {"bytes=4-2", NULL, NULL, 416},
+        {"bytes=-0", NULL, NULL, 416},
+        {"bytes=x-y", NULL, NULL, 416},
+        {"bytes=99999999999999999999-", NULL, NULL, 416},
+        {"bytes=-", NULL, NULL, 416},
+        {"lines=1-2", "0123456789", NULL, 200},
+        {"bytes=0-1,3-4", "0123456789", NULL, 200},
     };
     const char *id = new_image("p1", "");
     assert_int_equal(upload("p1", id, "0123456789", 10).status, 204);
@@ -89,7 +97,8 @@ static void ranges(void **state UNUSED)
 
 static int dial(void)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(http_server_port(t.server)),
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons(http_server_port(t.server)),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
@@ -111,8 +120,10 @@ static void send_all(int fd, const void *data, size_t size)
 static int begin_upload(const char *id, const char *framing)
 {
     int fd = dial();
-    const char *head = fmt("PUT %s/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: p1\r\nContent-Type: application/octet-stream\r\n"
-                           "%s\r\n\r\n", image_path(id), framing);
+    const char *head = fmt("PUT %s/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: p1\r\nContent-Type: "
+                           "application/octet-stream\r\n"
+                           "%s\r\n\r\n",
+                           image_path(id), framing);
     send_all(fd, head, strlen(head));
     return fd;
 }
@@ -217,7 +228,9 @@ static void changed_while_it_came(void **state UNUSED)
     int fd = begin_upload(id, "Content-Length: 6");
     send_all(fd, "aaa", 3);
     wait_for_files(1);
-    assert_int_equal(patch("p1", id, "[{'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'}]").status, 200);
+    assert_int_equal(
+        patch("p1", id, "[{'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'}]").status,
+        200);
     send_all(fd, "aaa", 3);
     assert_int_equal(status_of(fd), 409);
     wait_for_files(0);
@@ -238,11 +251,11 @@ static const uint8_t *qcow2(uint64_t backing)
     uint8_t *d = arena_alloc(t.cx.arena, 4 * 65536);
     memcpy(d, head, sizeof(head));
     d[15] = (uint8_t)backing;
-    d[23] = 16;      /* cluster bits */
-    d[29] = 0x10;    /* 1 MiB */
-    d[39] = 1;       /* L1 entries */
-    d[45] = 3;       /* L1 at 3 * 65536 */
-    d[53] = 1;       /* refcount table at 65536 */
+    d[23] = 16;   /* cluster bits */
+    d[29] = 0x10; /* 1 MiB */
+    d[39] = 1;    /* L1 entries */
+    d[45] = 3;    /* L1 at 3 * 65536 */
+    d[53] = 1;    /* refcount table at 65536 */
     d[59] = 1;
     return d;
 }
@@ -251,9 +264,12 @@ static void disks_and_what_they_are_called(void **state UNUSED)
 {
     const char *id = new_image("p1", "");
     struct test_reply r = upload("p1", id, qcow2(0), 4 * 65536);
-    assert_int_equal(r.status, 400); /* raw that is qcow2: the guest could name a file of the host */
+    assert_int_equal(r.status,
+                     400); /* raw that is qcow2: the guest could name a file of the host */
     assert_non_null(strstr(test_str(&t, &r, "message"), "qcow2"));
-    assert_int_equal(patch("p1", id, "[{'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'}]").status, 200);
+    assert_int_equal(
+        patch("p1", id, "[{'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'}]").status,
+        200);
     r = upload("p1", id, qcow2(100), 4 * 65536);
     assert_int_equal(r.status, 400);
     assert_non_null(strstr(test_str(&t, &r, "message"), "backing file"));
@@ -285,7 +301,8 @@ static void who_may(void **state UNUSED)
     const char *path = fmt("%s/file", image_path(id));
     assert_int_equal(upload("p2", id, "x", 1).status, 404);
     assert_int_equal(upload("p1:reader", id, "x", 1).status, 403);
-    assert_int_equal(raw_call("bad", "PUT", path, "application/octet-stream", "x", 1, NULL).status, 401);
+    assert_int_equal(raw_call("bad", "PUT", path, "application/octet-stream", "x", 1, NULL).status,
+                     401);
     assert_int_equal(raw_call("p1", "PUT", path, "application/json", "x", 1, NULL).status, 415);
     assert_int_equal(upload("p1", "7e1f0a4c-0000-4000-8000-0123456789ab", "x", 1).status, 404);
     assert_int_equal(upload("p1", id, "x", 1).status, 204);
@@ -338,11 +355,16 @@ static void what_a_crash_left(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(known_digests),
-        cmocka_unit_test(ranges),         cmocka_unit_test(in_chunks),
-        cmocka_unit_test(cut_off),        cmocka_unit_test(too_large),
-        cmocka_unit_test(two_at_once),    cmocka_unit_test(changed_while_it_came),
-        cmocka_unit_test(disks_and_what_they_are_called), cmocka_unit_test(who_may),
+        cmocka_unit_test(there_and_back),
+        cmocka_unit_test(known_digests),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(in_chunks),
+        cmocka_unit_test(cut_off),
+        cmocka_unit_test(too_large),
+        cmocka_unit_test(two_at_once),
+        cmocka_unit_test(changed_while_it_came),
+        cmocka_unit_test(disks_and_what_they_are_called),
+        cmocka_unit_test(who_may),
         cmocka_unit_test(what_a_crash_left),
     };
     return cmocka_run_group_tests(tests, images_setup, images_teardown);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Headers of uploaded disks, looked at before QEMU ever sees them. qcow2: https://qemu.org/docs/master/interop/qcow2.html */
+/* Headers of uploaded disks, looked at before QEMU ever sees them. qcow2:
+ * https://qemu.org/docs/master/interop/qcow2.html */
 #include "image/resources.h"
 
 #define QCOW2_MAGIC 0x514649fbu
@@ -17,11 +18,15 @@ static uint64_t be64(const uint8_t *p)
 
 static struct err *refuse(struct ctx *cx, const char *why)
 {
-    return fail(cx, ERR_INVALID, "The qcow2 image is refused: %s. Make a plain one with 'qemu-img convert -O qcow2'.", why);
+    return fail(
+        cx, ERR_INVALID,
+        "The qcow2 image is refused: %s. Make a plain one with 'qemu-img convert -O qcow2'.", why);
 }
 
-/* Extensions name what else would be opened: a data file (0x44415441), or a bitmap, crypto header. */
-static struct err *check_extensions(struct ctx *cx, const uint8_t *head, size_t head_size, uint32_t at)
+/* Extensions name what else would be opened: a data file (0x44415441), or a bitmap, crypto header.
+ */
+static struct err *check_extensions(struct ctx *cx, const uint8_t *head, size_t head_size,
+                                    uint32_t at)
 {
     for (int n = 0; n < 64 && at + 8 <= head_size; n++) {
         uint32_t type = be32(head + at), len = be32(head + at + 4);
@@ -45,16 +50,21 @@ static bool lies_inside(uint64_t offset, uint64_t bytes, uint64_t cluster, int64
     return offset >= cluster && offset % cluster == 0 && offset <= end && bytes <= end - offset;
 }
 
-static struct err *check_tables(struct ctx *cx, const uint8_t *head, int64_t size, uint32_t cluster_bits)
+static struct err *check_tables(struct ctx *cx, const uint8_t *head, int64_t size,
+                                uint32_t cluster_bits)
 {
-    uint64_t virtual_size = be64(head + 24), l1_offset = be64(head + 40), refcount_offset = be64(head + 48);
-    uint32_t l1_size = be32(head + 36), refcount_clusters = be32(head + 56), snapshots = be32(head + 60);
+    uint64_t virtual_size = be64(head + 24), l1_offset = be64(head + 40),
+             refcount_offset = be64(head + 48);
+    uint32_t l1_size = be32(head + 36), refcount_clusters = be32(head + 56),
+             snapshots = be32(head + 60);
     uint64_t cluster = (uint64_t)1 << cluster_bits, needed = cluster * (cluster / 8);
     if (virtual_size == 0 || virtual_size > (uint64_t)1 << 50)
         return refuse(cx, "its virtual size is out of range");
-    if (l1_size < (virtual_size + needed - 1) / needed || (uint64_t)l1_size * 8 > (uint64_t)32 << 20)
+    if (l1_size < (virtual_size + needed - 1) / needed || (uint64_t)l1_size * 8 > (uint64_t)32
+                                                                                      << 20)
         return refuse(cx, "its L1 table does not fit its size");
-    if (!lies_inside(l1_offset, (uint64_t)l1_size * 8, cluster, size) || (uint64_t)refcount_clusters * cluster > (uint64_t)8 << 20 ||
+    if (!lies_inside(l1_offset, (uint64_t)l1_size * 8, cluster, size) ||
+        (uint64_t)refcount_clusters * cluster > (uint64_t)8 << 20 ||
         !lies_inside(refcount_offset, (uint64_t)refcount_clusters * cluster, cluster, size))
         return refuse(cx, "its tables lie outside of the file");
     if (snapshots > 65536)
@@ -62,7 +72,8 @@ static struct err *check_tables(struct ctx *cx, const uint8_t *head, int64_t siz
     return NULL;
 }
 
-static struct err *check_qcow2(struct ctx *cx, const uint8_t *head, size_t head_size, int64_t size, struct image_format *ret)
+static struct err *check_qcow2(struct ctx *cx, const uint8_t *head, size_t head_size, int64_t size,
+                               struct image_format *ret)
 {
     uint32_t version, cluster_bits, header_len = 72;
     if (head_size < 4 || be32(head) != QCOW2_MAGIC)
@@ -100,14 +111,15 @@ static struct err *check_qcow2(struct ctx *cx, const uint8_t *head, size_t head_
     return NULL;
 }
 
-struct err *image_format_check(struct ctx *cx, const char *disk_format, const uint8_t *head, size_t head_size, int64_t size,
-                               struct image_format *ret)
+struct err *image_format_check(struct ctx *cx, const char *disk_format, const uint8_t *head,
+                               size_t head_size, int64_t size, struct image_format *ret)
 {
     *ret = (struct image_format){.virtual_size = INT_NULL};
     if (str_eq(disk_format, "qcow2"))
         return check_qcow2(cx, head, head_size, size, ret);
     if (head_size >= 4 && be32(head) == QCOW2_MAGIC)
-        return fail(cx, ERR_INVALID, "The data is a qcow2 image, not raw: upload it with disk_format qcow2");
+        return fail(cx, ERR_INVALID,
+                    "The data is a qcow2 image, not raw: upload it with disk_format qcow2");
     ret->recognised = true;
     ret->virtual_size = size;
     return NULL;

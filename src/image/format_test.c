@@ -30,16 +30,17 @@ static struct head plain(void)
     put32(h.b + 4, 3);
     put32(h.b + 20, 16);
     put64(h.b + 24, 10 << 20);
-    put32(h.b + 36, 1);           /* L1 entries */
-    put64(h.b + 40, 3 * 65536);   /* L1 offset */
-    put64(h.b + 48, 65536);       /* refcount table */
+    put32(h.b + 36, 1);         /* L1 entries */
+    put64(h.b + 40, 3 * 65536); /* L1 offset */
+    put64(h.b + 48, 65536);     /* refcount table */
     put32(h.b + 56, 1);
-    put32(h.b + 96, 4);           /* refcount order */
+    put32(h.b + 96, 4); /* refcount order */
     put32(h.b + 100, 104);
     return h;
 }
 
-static struct err *check_size(const struct head *h, size_t head_size, int64_t size, struct image_format *f)
+static struct err *check_size(const struct head *h, size_t head_size, int64_t size,
+                              struct image_format *f)
 {
     uint8_t *exact = malloc(head_size ? head_size : 1); /* the sanitizer sees reads beyond it */
     must(exact);
@@ -163,16 +164,26 @@ static void tables_beyond_reason(void **state UNUSED)
         uint64_t value;
         const char *why;
     } t[] = {
-        {20, 4, 8, "cluster size"},          {20, 4, 22, "cluster size"},
-        {20, 4, 0xffffffff, "cluster size"}, {24, 8, 0, "virtual size"},
-        {24, 8, UINT64_MAX, "virtual size"}, {24, 8, ((uint64_t)1 << 50) + 1, "virtual size"},
-        {24, 8, (uint64_t)1 << 50, "L1"},    {24, 8, (uint64_t)1 << 40, "L1"},
-        {36, 4, 0, "L1"},                    {36, 4, 0xffffffff, "L1"},
-        {40, 8, 0, "tables"},                {40, 8, 7, "tables"},
-        {40, 8, 100 * 65536, "tables"},      {40, 8, 0xffffffffffff0000, "tables"},
-        {48, 8, 0, "tables"},                {48, 8, 1, "tables"},
-        {48, 8, 100 * 65536, "tables"},      {48, 8, 0xffffffffffff0000, "tables"},
-        {56, 4, 0xffffffff, "tables"},       {56, 4, 4, "tables"},
+        {20, 4, 8, "cluster size"},
+        {20, 4, 22, "cluster size"},
+        {20, 4, 0xffffffff, "cluster size"},
+        {24, 8, 0, "virtual size"},
+        {24, 8, UINT64_MAX, "virtual size"},
+        {24, 8, ((uint64_t)1 << 50) + 1, "virtual size"},
+        {24, 8, (uint64_t)1 << 50, "L1"},
+        {24, 8, (uint64_t)1 << 40, "L1"},
+        {36, 4, 0, "L1"},
+        {36, 4, 0xffffffff, "L1"},
+        {40, 8, 0, "tables"},
+        {40, 8, 7, "tables"},
+        {40, 8, 100 * 65536, "tables"},
+        {40, 8, 0xffffffffffff0000, "tables"},
+        {48, 8, 0, "tables"},
+        {48, 8, 1, "tables"},
+        {48, 8, 100 * 65536, "tables"},
+        {48, 8, 0xffffffffffff0000, "tables"},
+        {56, 4, 0xffffffff, "tables"},
+        {56, 4, 4, "tables"},
         {60, 4, 65537, "snapshots"},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -202,7 +213,8 @@ static void any_byte(void **state UNUSED)
                 memcpy(exact, h.b, size);
                 struct err *e = image_format_check(&own, "qcow2", exact, size, SIZE, &f);
                 assert_true(!e || e->kind == ERR_INVALID);
-                assert_true(e || !f.recognised || (f.virtual_size > 0 && f.virtual_size <= (int64_t)1 << 50));
+                assert_true(e || !f.recognised ||
+                            (f.virtual_size > 0 && f.virtual_size <= (int64_t)1 << 50));
                 free(exact);
             }
         }
@@ -226,13 +238,17 @@ static void from_qemu_img(void **state UNUSED)
              {"-o extended_l2=on,cluster_size=128k IMG 10M", "not known"},
              {"-o data_file=IMG.raw,data_file_raw=on IMG 1M", "another file"},
              {"-u -b /etc/passwd -F raw IMG 1M", "backing file"},
-             {"--object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s IMG 1M", "encrypted"}};
+             {"--object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s IMG 1M",
+              "encrypted"}};
     char dir[] = "/tmp/colvert-format-XXXXXX";
     assert_non_null(mkdtemp(dir));
     const char *path = arena_printf(cx.arena, "%s/img", dir);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        FILE *p = popen(arena_printf(cx.arena, "sed 's#IMG#%s#g' <<'E' | xargs qemu-img create -q -f qcow2\n%s\nE\n", path,
-                                     t[i].options), "r");
+        FILE *p = popen(
+            arena_printf(cx.arena,
+                         "sed 's#IMG#%s#g' <<'E' | xargs qemu-img create -q -f qcow2\n%s\nE\n",
+                         path, t[i].options),
+            "r");
         assert_non_null(p);
         if (pclose(p) != 0)
             fail_msg("qemu-img create %s (package qemu-utils)", t[i].options);
@@ -268,10 +284,14 @@ static int teardown(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_ones_pass),       cmocka_unit_test(what_is_not_qcow2),
-        cmocka_unit_test(cut_headers),           cmocka_unit_test(files_behind_the_file),
-        cmocka_unit_test(secrets_and_unknown_features), cmocka_unit_test(tables_beyond_reason),
-        cmocka_unit_test(any_byte),              cmocka_unit_test(from_qemu_img),
+        cmocka_unit_test(plain_ones_pass),
+        cmocka_unit_test(what_is_not_qcow2),
+        cmocka_unit_test(cut_headers),
+        cmocka_unit_test(files_behind_the_file),
+        cmocka_unit_test(secrets_and_unknown_features),
+        cmocka_unit_test(tables_beyond_reason),
+        cmocka_unit_test(any_byte),
+        cmocka_unit_test(from_qemu_img),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

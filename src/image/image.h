@@ -7,12 +7,13 @@
 extern const struct service image_service;
 
 struct image_config {
-    const char *dir;     /* where data is kept */
+    const char *dir; /* where data is kept */
     int64_t size_max_bytes;
 };
 /* Once, at start, before requests: makes the folder; texts are kept by reference. */
 MUST_USE struct err *image_configure(struct ctx *cx, const struct image_config *cfg);
 /* The data of any image, for an agent. */
-struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd, int64_t *ret_size);
+struct err *image_open(struct ctx *cx, struct tx *tx, const char *image_id, int *ret_fd,
+                       int64_t *ret_size);
 /* Removes what crashed uploads and deletions left behind. */
 MUST_USE struct err *image_clean(struct ctx *cx, struct store *s);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Images as records: creation, patches, properties, tags, visibility, members, lists, recorded replies. */
+/* Images as records: creation, patches, properties, tags, visibility, members, lists, recorded
+ * replies. */
 #include "image/test_images.h"
 
 static void creation(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 201, "p1", "POST", IMAGES,
-                                      "{'name': 'full', 'disk_format': 'raw', 'container_format': 'bare', 'min_ram': 5, "
-                                      "'min_disk': 6, 'protected': true, 'tags': ['b', 'a', 'b'], 'os_distro': 'debian'}");
+    struct test_reply r = test_expect(
+        &t, 201, "p1", "POST", IMAGES,
+        "{'name': 'full', 'disk_format': 'raw', 'container_format': 'bare', 'min_ram': 5, "
+        "'min_disk': 6, 'protected': true, 'tags': ['b', 'a', 'b'], 'os_distro': 'debian'}");
     const char *id = test_str(&t, &r, "id");
     assert_string_equal(test_str(&t, &r, "status"), "queued");
     assert_string_equal(test_str(&t, &r, "visibility"), "shared");
@@ -18,7 +20,8 @@ static void creation(void **state UNUSED)
     assert_string_equal(test_str(&t, &r, "schema"), "/v2/schemas/image");
     assert_string_equal(reply_header(&r, "location"), fmt("%s%s", t.url, image_path(id)));
     test_expect(&t, 403, "p1", "DELETE", image_path(id), NULL); /* protected */
-    assert_int_equal(patch("p1", id, "[{'op': 'replace', 'path': '/protected', 'value': false}]").status, 200);
+    assert_int_equal(
+        patch("p1", id, "[{'op': 'replace', 'path': '/protected', 'value': false}]").status, 200);
     test_expect(&t, 204, "p1", "DELETE", image_path(id), NULL);
     test_expect(&t, 404, "p1", "DELETE", image_path(id), NULL);
 
@@ -99,7 +102,8 @@ static void patches(void **state UNUSED)
         {200, "[{'replace': '/name', 'value': 'old form'}]"},
         {200, "[{'op': 'replace', 'path': '/name', 'value': null}]"},
         {200, "[{'op': 'add', 'path': '/a~1b~0c~01', 'value': 'escaped'}]"},
-        {200, "[{'op': 'add', 'path': '/x', 'value': '1'}, {'op': 'replace', 'path': '/x', 'value': '2'}, {'op': 'remove', 'path': '/x'}]"},
+        {200, "[{'op': 'add', 'path': '/x', 'value': '1'}, {'op': 'replace', 'path': '/x', "
+              "'value': '2'}, {'op': 'remove', 'path': '/x'}]"},
         {200, "[{'op': 'add', 'path': '/y', 'value': '1'}]"},
         {200, "[{'op': 'replace', 'path': '/tags', 'value': ['t']}]"},
         {400, "{}"},
@@ -123,7 +127,8 @@ static void patches(void **state UNUSED)
         {400, "[{'op': 'add', 'path': '/z', 'value': 7}]"},
         {400, "[{'op': 'replace', 'path': '/visibility', 'value': 'secret'}]"},
         {403, "[{'op': 'remove', 'path': '/name'}]"},
-        {403, "[{'op': 'replace', 'path': '/id', 'value': '7e1f0a4c-0000-4000-8000-0123456789ab'}]"},
+        {403,
+         "[{'op': 'replace', 'path': '/id', 'value': '7e1f0a4c-0000-4000-8000-0123456789ab'}]"},
         {403, "[{'op': 'replace', 'path': '/status', 'value': 'active'}]"},
         {403, "[{'op': 'replace', 'path': '/owner', 'value': 'p2'}]"},
         {403, "[{'op': 'add', 'path': '/self', 'value': 'x'}]"},
@@ -136,7 +141,8 @@ static void patches(void **state UNUSED)
         {403, "[{'op': 'replace', 'path': '/visibility', 'value': 'public'}]"},
         {409, "[{'op': 'replace', 'path': '/nothing', 'value': 'x'}]"},
         {409, "[{'op': 'remove', 'path': '/nothing'}]"},
-        {409, "[{'op': 'replace', 'path': '/name', 'value': 'half'}, {'op': 'remove', 'path': '/nothing'}]"},
+        {409, "[{'op': 'replace', 'path': '/name', 'value': 'half'}, {'op': 'remove', 'path': "
+              "'/nothing'}]"},
     };
     const char *id = new_image("p1", ", 'name': 'first'");
     for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
@@ -153,11 +159,13 @@ static void patches(void **state UNUSED)
     assert_string_equal(test_str(&t, &r, "self"), fmt("/v2/images/%s", id));
     r = raw_call("p1", "PATCH", image_path(id), "application/json", "[]", 2, NULL);
     assert_int_equal(r.status, 415);
-    r = raw_call("p1", "PATCH", image_path(id), "application/openstack-images-v2.0-json-patch", "[]", 2, NULL);
+    r = raw_call("p1", "PATCH", image_path(id), "application/openstack-images-v2.0-json-patch",
+                 "[]", 2, NULL);
     assert_int_equal(r.status, 200);
     assert_int_equal(patch("p2", id, "[]").status, 404);
     assert_int_equal(patch("p1:reader", id, "[]").status, 403);
-    assert_int_equal(patch("admin", id, "[{'op': 'replace', 'path': '/owner', 'value': 'p9'}]").status, 200);
+    assert_int_equal(
+        patch("admin", id, "[{'op': 'replace', 'path': '/owner', 'value': 'p9'}]").status, 200);
     test_expect(&t, 404, "p1", "GET", image_path(id), NULL);
     test_expect(&t, 204, "p9", "DELETE", image_path(id), NULL);
 }
@@ -171,13 +179,15 @@ static void properties_are_bounded(void **state UNUSED)
         struct buf b;
         buf_init(&b, t.cx.arena);
         for (int k = 0; k < 10; k++)
-            buf_printf(&b, "%s{'op': 'add', 'path': '/p%d', 'value': 'x'}", k ? ", " : "", i * 10 + k);
+            buf_printf(&b, "%s{'op': 'add', 'path': '/p%d', 'value': 'x'}", k ? ", " : "",
+                       i * 10 + k);
         last = patch("p1", id, fmt("[%s]", buf_cstr(&b))).status;
     }
     assert_int_equal(last, 413);
     last = 200;
     for (int i = 0; i < 40 && last == 200; i++)
-        last = patch("p1", id, fmt("[{'op': 'add', 'path': '/p%d', 'value': '%060000d'}]", i, 0)).status;
+        last = patch("p1", id, fmt("[{'op': 'add', 'path': '/p%d', 'value': '%060000d'}]", i, 0))
+                   .status;
     assert_int_equal(last, 413);
     struct buf b;
     buf_init(&b, t.cx.arena);
@@ -257,7 +267,8 @@ static void visibility(void **state UNUSED)
 
 static void members(void **state UNUSED)
 {
-    const char *id = new_image("p1", ""), *path = fmt("%s/members", image_path(id)), *p2 = fmt("%s/p2", path);
+    const char *id = new_image("p1", ""), *path = fmt("%s/members", image_path(id)),
+               *p2 = fmt("%s/p2", path);
     struct test_reply r = test_expect(&t, 200, "p1", "POST", path, "{'member': 'p2'}");
     assert_string_equal(test_str(&t, &r, "status"), "pending");
     assert_string_equal(test_str(&t, &r, "schema"), "/v2/schemas/member");
@@ -300,9 +311,12 @@ static void members(void **state UNUSED)
     test_expect(&t, 204, "p1", "DELETE", p2, NULL);
     test_expect(&t, 404, "p1", "DELETE", p2, NULL);
     test_expect(&t, 404, "p2", "GET", image_path(id), NULL);
-    assert_int_equal(patch("p1", id, "[{'op': 'replace', 'path': '/visibility', 'value': 'private'}]").status, 200);
+    assert_int_equal(
+        patch("p1", id, "[{'op': 'replace', 'path': '/visibility', 'value': 'private'}]").status,
+        200);
     test_expect(&t, 403, "p1", "POST", path, "{'member': 'p2'}");
-    test_expect(&t, 404, "p3", "GET", image_path(id), NULL); /* a member, but it is shared no more */
+    test_expect(&t, 404, "p3", "GET", image_path(id),
+                NULL); /* a member, but it is shared no more */
     test_expect(&t, 204, "p1", "DELETE", image_path(id), NULL); /* with its members */
 }
 
@@ -312,7 +326,8 @@ static void lists(void **state UNUSED)
 {
     const char *ids[6];
     for (int i = 0; i < 6; i++)
-        ids[i] = new_image("p1", fmt(", 'name': 'n%d', 'min_ram': %d, 'kind': '%s'", i % 4, i, i % 2 ? "odd" : "even"));
+        ids[i] = new_image("p1", fmt(", 'name': 'n%d', 'min_ram': %d, 'kind': '%s'", i % 4, i,
+                                     i % 2 ? "odd" : "even"));
     assert_int_equal(count("p1", ""), 6);
     assert_int_equal(count("p2", ""), 0);
     assert_int_equal(count("p1", "name=n1"), 2);
@@ -331,7 +346,8 @@ static void lists(void **state UNUSED)
     test_expect(&t, 400, "p1", "GET", IMAGES "?size_max=-1", NULL);
     test_expect(&t, 400, "p1", "GET", IMAGES "?protected=x", NULL);
     test_expect(&t, 400, "p1", "GET", IMAGES "?sort_key=os_hash_value", NULL);
-    struct test_reply r = test_expect(&t, 200, "p1", "GET", IMAGES "?sort=name:asc,min_ram:desc&limit=3", NULL);
+    struct test_reply r =
+        test_expect(&t, 200, "p1", "GET", IMAGES "?sort=name:asc,min_ram:desc&limit=3", NULL);
     assert_string_equal(test_str(&t, &r, "images[0].id"), ids[4]);
     assert_string_equal(test_str(&t, &r, "images[1].id"), ids[0]);
     r = test_expect(&t, 200, "p1", "GET", fmt("/image%s", test_str(&t, &r, "next")), NULL);
@@ -354,8 +370,12 @@ static void lists(void **state UNUSED)
 static void as_recorded(void **state UNUSED)
 {
     /* Properties that only some of the recorded images have, and "stores": there is one only. */
-    static const char *const list_but[] = {"images.owner_specified.openstack.md5", "images.owner_specified.openstack.sha256",
-                                           "images.owner_specified.openstack.object", "images.stores", "next", NULL};
+    static const char *const list_but[] = {"images.owner_specified.openstack.md5",
+                                           "images.owner_specified.openstack.sha256",
+                                           "images.owner_specified.openstack.object",
+                                           "images.stores",
+                                           "next",
+                                           NULL};
     static const char *const show_but[] = {"ramdisk_id", "kernel_id", "stores", NULL};
     const char *body = json_text(&t.cx, golden_request(&t, "image", "POST /v2/images 201"));
     struct test_reply r = test_call(&t, "p1", "POST", IMAGES, "%s", body);
@@ -373,7 +393,8 @@ static void as_recorded(void **state UNUSED)
     golden_compare(&t, "image", "GET /v2/images/{id} 404", &r, NULL);
     r = test_call(&t, "p1", "DELETE", image_path(id), NULL);
     golden_compare(&t, "image", "DELETE /v2/images/{id} 404", &r, NULL);
-    r = test_call(&t, "p1", "POST", IMAGES, "%s", json_text(&t.cx, golden_request(&t, "image", "POST /v2/images 400")));
+    r = test_call(&t, "p1", "POST", IMAGES, "%s",
+                  json_text(&t.cx, golden_request(&t, "image", "POST /v2/images 400")));
     golden_compare(&t, "image", "POST /v2/images 400", &r, NULL);
     /* What a client may name in an image is known from the schema. */
     r = test_expect(&t, 200, "p1", "GET", "/image/v2/schemas/image", NULL);
@@ -393,10 +414,10 @@ static void as_recorded(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(creation),   cmocka_unit_test(refusals),
-        cmocka_unit_test(patches),    cmocka_unit_test(properties_are_bounded),
-        cmocka_unit_test(tags),       cmocka_unit_test(visibility),
-        cmocka_unit_test(members),    cmocka_unit_test(lists),
+        cmocka_unit_test(creation),    cmocka_unit_test(refusals),
+        cmocka_unit_test(patches),     cmocka_unit_test(properties_are_bounded),
+        cmocka_unit_test(tags),        cmocka_unit_test(visibility),
+        cmocka_unit_test(members),     cmocka_unit_test(lists),
         cmocka_unit_test(as_recorded),
     };
     return cmocka_run_group_tests(tests, images_setup, images_teardown);

@@ -12,7 +12,8 @@ static struct err *own(struct call *c, const char *id, struct image **ret)
     TRY(res_find_visible(c->cx, c->tx, &image_resource, id, c->actor, (void **)ret));
     if (c->actor->admin || str_eq((*ret)->owner, c->actor->project_id))
         return NULL;
-    return fail(c->cx, ERR_FORBIDDEN, "You are not permitted to modify this image: it belongs to another project.");
+    return fail(c->cx, ERR_FORBIDDEN,
+                "You are not permitted to modify this image: it belongs to another project.");
 }
 
 struct err *image_own(struct call *c, struct image **ret)
@@ -35,8 +36,9 @@ static bool has_tag(const struct call *c, const struct image *i, const char *tag
 
 static bool is_property_filter(const char *name)
 {
-    static const char *const known[] = {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "size_min", "size_max",
-                                        "tag", "member_status", "changes-since"};
+    static const char *const known[] = {"limit",    "marker",        "sort",         "sort_key",
+                                        "sort_dir", "visibility",    "size_min",     "size_max",
+                                        "tag",      "member_status", "changes-since"};
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (str_eq(name, known[i]))
             return false;
@@ -69,7 +71,8 @@ static bool one_of(const char *const *values, const char *text)
     return false;
 }
 
-static struct err *filter(struct call *c, const char *name, const char *value, bool *taken, const char **sql)
+static struct err *filter(struct call *c, const char *name, const char *value, bool *taken,
+                          const char **sql)
 {
     int64_t n;
     *taken = true;
@@ -83,20 +86,26 @@ static struct err *filter(struct call *c, const char *name, const char *value, b
     }
     if (str_eq(name, "size_min") || str_eq(name, "size_max")) {
         if (!str_to_i64(value, 0, INT64_MAX, &n))
-            return fail(c->cx, ERR_INVALID, "Cannot convert %s value '%s' to an integer.", name, value);
-        *sql = arena_printf(c->cx->arena, "size %s %" PRId64, str_eq(name, "size_min") ? ">=" : "<=", n);
+            return fail(c->cx, ERR_INVALID, "Cannot convert %s value '%s' to an integer.", name,
+                        value);
+        *sql = arena_printf(c->cx->arena, "size %s %" PRId64,
+                            str_eq(name, "size_min") ? ">=" : "<=", n);
         return NULL;
     }
     if (str_eq(name, "member_status")) {
         if (!str_eq(value, "all") && !one_of(member_statuses, value))
-            return fail(c->cx, ERR_INVALID, "Invalid status: '%s' is not one of pending, accepted, rejected, all", value);
+            return fail(c->cx, ERR_INVALID,
+                        "Invalid status: '%s' is not one of pending, accepted, rejected, all",
+                        value);
         return NULL;
     }
     if (str_eq(name, "disk_format") || str_eq(name, "container_format") || str_eq(name, "name")) {
         if (str_starts(value, "in:")) {
-            *sql = arena_printf(c->cx->arena,
-                                "replace(',' || substr(CAST({value} AS TEXT), 4) || ',', ',' || %s || ',', '') <> "
-                                "',' || substr(CAST({value} AS TEXT), 4) || ','", name);
+            *sql = arena_printf(
+                c->cx->arena,
+                "replace(',' || substr(CAST({value} AS TEXT), 4) || ',', ',' || %s || ',', '') <> "
+                "',' || substr(CAST({value} AS TEXT), 4) || ','",
+                name);
             return NULL;
         }
     }
@@ -107,14 +116,20 @@ static struct err *filter(struct call *c, const char *name, const char *value, b
 struct err *image_list(struct call *c)
 {
     struct list_more more = {.filter = filter};
-    bool community = str_eq(http_arg(c->rq, "visibility"), "community") || str_eq(http_arg(c->rq, "visibility"), "all");
+    bool community = str_eq(http_arg(c->rq, "visibility"), "community") ||
+                     str_eq(http_arg(c->rq, "visibility"), "all");
     const char *status = http_arg(c->rq, "member_status");
     bool known = status && one_of(member_statuses, status);
-    more.shared_where = arena_printf(
-        c->cx->arena, "visibility IN ('public'%s) OR (visibility = 'shared' AND id IN (SELECT image_id FROM image_members "
-                      "WHERE member_id = {project}%s%s%s))", community ? ", 'community'" : "",
-        str_eq(status, "all") ? "" : " AND status = '", str_eq(status, "all") ? "" : known ? status : "accepted",
-        str_eq(status, "all") ? "" : "'");
+    more.shared_where = arena_printf(c->cx->arena,
+                                     "visibility IN ('public'%s) OR (visibility = 'shared' AND id "
+                                     "IN (SELECT image_id FROM image_members "
+                                     "WHERE member_id = {project}%s%s%s))",
+                                     community ? ", 'community'" : "",
+                                     str_eq(status, "all") ? "" : " AND status = '",
+                                     str_eq(status, "all") ? ""
+                                     : known               ? status
+                                                           : "accepted",
+                                     str_eq(status, "all") ? "" : "'");
     if (!http_arg(c->rq, "os_hidden"))
         more.where = "os_hidden = 0";
     for (size_t i = 0; i < c->rq->n_args; i++)
@@ -128,21 +143,24 @@ struct err *image_list(struct call *c)
 static struct err *may_publish(struct call *c, const struct image *i)
 {
     if (str_eq(i->visibility, "public") && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to complete publicize_image action.");
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "You are not authorized to complete publicize_image action.");
     return NULL;
 }
 
 /* Names that mean something to clients, and what a row may hold. */
 static struct err *check_properties(struct call *c, const char *text)
 {
-    static const char *const reserved[] = {"direct_url", "locations", "deleted", "deleted_at", "owner_id", "stores"};
+    static const char *const reserved[] = {"direct_url", "locations", "deleted",
+                                           "deleted_at", "owner_id",  "stores"};
     json_t *properties = NULL;
     TRY(json_read(c->cx, text, strlen(text), &properties));
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (json_get(properties, reserved[i]))
             return fail(c->cx, ERR_FORBIDDEN, "Attribute '%s' is reserved.", reserved[i]);
     if (json_object_size(properties) > PROPERTIES_MAX || strlen(text) > PROPERTIES_BYTES_MAX)
-        return fail(c->cx, ERR_TOO_LARGE, "An image has at most %d properties, of %d bytes together", PROPERTIES_MAX,
+        return fail(c->cx, ERR_TOO_LARGE,
+                    "An image has at most %d properties, of %d bytes together", PROPERTIES_MAX,
                     PROPERTIES_BYTES_MAX);
     return NULL;
 }
@@ -164,7 +182,8 @@ struct err *image_create(struct call *c)
         i->owner = c->actor->project_id;
     c->audit_target = i->id;
     TRY(res_insert(c->cx, c->tx, &image_resource, i));
-    http_reply_header(c->rp, c->cx, "Location", arena_printf(c->cx->arena, "%s/images/%s", call_base_url(c), i->id));
+    http_reply_header(c->rp, c->cx, "Location",
+                      arena_printf(c->cx->arena, "%s/images/%s", call_base_url(c), i->id));
     return call_reply_row(c, 201, &image_resource, i);
 }
 
@@ -212,16 +231,20 @@ static struct err *read_operation(struct call *c, const json_t *j, struct patch 
         }
     }
     if (!p->op || !path || path[0] != '/' || !path[1] || strchr(path + 1, '/'))
-        return fail(c->cx, ERR_INVALID, "Each operation needs 'op' (add, replace, remove) and a 'path' such as /name");
+        return fail(c->cx, ERR_INVALID,
+                    "Each operation needs 'op' (add, replace, remove) and a 'path' such as /name");
     if (!str_eq(p->op, "add") && !str_eq(p->op, "replace") && !str_eq(p->op, "remove"))
-        return fail(c->cx, ERR_INVALID, "Operations must be one of add, replace, remove, not '%s'", p->op);
+        return fail(c->cx, ERR_INVALID, "Operations must be one of add, replace, remove, not '%s'",
+                    p->op);
     if (!p->value && !str_eq(p->op, "remove"))
-        return fail(c->cx, ERR_INVALID, "Operation \"%s\" requires a member named \"value\".", p->op);
+        return fail(c->cx, ERR_INVALID, "Operation \"%s\" requires a member named \"value\".",
+                    p->op);
     char *key = arena_strdup(c->cx->arena, path + 1), *out = key;
     for (const char *in = key; *in; in++) { /* RFC 6901 */
         bool escape = in[0] == '~';
         if (escape && in[1] != '0' && in[1] != '1')
-            return fail(c->cx, ERR_INVALID, "In the path '%s' stands a '~' that is neither '~0' nor '~1'", path);
+            return fail(c->cx, ERR_INVALID,
+                        "In the path '%s' stands a '~' that is neither '~0' nor '~1'", path);
         *out++ = escape ? (in[1] == '1' ? '/' : '~') : *in;
         in += escape;
     }
@@ -238,7 +261,9 @@ static struct err *patch_property(struct call *c, json_t *properties, const stru
     if (str_eq(p->op, "remove"))
         json_object_del(properties, p->key);
     else if (!json_is_string(p->value) || strlen(p->key) > 255)
-        return fail(c->cx, ERR_INVALID, "Provided object does not match schema 'image': %s is not of type 'string' (property '%s')",
+        return fail(c->cx, ERR_INVALID,
+                    "Provided object does not match schema 'image': %s is not of type 'string' "
+                    "(property '%s')",
                     json_python(c->cx, p->value), p->key);
     else
         json_object_set(properties, p->key, (json_t *)(uintptr_t)p->value);
@@ -260,7 +285,8 @@ static struct err *apply_patch(struct call *c, json_t *fields, json_t *propertie
         if (!f)
             TRY(patch_property(c, properties, &p));
         else if (str_eq(p.op, "remove"))
-            return fail(c->cx, ERR_FORBIDDEN, "Property '%s' is a basic one and can't be removed.", p.key);
+            return fail(c->cx, ERR_FORBIDDEN, "Property '%s' is a basic one and can't be removed.",
+                        p.key);
         else
             json_object_set(fields, p.key, (json_t *)(uintptr_t)p.value);
     }
@@ -274,15 +300,21 @@ struct err *image_patch(struct call *c)
     json_t *fields = json_own(c->cx, json_object()), *properties = NULL;
     if (!type || !(str_starts(type, "application/openstack-images-v2.1-json-patch") ||
                    str_starts(type, "application/openstack-images-v2.0-json-patch")))
-        return fail(c->cx, ERR_MEDIA_TYPE, "An image is changed with Content-Type application/openstack-images-v2.1-json-patch");
+        return fail(
+            c->cx, ERR_MEDIA_TYPE,
+            "An image is changed with Content-Type application/openstack-images-v2.1-json-patch");
     TRY(image_own(c, &i));
     const char *owner = i->owner;
     TRY(json_read(c->cx, i->properties, strlen(i->properties), &properties));
     TRY(apply_patch(c, fields, properties));
-    TRY(res_decode(c->cx, c->service->family, &image_resource, fields, DECODE_UPDATE, 0, c->actor->admin, i));
+    TRY(res_decode(c->cx, c->service->family, &image_resource, fields, DECODE_UPDATE, 0,
+                   c->actor->admin, i));
     TRY(may_publish(c, i));
-    if (!str_eq(i->status, "queued") && (json_get(fields, "disk_format") || json_get(fields, "container_format")))
-        return fail(c->cx, ERR_FORBIDDEN, "Attribute 'disk_format' and 'container_format' can only be changed on a queued image.");
+    if (!str_eq(i->status, "queued") &&
+        (json_get(fields, "disk_format") || json_get(fields, "container_format")))
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "Attribute 'disk_format' and 'container_format' can only be changed on a "
+                    "queued image.");
     i->owner = i->owner ? i->owner : owner;
     i->properties = json_text(c->cx, properties);
     TRY(check_properties(c, i->properties));
@@ -308,7 +340,8 @@ static struct err *change_tag(struct call *c, bool add)
         if (str_eq(json_string_value(json_array_get(tags, k)), tag))
             json_array_remove(tags, k);
     if (str_utf8_len(tag) > 255 || json_array_size(tags) > 128)
-        return fail(c->cx, ERR_TOO_LARGE, "A tag has at most 255 characters, an image at most 128 tags");
+        return fail(c->cx, ERR_TOO_LARGE,
+                    "A tag has at most 255 characters, an image at most 128 tags");
     i->tags = json_text(c->cx, tags);
     if (add != there)
         TRY(res_update(c->cx, c->tx, &image_resource, i));
@@ -330,7 +363,8 @@ static struct err *switch_status(struct call *c, const char *from, const char *t
 {
     struct image *i = c->target;
     if (!str_eq(i->status, from) && !str_eq(i->status, to))
-        return fail(c->cx, ERR_FORBIDDEN, "Image status transition from %s to %s is not allowed", i->status, to);
+        return fail(c->cx, ERR_FORBIDDEN, "Image status transition from %s to %s is not allowed",
+                    i->status, to);
     i->status = to;
     TRY(res_update(c->cx, c->tx, &image_resource, i));
     call_reply_empty(c, 204);

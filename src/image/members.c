@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Members: the projects a shared image is shared with. The owner adds and removes them, each member accepts or rejects. */
+/* Members: the projects a shared image is shared with. The owner adds and removes them, each member
+ * accepts or rejects. */
 #include "image/resources.h"
 
 static const char *key_of(struct ctx *cx, const char *image_id, const char *project_id)
@@ -7,9 +8,11 @@ static const char *key_of(struct ctx *cx, const char *image_id, const char *proj
     return arena_printf(cx->arena, "%s/%s", image_id, project_id);
 }
 
-struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id, const char *project_id, struct member **ret)
+struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id, const char *project_id,
+                        struct member **ret)
 {
-    return res_get(cx, tx, &member_resource, key_of(cx, image_id, project_id ? project_id : ""), (void **)ret);
+    return res_get(cx, tx, &member_resource, key_of(cx, image_id, project_id ? project_id : ""),
+                   (void **)ret);
 }
 
 static bool is_owner(const struct call *c, const struct image *i)
@@ -19,7 +22,8 @@ static bool is_owner(const struct call *c, const struct image *i)
 
 static struct err *image_of(struct call *c, struct image **ret)
 {
-    return res_find_visible(c->cx, c->tx, &image_resource, call_param(c, "image_id"), c->actor, (void **)ret);
+    return res_find_visible(c->cx, c->tx, &image_resource, call_param(c, "image_id"), c->actor,
+                            (void **)ret);
 }
 
 struct err *member_list(struct call *c)
@@ -51,7 +55,8 @@ struct err *member_create(struct call *c)
     const char *project = json_get_str(c->json, "member");
     TRY(image_own(c, &i));
     if (!project || !*project || strlen(project) > 64)
-        return fail(c->cx, ERR_INVALID, "The body names the project to share with: {\"member\": \"<project id>\"}");
+        return fail(c->cx, ERR_INVALID,
+                    "The body names the project to share with: {\"member\": \"<project id>\"}");
     if (!str_eq(i->visibility, "shared"))
         return fail(c->cx, ERR_FORBIDDEN, "Only shared images have members.");
     TRY(member_find(c->cx, c->tx, i->id, project, &m));
@@ -73,7 +78,8 @@ static struct err *member_of(struct call *c, struct image **ret_image, struct me
     TRY(image_of(c, ret_image));
     TRY(member_find(c->cx, c->tx, (*ret_image)->id, project, ret));
     if (!*ret || (!is_owner(c, *ret_image) && !str_eq(project, c->actor->project_id)))
-        return fail(c->cx, ERR_NOT_FOUND, "%s not found in the member list of the image %s.", project, (*ret_image)->id);
+        return fail(c->cx, ERR_NOT_FOUND, "%s not found in the member list of the image %s.",
+                    project, (*ret_image)->id);
     return NULL;
 }
 
@@ -91,10 +97,13 @@ struct err *member_update(struct call *c)
     struct member *m = NULL;
     TRY(member_of(c, &i, &m));
     if (!c->actor->admin && !str_eq(m->member_id, c->actor->project_id))
-        return fail(c->cx, ERR_FORBIDDEN, "Only the member itself accepts or rejects a shared image.");
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "Only the member itself accepts or rejects a shared image.");
     if (!json_get_str(c->json, "status"))
-        return fail(c->cx, ERR_INVALID, "The body says what becomes of the image: {\"status\": \"accepted\"}");
-    TRY(res_decode(c->cx, c->service->family, &member_resource, c->json, DECODE_UPDATE, 0, c->actor->admin, m));
+        return fail(c->cx, ERR_INVALID,
+                    "The body says what becomes of the image: {\"status\": \"accepted\"}");
+    TRY(res_decode(c->cx, c->service->family, &member_resource, c->json, DECODE_UPDATE, 0,
+                   c->actor->admin, m));
     TRY(res_update(c->cx, c->tx, &member_resource, m));
     return call_reply_row(c, 200, &member_resource, m);
 }

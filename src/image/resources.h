@@ -18,8 +18,8 @@ extern const struct res_where members_of_image, images_for;
 extern const struct stmt stmt_members_forget, stmt_locations, stmt_location_named;
 
 /* The member's row or NULL. */
-MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id, const char *project_id,
-                                 struct member **ret);
+MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id,
+                                 const char *project_id, struct member **ret);
 
 /* ---- data.c */
 struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
@@ -31,16 +31,17 @@ void image_data_forget(struct call *c, const char *location);
 
 /* ---- format.c */
 struct image_format {
-    bool recognised;        /* false: the data is not what disk_format says */
+    bool recognised; /* false: the data is not what disk_format says */
     int64_t virtual_size;
 };
 #define IMAGE_HEAD_BYTES 4096
 /*
- * Reads the first bytes (head_size of them) of the data. ERR_INVALID for what must never reach QEMU: backing and data files,
- * encryption, unknown features, tables beyond any reason.
+ * Reads the first bytes (head_size of them) of the data. ERR_INVALID for what must never reach
+ * QEMU: backing and data files, encryption, unknown features, tables beyond any reason.
  */
-MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format, const uint8_t *head, size_t head_size,
-                                        int64_t size, struct image_format *ret);
+MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format,
+                                        const uint8_t *head, size_t head_size, int64_t size,
+                                        struct image_format *ret);
 
 /* ---- handlers */
 struct err *image_list(struct call *c);
@@ -61,7 +62,8 @@ struct err *member_delete(struct call *c);
 /* Whoever may not change it: 403 where it is seen, 404 where it isn't. */
 MUST_USE struct err *image_own(struct call *c, struct image **ret);
 
-extern const char *const container_formats[], *const visibilities[], *const image_statuses[], *const member_statuses[];
+extern const char *const container_formats[], *const visibilities[], *const image_statuses[],
+                                                                         *const member_statuses[];
 const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret);
 const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret);
 void image_self_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);

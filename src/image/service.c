@@ -31,7 +31,9 @@ const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret UNUS
     if (str_eq(s, "raw") || str_eq(s, "qcow2") || !s)
         return NULL;
     return arena_printf(cx->arena,
-                        "'%s' is not one of [None, 'raw', 'qcow2']: convert the disk with 'qemu-img convert -O qcow2'", s);
+                        "'%s' is not one of [None, 'raw', 'qcow2']: convert the disk with "
+                        "'qemu-img convert -O qcow2'",
+                        s);
 }
 
 const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret)
@@ -50,7 +52,8 @@ const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret)
     return NULL;
 }
 
-void member_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+void member_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                          const struct view *v UNUSED)
 {
     jw_str(w, "/v2/schemas/member");
 }
@@ -65,7 +68,8 @@ void image_file_encode(struct ctx *cx, struct jw *w, const void *row, const stru
     jw_str(w, arena_printf(cx->arena, "/v2/images/%s/file", ((const struct image *)row)->id));
 }
 
-void image_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+void image_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                         const struct view *v UNUSED)
 {
     jw_str(w, "/v2/schemas/image");
 }
@@ -83,7 +87,8 @@ static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct
     struct member *m = NULL;
     if (str_eq(i->visibility, "public") || str_eq(i->visibility, "community"))
         return true;
-    return str_eq(i->visibility, "shared") && !member_find(cx, tx, i->id, actor->project_id, &m) && m;
+    return str_eq(i->visibility, "shared") && !member_find(cx, tx, i->id, actor->project_id, &m) &&
+           m;
 }
 
 static void encode_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
@@ -92,20 +97,41 @@ static void encode_more(struct ctx *cx, struct jw *w, const void *row, const str
     json_t *properties = NULL, *value;
     const char *key;
     if (!json_read(cx, i->properties, strlen(i->properties), &properties))
-        json_object_foreach(properties, key, value)
-            jw_kjson(w, key, value);
+        json_object_foreach(properties, key, value) jw_kjson(w, key, value);
 }
 
-static const struct res_index image_indexes[] = {{"images_owner", "owner, created_at"}, {"images_created", "created_at, id"}};
-static const struct res_index member_indexes[] = {{"image_members_image", "image_id"}, {"image_members_member", "member_id"}};
+static const struct res_index image_indexes[] = {{"images_owner", "owner, created_at"},
+                                                 {"images_created", "created_at, id"}};
+static const struct res_index member_indexes[] = {{"image_members_image", "image_id"},
+                                                  {"image_members_member", "member_id"}};
 
-const struct resource image_resource = {.name = "image", .plural = "images", .table = "images", RESOURCE_FIELDS(image),
-    .bare = true, .extra = EXTRA_KEEP, .extra_member = image_f_properties, .owner = image_f_owner, .time_style = TIME_Z,
-    .not_found = "No image found with ID %s", .indexes = image_indexes, .n_indexes = ARRAY_LEN(image_indexes),
-    .visible = visible, .encode_more = encode_more, .dflt_sort = "created_at:desc,id:desc", .doc = "A disk to make servers from."};
-const struct resource member_resource = {.name = "member", .plural = "members", .table = "image_members",
-    RESOURCE_FIELDS(member), .bare = true, .owner = -1, .time_style = TIME_Z, .indexes = member_indexes,
-    .n_indexes = ARRAY_LEN(member_indexes), .dflt_sort = "created_at", .doc = "A project that an image is shared with."};
+const struct resource image_resource = {.name = "image",
+                                        .plural = "images",
+                                        .table = "images",
+                                        RESOURCE_FIELDS(image),
+                                        .bare = true,
+                                        .extra = EXTRA_KEEP,
+                                        .extra_member = image_f_properties,
+                                        .owner = image_f_owner,
+                                        .time_style = TIME_Z,
+                                        .not_found = "No image found with ID %s",
+                                        .indexes = image_indexes,
+                                        .n_indexes = ARRAY_LEN(image_indexes),
+                                        .visible = visible,
+                                        .encode_more = encode_more,
+                                        .dflt_sort = "created_at:desc,id:desc",
+                                        .doc = "A disk to make servers from."};
+const struct resource member_resource = {.name = "member",
+                                         .plural = "members",
+                                         .table = "image_members",
+                                         RESOURCE_FIELDS(member),
+                                         .bare = true,
+                                         .owner = -1,
+                                         .time_style = TIME_Z,
+                                         .indexes = member_indexes,
+                                         .n_indexes = ARRAY_LEN(member_indexes),
+                                         .dflt_sort = "created_at",
+                                         .doc = "A project that an image is shared with."};
 
 /* ---------------------------------------------------------------- schemas, versions */
 
@@ -206,28 +232,42 @@ static struct err *import_info(struct call *c)
 {
     struct jw w = call_json(c, 200);
     jw_obj(&w);
-    jw_kraw(&w, "import-methods", "{\"description\":\"Import methods available.\",\"type\":\"array\",\"value\":[]}");
+    jw_kraw(&w, "import-methods",
+            "{\"description\":\"Import methods available.\",\"type\":\"array\",\"value\":[]}");
     jw_obj_end(&w);
     return NULL;
 }
 
 /* ---------------------------------------------------------------- what compute asks */
 
-const struct res_where images_for = {&image_resource, "os_hidden = 0 AND (owner = $1 OR visibility = 'public')",
+const struct res_where images_for = {&image_resource,
+                                     "os_hidden = 0 AND (owner = $1 OR visibility = 'public')",
                                      "created_at DESC, id DESC LIMIT 1000"};
 
 static void info_of(const struct image *i, struct image_info *ret)
 {
-    *ret = (struct image_info){.id = i->id, .name = i->name, .status = i->status, .disk_format = i->disk_format,
-                               .container_format = i->container_format, .sha512 = i->os_hash_value, .md5 = i->checksum,
-                               .visibility = i->visibility, .owner = i->owner, .unbootable = i->unbootable,
-                               .size_bytes = i->size == INT_NULL ? 0 : i->size,
-                               .virtual_size_bytes = i->virtual_size == INT_NULL ? 0 : i->virtual_size,
-                               .min_disk_gib = i->min_disk, .min_ram_mib = i->min_ram, .created_us = i->created_at,
-                               .updated_us = i->updated_at, .properties = i->properties};
+    *ret =
+        (struct image_info){.id = i->id,
+                            .name = i->name,
+                            .status = i->status,
+                            .disk_format = i->disk_format,
+                            .container_format = i->container_format,
+                            .sha512 = i->os_hash_value,
+                            .md5 = i->checksum,
+                            .visibility = i->visibility,
+                            .owner = i->owner,
+                            .unbootable = i->unbootable,
+                            .size_bytes = i->size == INT_NULL ? 0 : i->size,
+                            .virtual_size_bytes = i->virtual_size == INT_NULL ? 0 : i->virtual_size,
+                            .min_disk_gib = i->min_disk,
+                            .min_ram_mib = i->min_ram,
+                            .created_us = i->created_at,
+                            .updated_us = i->updated_at,
+                            .properties = i->properties};
 }
 
-struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor, struct image_info *ret)
+struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor,
+                      struct image_info *ret)
 {
     struct image *i = NULL;
     TRY(res_find_visible(cx, tx, &image_resource, id, actor, (void **)&i));
@@ -235,7 +275,8 @@ struct err *image_get(struct ctx *cx, struct tx *tx, const char *id, const struc
     return NULL;
 }
 
-struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *actor, struct image_info **ret, size_t *ret_n)
+struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *actor,
+                           struct image_info **ret, size_t *ret_n)
 {
     void **rows;
     TRY(res_select_by(cx, tx, &images_for, &rows, ret_n, V_TEXT(actor->project_id)));
@@ -245,7 +286,8 @@ struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *ac
     return NULL;
 }
 
-struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct image_info *ret, bool *ret_found)
+struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct image_info *ret,
+                          bool *ret_found)
 {
     struct image *i = NULL;
     TRY(res_get(cx, tx, &image_resource, id, (void **)&i));
@@ -257,11 +299,15 @@ struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct 
 
 /* ---------------------------------------------------------------- the service */
 
-const struct res_where members_of_image = {&member_resource, "image_id = $1", "created_at, member_id"};
-const struct stmt stmt_members_forget = {"image_members_forget", "DELETE FROM image_members WHERE image_id = $1"};
-const struct stmt stmt_locations = {"image_locations", "SELECT location FROM images WHERE location IS NOT NULL"};
+const struct res_where members_of_image = {&member_resource, "image_id = $1",
+                                           "created_at, member_id"};
+const struct stmt stmt_members_forget = {"image_members_forget",
+                                         "DELETE FROM image_members WHERE image_id = $1"};
+const struct stmt stmt_locations = {"image_locations",
+                                    "SELECT location FROM images WHERE location IS NOT NULL"};
 
-const struct stmt stmt_location_named = {"image_location_named", "SELECT 1 FROM images WHERE location = $1"};
+const struct stmt stmt_location_named = {"image_location_named",
+                                         "SELECT 1 FROM images WHERE location = $1"};
 
 #define V2 "/image/v2"
 #define IMAGE V2 "/images/{image_id}"
@@ -271,31 +317,37 @@ static const struct route routes[] = {
     ROUTE(GET, "/image/versions", versions, "get_versions", .rule = RULE_PUBLIC),
     ROUTE(GET, V2 "/schemas/{schema}", image_schema, "get_schema", .rule = RULE_ANY),
     ROUTE(GET, V2 "/info/import", import_info, "get_import_info", .rule = RULE_ANY),
-    ROUTE(GET, V2 "/images", image_list, "get_images", .rule = RULE_READER, .list = &image_resource),
-    ROUTE(POST, V2 "/images", image_create, "add_image", .rule = RULE_MEMBER, .body = &image_resource, .status = 201),
+    ROUTE(GET, V2 "/images", image_list, "get_images", .rule = RULE_READER,
+          .list = &image_resource),
+    ROUTE(POST, V2 "/images", image_create, "add_image", .rule = RULE_MEMBER,
+          .body = &image_resource, .status = 201),
     ROUTE(GET, IMAGE, image_show, "get_image", .rule = RULE_READER, .target = &image_resource),
     ROUTE(PATCH, IMAGE, image_patch, "modify_image", .rule = RULE_MEMBER),
     ROUTE(DELETE, IMAGE, image_delete, "delete_image", .rule = RULE_MEMBER, .status = 204),
     ROUTE(PUT, IMAGE "/file", image_upload, "upload_image", .rule = RULE_MEMBER, .flags = RT_STREAM,
           .stream = image_upload_begin, .before = image_upload_settle, .status = 204),
-    ROUTE(GET, IMAGE "/file", image_download, "download_image", .rule = RULE_READER, .target = &image_resource,
-          .target_param = "image_id"),
-    ROUTE(PUT, IMAGE "/tags/{tag}", image_tag_add, "modify_image", .rule = RULE_MEMBER, .status = 204),
-    ROUTE(DELETE, IMAGE "/tags/{tag}", image_tag_remove, "modify_image", .rule = RULE_MEMBER, .status = 204),
-    ROUTE(POST, IMAGE "/actions/deactivate", image_deactivate, "deactivate", .rule = RULE_ADMIN, .target = &image_resource,
-          .target_param = "image_id", .status = 204),
-    ROUTE(POST, IMAGE "/actions/reactivate", image_reactivate, "reactivate", .rule = RULE_ADMIN, .target = &image_resource,
-          .target_param = "image_id", .status = 204),
+    ROUTE(GET, IMAGE "/file", image_download, "download_image", .rule = RULE_READER,
+          .target = &image_resource, .target_param = "image_id"),
+    ROUTE(PUT, IMAGE "/tags/{tag}", image_tag_add, "modify_image", .rule = RULE_MEMBER,
+          .status = 204),
+    ROUTE(DELETE, IMAGE "/tags/{tag}", image_tag_remove, "modify_image", .rule = RULE_MEMBER,
+          .status = 204),
+    ROUTE(POST, IMAGE "/actions/deactivate", image_deactivate, "deactivate", .rule = RULE_ADMIN,
+          .target = &image_resource, .target_param = "image_id", .status = 204),
+    ROUTE(POST, IMAGE "/actions/reactivate", image_reactivate, "reactivate", .rule = RULE_ADMIN,
+          .target = &image_resource, .target_param = "image_id", .status = 204),
     ROUTE(GET, IMAGE "/members", member_list, "get_members", .rule = RULE_READER),
     ROUTE(POST, IMAGE "/members", member_create, "add_member", .rule = RULE_MEMBER),
     ROUTE(GET, IMAGE "/members/{member_id}", member_show, "get_member", .rule = RULE_READER),
     ROUTE(PUT, IMAGE "/members/{member_id}", member_update, "modify_member", .rule = RULE_MEMBER),
-    ROUTE(DELETE, IMAGE "/members/{member_id}", member_delete, "delete_member", .rule = RULE_MEMBER, .status = 204),
+    ROUTE(DELETE, IMAGE "/members/{member_id}", member_delete, "delete_member", .rule = RULE_MEMBER,
+          .status = 204),
 };
 
 static const struct resource *const resources[] = {&image_resource, &member_resource};
 static const struct res_where *const wheres[] = {&members_of_image, &images_for};
-static const struct stmt *const stmts[] = {&stmt_members_forget, &stmt_locations, &stmt_location_named};
+static const struct stmt *const stmts[] = {&stmt_members_forget, &stmt_locations,
+                                           &stmt_location_named};
 
 const struct service image_service = {
     .name = "image",

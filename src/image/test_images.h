@@ -37,18 +37,25 @@ static inline const char *image_path(const char *id)
 /* extra: further members, ", 'name': 'x'". */
 static inline const char *new_image(const char *token, const char *extra)
 {
-    struct test_reply r = test_expect(&t, 201, token, "POST", IMAGES,
-                                      "{'disk_format': 'raw', 'container_format': 'bare'%s}", extra);
+    struct test_reply r =
+        test_expect(&t, 201, token, "POST", IMAGES,
+                    "{'disk_format': 'raw', 'container_format': 'bare'%s}", extra);
     return test_str(&t, &r, "id");
 }
 
 /* Any body under any content type; a Range header when `range`. */
-static inline struct test_reply raw_call(const char *token, const char *method, const char *path, const char *type,
-                                         const void *body, size_t size, const char *range)
+static inline struct test_reply raw_call(const char *token, const char *method, const char *path,
+                                         const char *type, const void *body, size_t size,
+                                         const char *range)
 {
-    const struct http_pair headers[] = {{"X-Auth-Token", token}, {"Content-Type", type}, {"Range", range}};
-    const struct http_call call = {.method = method, .url = fmt("%s%s", t.url, path), .headers = headers,
-                                   .n_headers = range ? 3 : 2, .body = body, .body_size = size};
+    const struct http_pair headers[] = {
+        {"X-Auth-Token", token}, {"Content-Type", type}, {"Range", range}};
+    const struct http_call call = {.method = method,
+                                   .url = fmt("%s%s", t.url, path),
+                                   .headers = headers,
+                                   .n_headers = range ? 3 : 2,
+                                   .body = body,
+                                   .body_size = size};
     struct test_reply r = {0};
     assert_ok(&t.cx, http_client_call(&t.cx, t.client, &call, &r.answer));
     r.status = r.answer.status;
@@ -58,9 +65,11 @@ static inline struct test_reply raw_call(const char *token, const char *method, 
     return r;
 }
 
-static inline struct test_reply upload(const char *token, const char *id, const void *data, size_t size)
+static inline struct test_reply upload(const char *token, const char *id, const void *data,
+                                       size_t size)
 {
-    return raw_call(token, "PUT", fmt("%s/file", image_path(id)), "application/octet-stream", data, size, NULL);
+    return raw_call(token, "PUT", fmt("%s/file", image_path(id)), "application/octet-stream", data,
+                    size, NULL);
 }
 
 /* Single quotes for double ones. */
@@ -69,7 +78,8 @@ static inline struct test_reply patch(const char *token, const char *id, const c
     char *copy = arena_strdup(t.cx.arena, body);
     for (char *p = copy; *p; p++)
         *p = (char)(*p == '\'' ? '"' : *p);
-    return raw_call(token, "PATCH", image_path(id), "application/openstack-images-v2.1-json-patch", copy, strlen(copy), NULL);
+    return raw_call(token, "PATCH", image_path(id), "application/openstack-images-v2.1-json-patch",
+                    copy, strlen(copy), NULL);
 }
 
 static inline size_t files(void)
@@ -85,7 +95,8 @@ static inline size_t files(void)
 
 static inline size_t count(const char *token, const char *query)
 {
-    struct test_reply r = test_expect(&t, 200, token, "GET", fmt(IMAGES "?limit=1000&%s", query), NULL);
+    struct test_reply r =
+        test_expect(&t, 200, token, "GET", fmt(IMAGES "?limit=1000&%s", query), NULL);
     return json_array_size(test_at(&r, "images"));
 }
 

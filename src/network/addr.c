@@ -32,7 +32,8 @@ const char *addr_text(struct ctx *cx, const struct addr *a)
     char text[INET6_ADDRSTRLEN];
     must(inet_ntop(family_of(a), a->b, text, sizeof(text)));
     /* Dotted only where the address maps an IPv4 one, as netaddr and check_ip() write it. */
-    if (a->version == 6 && strchr(text, '.') && memcmp(a->b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
+    if (a->version == 6 && strchr(text, '.') &&
+        memcmp(a->b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
         snprintf(text, sizeof(text), "::%x:%x", a->b[12] << 8 | a->b[13], a->b[14] << 8 | a->b[15]);
     return arena_strdup(cx->arena, text);
 }
@@ -139,8 +140,8 @@ struct addr addr_eui64(const struct cidr *c, const char *mac)
     struct addr a = c->net;
     unsigned m[6] = {0};
     must(sscanf(mac, "%2x:%2x:%2x:%2x:%2x:%2x", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5]) == 6);
-    const uint8_t id[8] = {(uint8_t)(m[0] ^ 2), (uint8_t)m[1], (uint8_t)m[2], 0xff,
-                           0xfe,                (uint8_t)m[3], (uint8_t)m[4], (uint8_t)m[5]};
+    const uint8_t id[8] = {(uint8_t)(m[0] ^ 2), (uint8_t)m[1], (uint8_t)m[2], 0xff, 0xfe,
+                           (uint8_t)m[3],       (uint8_t)m[4], (uint8_t)m[5]};
     memcpy(a.b + 8, id, sizeof(id));
     return a;
 }

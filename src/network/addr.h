@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 struct addr {
-    int version; /* 4 or 6 */
+    int version;   /* 4 or 6 */
     uint8_t b[16]; /* network order; IPv4 in the first four */
 };
 
@@ -14,7 +14,8 @@ struct cidr {
     int prefix;
 };
 
-bool addr_parse(const char *s, struct addr *ret); /* NULL and anything else than one address: false */
+bool addr_parse(const char *s,
+                struct addr *ret); /* NULL and anything else than one address: false */
 const char *addr_text(struct ctx *cx, const struct addr *a); /* by RFC 5952 */
 /* Hexadecimal of fixed length: sorts as the address does. */
 const char *addr_hex(struct ctx *cx, const struct addr *a);
@@ -23,7 +24,8 @@ int addr_cmp(const struct addr *a, const struct addr *b); /* of one version */
 struct addr addr_add(const struct addr *a, int n);
 int addr_bits(const struct addr *a); /* 32 or 128 */
 
-bool cidr_parse(const char *s, struct cidr *ret); /* host bits are cleared; without a slash: one address */
+bool cidr_parse(const char *s,
+                struct cidr *ret); /* host bits are cleared; without a slash: one address */
 const char *cidr_text(struct ctx *cx, const struct cidr *c);
 bool cidr_has(const struct cidr *c, const struct addr *a);
 struct addr cidr_last(const struct cidr *c);

@@ -2,9 +2,11 @@
 /* The external network every cloud starts with. */
 #include "network/nw.h"
 
-const struct res_where nw_w_external_named = {&network_resource, "external = 1 AND name = $1", "created_at, id"};
+const struct res_where nw_w_external_named = {&network_resource, "external = 1 AND name = $1",
+                                              "created_at, id"};
 
-static struct err *make_network(struct ctx *cx, struct tx *tx, const struct network_bootstrap *b, struct network **ret)
+static struct err *make_network(struct ctx *cx, struct tx *tx, const struct network_bootstrap *b,
+                                struct network **ret)
 {
     struct network *n = res_new(cx, &network_resource);
     n->id = uuid_new(cx);
@@ -20,12 +22,15 @@ static struct err *make_network(struct ctx *cx, struct tx *tx, const struct netw
     return nw_network_new(cx, tx, n);
 }
 
-static struct err *make_subnet(struct ctx *cx, struct tx *tx, const struct network_bootstrap *b, const struct network *n)
+static struct err *make_subnet(struct ctx *cx, struct tx *tx, const struct network_bootstrap *b,
+                               const struct network *n)
 {
     struct subnet *s = res_new(cx, &subnet_resource);
     struct cidr c;
     if (!cidr_parse(b->cidr, &c))
-        return fail(cx, ERR_INVALID, "'%s' is not a prefix: the external network needs one like 203.0.113.0/24", b->cidr);
+        return fail(cx, ERR_INVALID,
+                    "'%s' is not a prefix: the external network needs one like 203.0.113.0/24",
+                    b->cidr);
     s->id = uuid_new(cx);
     s->name = arena_printf(cx->arena, "%s-subnet", b->name);
     s->project_id = b->project_id;
@@ -39,7 +44,8 @@ static struct err *make_subnet(struct ctx *cx, struct tx *tx, const struct netwo
     return nw_subnet_new(cx, tx, n, s);
 }
 
-struct err *network_bootstrap(struct ctx *cx, struct store *store, const struct network_bootstrap *b, const char **ret_id)
+struct err *network_bootstrap(struct ctx *cx, struct store *store,
+                              const struct network_bootstrap *b, const char **ret_id)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct subnets subnets;

@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What the network service's resources have in common: bulk creation, tag filters, hooks of fields, batches. */
+/* What the network service's resources have in common: bulk creation, tag filters, hooks of fields,
+ * batches. */
 #include "network/nw.h"
 #include <ctype.h>
 
 #define BULK_MAX 100
 #define ROUTES_MAX 100
 
-void nw_encode_revision(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+void nw_encode_revision(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                        const struct view *v UNUSED)
 {
     jw_int(w, ((const struct row *)row)->generation);
 }
 
-void nw_encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+void nw_encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                    const struct view *v UNUSED)
 {
     jw_null(w);
 }
 
-void nw_encode_false(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+void nw_encode_false(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                     const struct view *v UNUSED)
 {
     jw_bool(w, false);
 }
 
-void nw_encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED, const struct view *v UNUSED)
+void nw_encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                        const struct view *v UNUSED)
 {
     jw_raw(w, "[]");
 }
@@ -37,20 +42,25 @@ const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret)
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *route = json_array_get(v, i);
-        const char *destination = json_get_str(route, "destination"), *nexthop = json_get_str(route, "nexthop");
+        const char *destination = json_get_str(route, "destination"),
+                   *nexthop = json_get_str(route, "nexthop");
         struct cidr to;
         struct addr hop;
         if (json_object_size(route) != 2 || !destination || !nexthop)
-            return arena_printf(cx->arena, "%s is not a route: it needs destination and nexthop", json_python(cx, route));
+            return arena_printf(cx->arena, "%s is not a route: it needs destination and nexthop",
+                                json_python(cx, route));
         if (!strchr(destination, '/') || !cidr_parse(destination, &to))
             return arena_printf(cx->arena, "'%s' is not a valid IP subnet", destination);
         if (!addr_parse(nexthop, &hop) || hop.version != to.net.version)
-            return arena_printf(cx->arena, "'%s' is not a valid nexthop of %s", nexthop, destination);
-        json_t *one = json_pack("{s:s, s:s}", "destination", cidr_text(cx, &to), "nexthop", addr_text(cx, &hop));
+            return arena_printf(cx->arena, "'%s' is not a valid nexthop of %s", nexthop,
+                                destination);
+        json_t *one = json_pack("{s:s, s:s}", "destination", cidr_text(cx, &to), "nexthop",
+                                addr_text(cx, &hop));
         for (size_t k = 0; k < i; k++)
             if (json_equal(json_array_get(out, k), one)) {
                 json_decref(one);
-                return arena_printf(cx->arena, "Duplicate item in the list: '%s'", json_python(cx, route));
+                return arena_printf(cx->arena, "Duplicate item in the list: '%s'",
+                                    json_python(cx, route));
             }
         json_array_append_new(out, one);
     }
@@ -94,10 +104,12 @@ static struct err *make_one(struct call *c, const struct resource *res, void *ro
     if (!*project || !**project)
         *project = c->actor->project_id;
     if (!*project)
-        return bad(c->cx, "HTTPBadRequest", "Running without a project: say which one with project_id");
+        return bad(c->cx, "HTTPBadRequest",
+                   "Running without a project: say which one with project_id");
     if (!nw_owns(c, *project))
         return bad(c->cx, "HTTPBadRequest",
-                   "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires "
+                   "Specifying 'project_id' or 'tenant_id' other than the authenticated project in "
+                   "request requires "
                    "admin privileges");
     *text_member(res, row, "id") = uuid_new(c->cx);
     *text_member(res, row, "tags") = "[]";
@@ -112,13 +124,15 @@ static struct err *make_many(struct call *c, const struct resource *res, const j
     size_t n = json_array_size(items);
     void **rows = arena_new_array(c->cx->arena, void *, n + 1);
     if (!json_is_array(items) || !n || n > BULK_MAX)
-        return bad(c->cx, "HTTPBadRequest", "'%s' must be a list of 1 to %d objects", res->plural, BULK_MAX);
+        return bad(c->cx, "HTTPBadRequest", "'%s' must be a list of 1 to %d objects", res->plural,
+                   BULK_MAX);
     for (size_t i = 0; i < n; i++) {
         const json_t *item = json_array_get(items, i);
         if (!json_is_object(item))
             return bad(c->cx, "HTTPBadRequest", "Each of '%s' must be an object", res->plural);
         rows[i] = res_new(c->cx, res);
-        TRY(res_decode(c->cx, c->service->family, res, item, DECODE_CREATE, 0, c->actor->admin, rows[i]));
+        TRY(res_decode(c->cx, c->service->family, res, item, DECODE_CREATE, 0, c->actor->admin,
+                       rows[i]));
         TRY(make_one(c, res, rows[i], make));
     }
     struct view v = call_view(c);
@@ -133,13 +147,15 @@ static struct err *make_many(struct call *c, const struct resource *res, const j
     return NULL;
 }
 
-struct err *nw_create(struct call *c, const struct resource *res, struct err *(*make)(struct call *c, void *row))
+struct err *nw_create(struct call *c, const struct resource *res,
+                      struct err *(*make)(struct call *c, void *row))
 {
     const json_t *many = json_get(c->json, res->plural);
     if (many)
         return make_many(c, res, many, make);
     void *row = res_new(c->cx, res);
-    TRY(res_decode_body(c->cx, c->service->family, res, c->json, DECODE_CREATE, 0, c->actor->admin, row));
+    TRY(res_decode_body(c->cx, c->service->family, res, c->json, DECODE_CREATE, 0, c->actor->admin,
+                        row));
     TRY(make_one(c, res, row, make));
     return call_reply_row(c, 201, res, row);
 }
@@ -153,10 +169,12 @@ struct err *nw_show(struct call *c)
 
 static bool is_tag_filter(const char *name)
 {
-    return str_eq(name, "tags") || str_eq(name, "tags-any") || str_eq(name, "not-tags") || str_eq(name, "not-tags-any");
+    return str_eq(name, "tags") || str_eq(name, "tags-any") || str_eq(name, "not-tags") ||
+           str_eq(name, "not-tags-any");
 }
 
-static struct err *take_tag_filter(struct call *c UNUSED, const char *name, const char *value UNUSED, bool *ret_taken,
+static struct err *take_tag_filter(struct call *c UNUSED, const char *name,
+                                   const char *value UNUSED, bool *ret_taken,
                                    const char **ret_sql UNUSED)
 {
     *ret_taken = is_tag_filter(name);
@@ -177,7 +195,8 @@ static bool keep_tagged(struct call *c, const void *row)
 {
     const char *tags = *text_member(c->route->list, (void *)(uintptr_t)row, "tags");
     for (size_t i = 0; i < c->rq->n_args; i++)
-        if (is_tag_filter(c->rq->args[i].name) && !tags_match(c, tags, c->rq->args[i].name, c->rq->args[i].value))
+        if (is_tag_filter(c->rq->args[i].name) &&
+            !tags_match(c, tags, c->rq->args[i].name, c->rq->args[i].value))
             return false;
     return true;
 }
@@ -193,7 +212,8 @@ struct err *nw_list(struct call *c, const struct list_more *more)
     return call_reply_list(c, c->route->list, &m);
 }
 
-/* ---------------------------------------------------------------- columns that hold JSON, batches */
+/* ---------------------------------------------------------------- columns that hold JSON, batches
+ */
 
 const json_t *nw_json(struct ctx *cx, const char *text)
 {
@@ -221,8 +241,8 @@ static size_t fill_batch(const char *const *ids, size_t n, size_t from, struct d
     return from + NW_BATCH;
 }
 
-struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st, const char *const *ids, size_t n,
-                       db_row_fn *fn, void *arg)
+struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st, const char *const *ids,
+                       size_t n, db_row_fn *fn, void *arg)
 {
     struct db_value params[NW_BATCH];
     for (size_t i = 0; i < n;) {
@@ -232,8 +252,8 @@ struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st, con
     return NULL;
 }
 
-struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q, const char *const *ids, size_t n,
-                         void ***ret_rows, size_t *ret_n)
+struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                         const char *const *ids, size_t n, void ***ret_rows, size_t *ret_n)
 {
     struct db_value params[NW_BATCH];
     void **all = NULL;

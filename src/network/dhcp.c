@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* DHCP's own port: one per network, with an address in each subnet that DHCP serves. It comes and goes with them. */
+/* DHCP's own port: one per network, with an address in each subnet that DHCP serves. It comes and
+ * goes with them. */
 #include "network/nw.h"
 
 static bool has_subnet(const struct fixed_ip *ips, size_t n, const char *subnet_id)
@@ -11,8 +12,8 @@ static bool has_subnet(const struct fixed_ip *ips, size_t n, const char *subnet_
 }
 
 /* Addresses of subnets that are served no longer are given back; a full subnet gives none. */
-static struct err *set_addresses(struct ctx *cx, struct tx *tx, struct port *p, const struct subnets *subnets,
-                                 bool *ret_changed)
+static struct err *set_addresses(struct ctx *cx, struct tx *tx, struct port *p,
+                                 const struct subnets *subnets, bool *ret_changed)
 {
     struct fixed_ip *old, *ips = arena_new_array(cx->arena, struct fixed_ip, subnets->n + 1);
     size_t n_old = nw_fixed_ips(cx, p, &old), n = 0;
@@ -40,7 +41,8 @@ static struct err *set_addresses(struct ctx *cx, struct tx *tx, struct port *p, 
     return NULL;
 }
 
-static struct err *make_port(struct ctx *cx, struct tx *tx, const struct network *n, const struct subnets *subnets)
+static struct err *make_port(struct ctx *cx, struct tx *tx, const struct network *n,
+                             const struct subnets *subnets)
 {
     struct port *p = nw_port_row(cx, n, n->project_id);
     bool changed = false;

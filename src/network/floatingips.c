@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Floating IPs: /v2.0/floatingips. The router that can translate one is found when it is associated. */
+/* Floating IPs: /v2.0/floatingips. The router that can translate one is found when it is
+ * associated. */
 #include "network/nw.h"
 
-static void floatingip_encode_port_details(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
+static void floatingip_encode_port_details(struct ctx *cx, struct jw *w, const void *row,
+                                           const struct view *v);
 
 #define RESOURCE floatingip
 #define RESOURCE_DEF "network/floatingip.def"
@@ -10,11 +12,13 @@ static void floatingip_encode_port_details(struct ctx *cx, struct jw *w, const v
 
 const struct res_where nw_w_ports_by_ids = {&port_resource, "id IN " IN_BATCH, NULL};
 const struct res_where nw_w_floating_of_port = {&floatingip_resource, "port_id = $1", "id"};
-const struct res_where nw_w_floating_same = {&floatingip_resource, "port_id = $1 AND fixed_ip_address = $2", "id"};
+const struct res_where nw_w_floating_same = {&floatingip_resource,
+                                             "port_id = $1 AND fixed_ip_address = $2", "id"};
 
 /* ---------------------------------------------------------------- encoding */
 
-static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n, const struct view *v UNUSED)
+static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v UNUSED)
 {
     const char **ids = arena_new_array(cx->arena, const char *, n);
     size_t n_ids = 0, n_ports;
@@ -58,19 +62,29 @@ static const struct res_index floatingip_indexes[] = {
 };
 
 const struct resource floatingip_resource = {
-    .name = "floatingip", .plural = "floatingips", .table = "floatingips", RESOURCE_FIELDS(floatingip),
-    .owner = floatingip_f_project_id, .not_found = "Floating IP %s could not be found",
-    .not_found_type = "FloatingIPNotFound", .indexes = floatingip_indexes, .n_indexes = ARRAY_LEN(floatingip_indexes),
-    .prepare = prepare, .dflt_sort = "created_at:asc,id:asc", .doc = "An address of the world that stands for a port's."};
+    .name = "floatingip",
+    .plural = "floatingips",
+    .table = "floatingips",
+    RESOURCE_FIELDS(floatingip),
+    .owner = floatingip_f_project_id,
+    .not_found = "Floating IP %s could not be found",
+    .not_found_type = "FloatingIPNotFound",
+    .indexes = floatingip_indexes,
+    .n_indexes = ARRAY_LEN(floatingip_indexes),
+    .prepare = prepare,
+    .dflt_sort = "created_at:asc,id:asc",
+    .doc = "An address of the world that stands for a port's."};
 
 /* ---------------------------------------------------------------- association */
 
-static struct err *choose_fixed(struct call *c, const struct floatingip *f, const struct port *p, struct fixed_ip *ret)
+static struct err *choose_fixed(struct call *c, const struct floatingip *f, const struct port *p,
+                                struct fixed_ip *ret)
 {
     struct fixed_ip *ips;
     size_t n = nw_fixed_ips(c->cx, p, &ips), hits = 0;
     for (size_t i = 0; i < n; i++) {
-        if (strchr(ips[i].ip, ':') || (f->fixed_ip_address && !str_eq(f->fixed_ip_address, ips[i].ip)))
+        if (strchr(ips[i].ip, ':') ||
+            (f->fixed_ip_address && !str_eq(f->fixed_ip_address, ips[i].ip)))
             continue;
         *ret = ips[i];
         hits++;
@@ -78,14 +92,19 @@ static struct err *choose_fixed(struct call *c, const struct floatingip *f, cons
     if (hits == 1)
         return NULL;
     if (f->fixed_ip_address)
-        return bad(c->cx, "BadRequest", "Bad floatingip request: Port %s does not have fixed ip %s.", p->id,
+        return bad(c->cx, "BadRequest",
+                   "Bad floatingip request: Port %s does not have fixed ip %s.", p->id,
                    f->fixed_ip_address);
     if (!hits)
         return bad(c->cx, "BadRequest",
-                   "Bad floatingip request: Cannot add floating IP to port %s that has no fixed IPv4 addresses.", p->id);
+                   "Bad floatingip request: Cannot add floating IP to port %s that has no fixed "
+                   "IPv4 addresses.",
+                   p->id);
     return bad(c->cx, "BadRequest",
-               "Bad floatingip request: Port %s has multiple fixed IPv4 addresses. Must provide a specific IPv4 address "
-               "when assigning a floating IP.", p->id);
+               "Bad floatingip request: Port %s has multiple fixed IPv4 addresses. Must provide a "
+               "specific IPv4 address "
+               "when assigning a floating IP.",
+               p->id);
 }
 
 static struct err *associate(struct call *c, struct floatingip *f)
@@ -96,26 +115,33 @@ static struct err *associate(struct call *c, struct floatingip *f)
     const struct port *p = row;
     if (!str_eq(p->project_id, f->project_id))
         return bad(c->cx, "BadRequest",
-                   "Bad floatingip request: Port %s is associated with a different tenant than Floating IP %s and "
-                   "therefore cannot be bound.", p->id, f->id);
+                   "Bad floatingip request: Port %s is associated with a different tenant than "
+                   "Floating IP %s and "
+                   "therefore cannot be bound.",
+                   p->id, f->id);
     TRY(choose_fixed(c, f, p, &fixed));
-    TRY(nw_router_for(c->cx, c->tx, p->network_id, fixed.subnet_id, f->floating_network_id, &f->router_id));
+    TRY(nw_router_for(c->cx, c->tx, p->network_id, fixed.subnet_id, f->floating_network_id,
+                      &f->router_id));
     if (!f->router_id)
         return fail_type(c->cx, ERR_NOT_FOUND, "ExternalGatewayForFloatingIPNotFound",
-                         "External network %s is not reachable from subnet %s.  Therefore, cannot associate Port %s "
-                         "with a Floating IP.", f->floating_network_id, fixed.subnet_id, p->id);
+                         "External network %s is not reachable from subnet %s.  Therefore, cannot "
+                         "associate Port %s "
+                         "with a Floating IP.",
+                         f->floating_network_id, fixed.subnet_id, p->id);
     f->fixed_ip_address = fixed.ip;
     TRY(res_first_by(c->cx, c->tx, &nw_w_floating_same, &same, V_TEXT(p->id), V_TEXT(fixed.ip)));
     if (same && !str_eq(((struct floatingip *)same)->id, f->id))
         return fail_type(c->cx, ERR_CONFLICT, "FloatingIPPortAlreadyAssociated",
-                         "Cannot associate floating IP %s (%s) with port %s using fixed IP %s, as that fixed IP already "
-                         "has a floating IP on external network %s.", f->floating_ip_address, f->id, p->id, fixed.ip,
-                         f->floating_network_id);
+                         "Cannot associate floating IP %s (%s) with port %s using fixed IP %s, as "
+                         "that fixed IP already "
+                         "has a floating IP on external network %s.",
+                         f->floating_ip_address, f->id, p->id, fixed.ip, f->floating_network_id);
     return nw_touch_router(c->cx, c->tx, f->router_id);
 }
 
 /* The row without its port; the router that knew it hears of it. */
-static struct err *dissociate(struct ctx *cx, struct tx *tx, struct floatingip *f, const char *router_id)
+static struct err *dissociate(struct ctx *cx, struct tx *tx, struct floatingip *f,
+                              const char *router_id)
 {
     f->port_id = f->fixed_ip_address = f->router_id = NULL;
     f->status = "DOWN";
@@ -170,7 +196,8 @@ static struct err *take_address(struct call *c, struct floatingip *f)
         return take_this(c, f, &subnets);
     for (size_t i = 0; i < subnets.n && !found; i++) {
         struct addr a;
-        if (subnets.v[i]->ip_version != 4 || (f->subnet_id && !str_eq(f->subnet_id, subnets.v[i]->id)))
+        if (subnets.v[i]->ip_version != 4 ||
+            (f->subnet_id && !str_eq(f->subnet_id, subnets.v[i]->id)))
             continue;
         TRY(nw_ip_next(c->cx, c->tx, subnets.v[i], f->id, &a, &found));
         f->floating_ip_address = found ? addr_text(c->cx, &a) : NULL;
@@ -189,7 +216,8 @@ static struct err *make(struct call *c, void *row)
     struct network *n;
     TRY(nw_network_visible(c, f->floating_network_id, &n));
     if (!n->external)
-        return bad(c->cx, "BadRequest", "Bad floatingip request: Network %s is not a valid external network.", n->id);
+        return bad(c->cx, "BadRequest",
+                   "Bad floatingip request: Network %s is not a valid external network.", n->id);
     TRY(quota_check(c->cx, c->tx, &network_service, "floatingip", f->project_id, 1));
     f->status = "DOWN";
     if (f->fixed_ip_address && !f->port_id)
@@ -215,12 +243,14 @@ struct err *nw_floatingip_update(struct call *c)
 {
     const struct floatingip *old = c->target;
     struct floatingip *f = c->body;
-    bool moves = row_given(&f->row, floatingip_f_port_id) || row_given(&f->row, floatingip_f_fixed_ip_address);
+    bool moves = row_given(&f->row, floatingip_f_port_id) ||
+                 row_given(&f->row, floatingip_f_fixed_ip_address);
     if (moves && f->port_id) {
         if (!row_given(&f->row, floatingip_f_fixed_ip_address))
             f->fixed_ip_address = NULL;
         TRY(associate(c, f));
-        if (!str_eq(old->port_id, f->port_id) || !str_eq(old->fixed_ip_address, f->fixed_ip_address))
+        if (!str_eq(old->port_id, f->port_id) ||
+            !str_eq(old->fixed_ip_address, f->fixed_ip_address))
             f->status = "DOWN"; /* until its router says so */
         if (old->router_id && !str_eq(old->router_id, f->router_id))
             TRY(nw_touch_router(c->cx, c->tx, old->router_id));

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* How many addresses there are and are taken: /v2.0/network-ip-availabilities, for administrators. */
+/* How many addresses there are and are taken: /v2.0/network-ip-availabilities, for administrators.
+ */
 #include "network/nw.h"
 
-const struct stmt nw_st_ips_used = {"ips_used", "SELECT subnet_id, COUNT(*) FROM ip_allocations GROUP BY subnet_id"};
+const struct stmt nw_st_ips_used = {
+    "ips_used", "SELECT subnet_id, COUNT(*) FROM ip_allocations GROUP BY subnet_id"};
 const struct res_where nw_w_all_networks = {&network_resource, "id IS NOT NULL", "created_at, id"};
 const struct res_where nw_w_all_subnets = {&subnet_resource, "id IS NOT NULL", "created_at, id"};
 
@@ -38,7 +40,8 @@ static void write_number(struct ctx *cx, struct jw *w, const char *key, double n
     jw_kraw(w, key, arena_printf(cx->arena, "%.0f", n));
 }
 
-static void write_one(struct ctx *cx, struct jw *w, const struct availability *a, const struct network *n)
+static void write_one(struct ctx *cx, struct jw *w, const struct availability *a,
+                      const struct network *n)
 {
     double total = 0;
     int64_t used = 0;
@@ -89,7 +92,8 @@ struct err *nw_ip_availability_list(struct call *c)
     jw_obj(&w);
     jw_karr(&w, "network_ip_availabilities");
     for (size_t i = 0; i < n; i++)
-        if ((!id || str_eq(id, ROW(network, networks, i)->id)) && (!name || str_eq(name, ROW(network, networks, i)->name)))
+        if ((!id || str_eq(id, ROW(network, networks, i)->id)) &&
+            (!name || str_eq(name, ROW(network, networks, i)->name)))
             write_one(c->cx, &w, &a, networks[i]);
     jw_arr_end(&w);
     jw_obj_end(&w);

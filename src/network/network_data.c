@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* network_data.json of a server, as OpenStack's metadata service and config drive have it: links, networks, services. */
+/* network_data.json of a server, as OpenStack's metadata service and config drive have it: links,
+ * networks, services. */
 #include "network/nw.h"
 
-const struct res_where nw_w_subnets_by_networks = {&subnet_resource, "network_id IN " IN_BATCH, NULL};
+const struct res_where nw_w_subnets_by_networks = {&subnet_resource, "network_id IN " IN_BATCH,
+                                                   NULL};
 
 struct data {
     struct ctx *cx;
@@ -117,7 +119,8 @@ static void write_services(struct data *d, struct jw *w)
     const char *ip;
     json_t *v;
     jw_karr(w, "services");
-    json_object_foreach(d->services, ip, v) {
+    json_object_foreach(d->services, ip, v)
+    {
         (void)v;
         jw_obj(w);
         jw_kstr(w, "type", "dns");
@@ -135,7 +138,8 @@ static struct err *load(struct data *d, struct tx *tx, const char *server_id)
     const char **ids = arena_new_array(d->cx->arena, const char *, d->n_ports + 1);
     for (size_t i = 0; i < d->n_ports; i++)
         ids[i] = ROW(port, d->ports, i)->network_id;
-    TRY(nw_select_in(d->cx, tx, &nw_w_networks_by_ids, ids, d->n_ports, &d->networks, &d->n_networks));
+    TRY(nw_select_in(d->cx, tx, &nw_w_networks_by_ids, ids, d->n_ports, &d->networks,
+                     &d->n_networks));
     TRY(nw_select_in(d->cx, tx, &nw_w_subnets_by_networks, ids, d->n_ports, &rows, &n_subnets));
     d->subnets = (struct subnets){(struct subnet **)rows, n_subnets};
     return NULL;

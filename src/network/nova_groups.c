@@ -149,14 +149,16 @@ static struct err *as_compute_says(struct call *c, struct err *e)
 
 static struct err *own_group(struct call *c, const char *id, struct security_group **ret)
 {
-    struct err *e = res_find_visible(c->cx, c->tx, &security_group_resource, id, c->actor, (void **)ret);
+    struct err *e =
+        res_find_visible(c->cx, c->tx, &security_group_resource, id, c->actor, (void **)ret);
     if (e && e->kind == ERR_NOT_FOUND)
         return fail(c->cx, ERR_NOT_FOUND, "Security group %s does not exist", id);
     TRY(e);
     return call_require_owner(c, (*ret)->project_id, &security_group_resource, id);
 }
 
-struct err *network_group_create(struct call *c, const char *name, const char *description, const char **ret_id)
+struct err *network_group_create(struct call *c, const char *name, const char *description,
+                                 const char **ret_id)
 {
     struct security_group *g = res_new(c->cx, &security_group_resource);
     g->id = uuid_new(c->cx);
@@ -169,7 +171,8 @@ struct err *network_group_create(struct call *c, const char *name, const char *d
     return as_compute_says(c, nw_group_make(c, g));
 }
 
-struct err *network_group_update(struct call *c, const char *id, const char *name, const char *description)
+struct err *network_group_update(struct call *c, const char *id, const char *name,
+                                 const char *description)
 {
     struct security_group *g;
     TRY(own_group(c, id, &g));

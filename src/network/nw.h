@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Private to network/: its rows, and what its files do for each other. Everything takes part in the caller's transaction. */
+/* Private to network/: its rows, and what its files do for each other. Everything takes part in the
+ * caller's transaction. */
 #pragma once
 
 #include "fleet/fleet.h"
@@ -38,8 +39,8 @@
 
 /* A client's mistake, with neutron's own name for it. */
 #define bad(cx, type, ...) fail_type(cx, ERR_INVALID, type, __VA_ARGS__)
-#define bad_input(cx, ...)                                                                          \
-    fail_type(cx, ERR_INVALID, "InvalidInput", "Invalid input for operation: %s.",                  \
+#define bad_input(cx, ...)                                                                         \
+    fail_type(cx, ERR_INVALID, "InvalidInput", "Invalid input for operation: %s.",                 \
               arena_printf((cx)->arena, __VA_ARGS__))
 
 /* ---- common.c */
@@ -49,8 +50,10 @@ void nw_encode_false(struct ctx *cx, struct jw *w, const void *row, const struct
 void nw_encode_no_items(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret);
 const char *nw_check_dns_name(struct ctx *cx, const json_t *v, json_t **ret);
-/* A POST of one ({"port": {…}}) or many ({"ports": […]}): each is decoded, gets an id and an owner, and goes to make. */
-MUST_USE struct err *nw_create(struct call *c, const struct resource *res, struct err *(*make)(struct call *c, void *row));
+/* A POST of one ({"port": {…}}) or many ({"ports": […]}): each is decoded, gets an id and an owner,
+ * and goes to make. */
+MUST_USE struct err *nw_create(struct call *c, const struct resource *res,
+                               struct err *(*make)(struct call *c, void *row));
 /* The list of c->route->list, with the filters on tags that all network resources have. */
 MUST_USE struct err *nw_list(struct call *c, const struct list_more *more);
 struct err *nw_show(struct call *c); /* handler: the target as it is */
@@ -60,53 +63,65 @@ bool nw_list_has(struct ctx *cx, const char *list, const char *item); /* a LIST 
 /* Runs a statement whose parameters are NW_BATCH ids (IN_BATCH) for all ids. */
 #define NW_BATCH 16
 #define IN_BATCH "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-MUST_USE struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st, const char *const *ids, size_t n,
-                                db_row_fn *fn, void *arg);
+MUST_USE struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                const char *const *ids, size_t n, db_row_fn *fn, void *arg);
 /* The same for whole rows. */
-MUST_USE struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q, const char *const *ids,
-                                  size_t n, void ***ret_rows, size_t *ret_n);
-bool nw_owns(const struct call *c, const char *project_id); /* the actor's own project's, or the actor is admin */
+MUST_USE struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                                  const char *const *ids, size_t n, void ***ret_rows,
+                                  size_t *ret_n);
+bool nw_owns(const struct call *c,
+             const char *project_id); /* the actor's own project's, or the actor is admin */
 const char *nw_words(struct ctx *cx, const char *const *words, size_t n, const char *sep);
 
 /* ---- touch.c: agents hear of what changed */
 MUST_USE struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_id);
 MUST_USE struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *router_id);
-/* The port's network, its router, and networks whose rules name one of its groups: nothing for one that isn't bound. */
+/* The port's network, its router, and networks whose rules name one of its groups: nothing for one
+ * that isn't bound. */
 MUST_USE struct err *nw_touch_port(struct ctx *cx, struct tx *tx, const struct port *p);
-MUST_USE struct err *nw_touch_group(struct ctx *cx, struct tx *tx, const char *group_id); /* its rules changed */
-MUST_USE struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx, const char *network_id);
+MUST_USE struct err *nw_touch_group(struct ctx *cx, struct tx *tx,
+                                    const char *group_id); /* its rules changed */
+MUST_USE struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx,
+                                                 const char *network_id);
 
 /* ---- networks.c */
 MUST_USE struct err *nw_network_visible(struct call *c, const char *id, struct network **ret);
-MUST_USE struct err *nw_network_new(struct ctx *cx, struct tx *tx, struct network *n); /* id and project are set */
+MUST_USE struct err *nw_network_new(struct ctx *cx, struct tx *tx,
+                                    struct network *n); /* id and project are set */
 
 /* ---- subnets.c, subnet_rules.c */
 struct subnets {
     struct subnet **v;
     size_t n;
 };
-MUST_USE struct err *nw_subnets_of(struct ctx *cx, struct tx *tx, const char *network_id, struct subnets *ret);
+MUST_USE struct err *nw_subnets_of(struct ctx *cx, struct tx *tx, const char *network_id,
+                                   struct subnets *ret);
 struct subnet *nw_subnet_by_id(const struct subnets *s, const char *id); /* NULL: not among them */
-MUST_USE struct err *nw_subnet_new(struct ctx *cx, struct tx *tx, const struct network *n, struct subnet *s);
+MUST_USE struct err *nw_subnet_new(struct ctx *cx, struct tx *tx, const struct network *n,
+                                   struct subnet *s);
 struct cidr nw_cidr_of(const struct subnet *s);
-bool nw_is_auto(const struct subnet *s);      /* guests make their address from their MAC */
+bool nw_is_auto(const struct subnet *s); /* guests make their address from their MAC */
 bool nw_wants_dhcp_ip(const struct subnet *s);
-MUST_USE struct err *nw_subnet_check_new(struct ctx *cx, struct subnet *s, const struct subnets *others);
-MUST_USE struct err *nw_subnet_check_update(struct ctx *cx, struct subnet *s, const struct subnet *old);
+MUST_USE struct err *nw_subnet_check_new(struct ctx *cx, struct subnet *s,
+                                         const struct subnets *others);
+MUST_USE struct err *nw_subnet_check_update(struct ctx *cx, struct subnet *s,
+                                            const struct subnet *old);
 
 /* ---- subnetpools.c: fills cidr and ip_version of s */
 MUST_USE struct err *nw_pool_take(struct call *c, struct subnet *s);
 
 /* ---- ipam.c: who holds which address */
-MUST_USE struct err *nw_ip_take(struct ctx *cx, struct tx *tx, const struct subnet *s, const struct addr *a,
-                                const char *holder_id);
-MUST_USE struct err *nw_ip_next(struct ctx *cx, struct tx *tx, const struct subnet *s, const char *holder_id,
-                                struct addr *ret, bool *ret_found);
-MUST_USE struct err *nw_ip_release(struct ctx *cx, struct tx *tx, const char *subnet_id, const char *ip,
-                                   const char *holder_id);
+MUST_USE struct err *nw_ip_take(struct ctx *cx, struct tx *tx, const struct subnet *s,
+                                const struct addr *a, const char *holder_id);
+MUST_USE struct err *nw_ip_next(struct ctx *cx, struct tx *tx, const struct subnet *s,
+                                const char *holder_id, struct addr *ret, bool *ret_found);
+MUST_USE struct err *nw_ip_release(struct ctx *cx, struct tx *tx, const char *subnet_id,
+                                   const char *ip, const char *holder_id);
 MUST_USE struct err *nw_ip_release_all(struct ctx *cx, struct tx *tx, const char *holder_id);
-MUST_USE struct err *nw_mac_new(struct ctx *cx, struct tx *tx, const char *network_id, const char **ret);
-MUST_USE struct err *nw_mac_check(struct ctx *cx, struct tx *tx, const char *network_id, const char *mac);
+MUST_USE struct err *nw_mac_new(struct ctx *cx, struct tx *tx, const char *network_id,
+                                const char **ret);
+MUST_USE struct err *nw_mac_check(struct ctx *cx, struct tx *tx, const char *network_id,
+                                  const char *mac);
 
 /* ---- port_ips.c */
 struct fixed_ip {
@@ -114,21 +129,25 @@ struct fixed_ip {
 };
 size_t nw_fixed_ips(struct ctx *cx, const struct port *p, struct fixed_ip **ret);
 /*
- * Makes the port hold what is requested (NULL: one of each IP version): takes, keeps, gives back, and writes
- * p->fixed_ips. old: its addresses before (NULL: none).
+ * Makes the port hold what is requested (NULL: one of each IP version): takes, keeps, gives back,
+ * and writes p->fixed_ips. old: its addresses before (NULL: none).
  */
 MUST_USE struct err *nw_port_ips_set(struct ctx *cx, struct tx *tx, struct port *p, const char *old,
                                      const json_t *requested, const struct subnets *subnets);
-/* Adds (or takes away) one subnet's address without looking at the others. *ret_changed may stay false. */
-MUST_USE struct err *nw_port_ips_add_auto(struct ctx *cx, struct tx *tx, struct port *p, const struct subnet *s);
-MUST_USE struct err *nw_port_ips_drop(struct ctx *cx, struct tx *tx, struct port *p, const char *subnet_id);
+/* Adds (or takes away) one subnet's address without looking at the others. *ret_changed may stay
+ * false. */
+MUST_USE struct err *nw_port_ips_add_auto(struct ctx *cx, struct tx *tx, struct port *p,
+                                          const struct subnet *s);
+MUST_USE struct err *nw_port_ips_drop(struct ctx *cx, struct tx *tx, struct port *p,
+                                      const char *subnet_id);
 void nw_port_ips_write(struct ctx *cx, struct port *p, const struct fixed_ip *ips, size_t n);
 
 /* ---- ports.c */
-struct port *nw_port_row(struct ctx *cx, const struct network *n, const char *project_id); /* with all defaults */
+struct port *nw_port_row(struct ctx *cx, const struct network *n,
+                         const char *project_id); /* with all defaults */
 /* Checked and complete: MAC, groups; addresses as requested. No quota. */
-MUST_USE struct err *nw_port_new(struct ctx *cx, struct tx *tx, struct port *p, const json_t *requested,
-                                 const struct subnets *subnets);
+MUST_USE struct err *nw_port_new(struct ctx *cx, struct tx *tx, struct port *p,
+                                 const json_t *requested, const struct subnets *subnets);
 MUST_USE struct err *nw_port_remove(struct ctx *cx, struct tx *tx, struct port *p);
 MUST_USE struct err *nw_port_groups_set(struct ctx *cx, struct tx *tx, const struct port *p);
 /* Writes a changed row; agents hear of it. */
@@ -138,41 +157,52 @@ MUST_USE struct err *nw_port_changed(struct ctx *cx, struct tx *tx, struct port 
 MUST_USE struct err *nw_dhcp_sync(struct ctx *cx, struct tx *tx, const struct network *n);
 
 /* ---- security_groups.c, security_rules.c */
-MUST_USE struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id, struct security_group **ret);
+MUST_USE struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id,
+                                      struct security_group **ret);
 /* A complete new group, with what every project and every group starts with. */
 MUST_USE struct err *nw_group_make(struct call *c, void *row);
-MUST_USE struct err *nw_group_change(struct call *c, const char *old_name, struct security_group *g);
+MUST_USE struct err *nw_group_change(struct call *c, const char *old_name,
+                                     struct security_group *g);
 MUST_USE struct err *nw_group_remove(struct call *c, struct security_group *g);
-MUST_USE struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx, const struct security_group *g,
-                                       const char *direction, const char *ethertype, const char *remote_group_id);
+MUST_USE struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx,
+                                       const struct security_group *g, const char *direction,
+                                       const char *ethertype, const char *remote_group_id);
 const char *nw_rule_cidr(struct ctx *cx, const struct security_rule *r); /* NULL: none */
 
 /* ---- routers.c, router_ports.c */
 MUST_USE struct err *nw_gateway_set(struct call *c, struct router *r, const struct router *old);
-MUST_USE struct err *nw_router_ports(struct ctx *cx, struct tx *tx, const char *router_id, struct port ***ret, size_t *ret_n);
+MUST_USE struct err *nw_router_ports(struct ctx *cx, struct tx *tx, const char *router_id,
+                                     struct port ***ret, size_t *ret_n);
 /* The router with a gateway to the external network that serves this address; NULL: none. */
-MUST_USE struct err *nw_router_for(struct ctx *cx, struct tx *tx, const char *network_id, const char *subnet_id,
-                                   const char *external_id, const char **ret_router_id);
+MUST_USE struct err *nw_router_for(struct ctx *cx, struct tx *tx, const char *network_id,
+                                   const char *subnet_id, const char *external_id,
+                                   const char **ret_router_id);
 
 /* ---- floatingips.c */
-MUST_USE struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx, const struct port *p); /* those of lost addresses */
+MUST_USE struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx,
+                                          const struct port *p); /* those of lost addresses */
 
 /* ---- resource tables, handlers and statements that service.c lists */
-#define HANDLERS(X)                                                                                 \
-    X(networks_create) X(networks_list) X(network_update) X(network_delete)                         \
-    X(subnets_create) X(subnets_list) X(subnet_update) X(subnet_delete)                             \
-    X(subnetpools_create) X(subnetpools_list) X(subnetpool_update) X(subnetpool_delete)             \
-    X(ports_create) X(ports_list) X(port_update) X(port_delete)                                     \
-    X(groups_create) X(groups_list) X(group_update) X(group_delete)                                 \
-    X(rules_create) X(rules_list) X(rule_delete)                                                    \
-    X(routers_create) X(routers_list) X(router_update) X(router_delete)                             \
-    X(router_interface_add) X(router_interface_remove) X(router_routes_add) X(router_routes_remove) \
-    X(floatingips_create) X(floatingips_list) X(floatingip_update) X(floatingip_delete)             \
-    X(quotas_list) X(quota_show) X(quota_default) X(quota_details) X(quota_update) X(quota_delete)  \
-    X(extensions_list) X(extension_show) X(agents_list) X(agent_show) X(zones_list)                 \
-    X(ip_availability_list) X(ip_availability_show)                                                 \
-    X(tags_list) X(tags_replace) X(tags_clear) X(tag_check) X(tag_add) X(tag_remove)                \
-    X(versions_list) X(version_show)
+#define HANDLERS(X)                                                                                \
+    X(networks_create)                                                                             \
+    X(networks_list) X(network_update) X(network_delete) X(subnets_create) X(subnets_list)         \
+        X(subnet_update) X(subnet_delete) X(subnetpools_create) X(subnetpools_list)                \
+            X(subnetpool_update) X(subnetpool_delete) X(ports_create) X(ports_list) X(port_update) \
+                X(port_delete) X(groups_create) X(groups_list) X(group_update) X(group_delete)     \
+                    X(rules_create) X(rules_list) X(rule_delete) X(routers_create) X(routers_list) \
+                        X(router_update) X(router_delete) X(router_interface_add)                  \
+                            X(router_interface_remove) X(router_routes_add)                        \
+                                X(router_routes_remove) X(floatingips_create) X(floatingips_list)  \
+                                    X(floatingip_update) X(floatingip_delete) X(quotas_list)       \
+                                        X(quota_show) X(quota_default) X(quota_details)            \
+                                            X(quota_update) X(quota_delete) X(extensions_list)     \
+                                                X(extension_show) X(agents_list) X(agent_show)     \
+                                                    X(zones_list) X(ip_availability_list)          \
+                                                        X(ip_availability_show) X(tags_list)       \
+                                                            X(tags_replace) X(tags_clear)          \
+                                                                X(tag_check) X(tag_add)            \
+                                                                    X(tag_remove) X(versions_list) \
+                                                                        X(version_show)
 #define X(name) struct err *nw_##name(struct call *c);
 HANDLERS(X)
 #undef X
@@ -180,26 +210,31 @@ HANDLERS(X)
 extern const struct fleet_kind nw_kind_network, nw_kind_router;
 
 /* Each file's declared statements, listed in service.c. */
-#define STMTS(X) \
-    X(batch_subnet_ids) X(fixed_in_subnet) X(group_in_use) X(group_rules_delete) X(ip_delete) \
-    X(ip_delete_holder) X(ip_first) X(ip_gap) X(ip_insert) X(ip_max) X(ip_of_subnet) X(ip_used) \
-    X(ips_used) X(mac_used) X(network_in_use) X(plugged) X(port_group_add) X(port_groups_clear) \
-    X(quota_projects) X(report_floating) X(report_network) X(report_ports) X(report_router) \
-    X(report_router_ports) X(router_for) X(subnet_floating) X(touch_group) X(touch_remote) \
-    X(touch_routers) X(use_floatingip) X(use_network) X(use_port) X(use_router) \
-    X(use_security_group) X(use_security_group_rule) X(use_subnet) X(use_subnetpool) \
-    X(view_members) X(view_networks) X(view_routers) X(view_wanted)
+#define STMTS(X)                                                                                   \
+    X(batch_subnet_ids)                                                                            \
+    X(fixed_in_subnet) X(group_in_use) X(group_rules_delete) X(ip_delete) X(ip_delete_holder)      \
+        X(ip_first) X(ip_gap) X(ip_insert) X(ip_max) X(ip_of_subnet) X(ip_used) X(ips_used)        \
+            X(mac_used) X(network_in_use) X(plugged) X(port_group_add) X(port_groups_clear)        \
+                X(quota_projects) X(report_floating) X(report_network) X(report_ports)             \
+                    X(report_router) X(report_router_ports) X(router_for) X(subnet_floating)       \
+                        X(touch_group) X(touch_remote) X(touch_routers) X(use_floatingip)          \
+                            X(use_network) X(use_port) X(use_router) X(use_security_group)         \
+                                X(use_security_group_rule) X(use_subnet) X(use_subnetpool)         \
+                                    X(view_members) X(view_networks) X(view_routers)               \
+                                        X(view_wanted)
 #define X(name) extern const struct stmt nw_st_##name;
 STMTS(X)
 #undef X
 
-#define WHERES(X) \
-    X(all_networks) X(all_subnets) X(auto_ports) X(default_external) X(default_group) \
-    X(default_pool) X(dhcp_port) X(external_named) X(floating_by_ports) X(floating_of_port) \
-    X(floating_of_router) X(floating_same) X(foreign_ports) X(groups_by_ids) X(groups_named) X(groups_of) \
-    X(networks_by_ids) X(own_networks) X(pool_subnets) X(ports_by_ids) X(ports_of_server) \
-    X(ports_of_servers) X(ports_on_host) X(router_ports) X(rules_of) X(rules_of_groups) \
-    X(slaac_takers) X(subnets_by_ids) X(subnets_by_network)
+#define WHERES(X)                                                                                  \
+    X(all_networks)                                                                                \
+    X(all_subnets) X(auto_ports) X(default_external) X(default_group) X(default_pool) X(dhcp_port) \
+        X(external_named) X(floating_by_ports) X(floating_of_port) X(floating_of_router)           \
+            X(floating_same) X(foreign_ports) X(groups_by_ids) X(groups_named) X(groups_of)        \
+                X(networks_by_ids) X(own_networks) X(pool_subnets) X(ports_by_ids)                 \
+                    X(ports_of_server) X(ports_of_servers) X(ports_on_host) X(router_ports)        \
+                        X(rules_of) X(rules_of_groups) X(slaac_takers) X(subnets_by_ids)           \
+                            X(subnets_by_network)
 #define X(name) extern const struct res_where nw_w_##name;
 WHERES(X)
 #undef X

@@ -10,7 +10,8 @@ static bool only_members(const json_t *j, const char *a, const char *b, const ch
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)j, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)j, key, v)
+    {
         (void)v;
         if (!str_eq(key, a) && !str_eq(key, b) && !str_eq(key, c))
             return false;
@@ -21,10 +22,12 @@ static bool only_members(const json_t *j, const char *a, const char *b, const ch
 static const char *check_fixed_ips(struct ctx *cx, const json_t *v, json_t **ret)
 {
     if (!json_is_array(v))
-        return arena_printf(cx->arena, "Invalid data format for fixed IP: '%s'", json_python(cx, v));
+        return arena_printf(cx->arena, "Invalid data format for fixed IP: '%s'",
+                            json_python(cx, v));
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
-        const json_t *f = json_array_get(v, i), *ip = json_get(f, "ip_address"), *subnet = json_get(f, "subnet_id");
+        const json_t *f = json_array_get(v, i), *ip = json_get(f, "ip_address"),
+                     *subnet = json_get(f, "subnet_id");
         json_t *canonical = NULL, *one = json_object();
         json_array_append_new(out, one);
         if (json_is_null(ip))
@@ -32,7 +35,8 @@ static const char *check_fixed_ips(struct ctx *cx, const json_t *v, json_t **ret
         if (json_is_null(subnet))
             subnet = NULL;
         if (!only_members(f, "ip_address", "subnet_id", NULL) || (!ip && !subnet))
-            return arena_printf(cx->arena, "Invalid data format for fixed IP: '%s'", json_python(cx, f));
+            return arena_printf(cx->arena, "Invalid data format for fixed IP: '%s'",
+                                json_python(cx, f));
         const char *reason = ip ? check_ip(cx, ip, &canonical) : NULL;
         if (!reason && subnet)
             reason = check_uuid(cx, subnet, NULL);
@@ -52,7 +56,8 @@ static const char *check_pairs(struct ctx *cx, const json_t *v, json_t **ret)
     if (!json_is_array(v))
         return "Allowed address pairs must be a list.";
     if (json_array_size(v) > PAIRS_MAX)
-        return arena_printf(cx->arena, "The number of allowed address pair exceeds the maximum %d.", PAIRS_MAX);
+        return arena_printf(cx->arena, "The number of allowed address pair exceeds the maximum %d.",
+                            PAIRS_MAX);
     json_t *out = json_own(cx, json_array());
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *pair = json_array_get(v, i), *mac = json_get(pair, "mac_address");
@@ -89,17 +94,19 @@ static const char *check_dhcp_opts(struct ctx *cx, const json_t *v, json_t **ret
             (void)str_to_i64(json_get_str(o, "ip_version"), 0, 9, &version);
         else
             version = json_get_int(o, "ip_version", 4);
-        if (!only_members(o, "opt_name", "opt_value", "ip_version") || !name || !*name || strlen(name) > 64 ||
-            (version != 4 && version != 6) || (!value && !json_is_null(json_get(o, "opt_value"))))
-            return arena_printf(cx->arena, "Invalid data format for extra DHCP option: '%s'", json_python(cx, o));
+        if (!only_members(o, "opt_name", "opt_value", "ip_version") || !name || !*name ||
+            strlen(name) > 64 || (version != 4 && version != 6) ||
+            (!value && !json_is_null(json_get(o, "opt_value"))))
+            return arena_printf(cx->arena, "Invalid data format for extra DHCP option: '%s'",
+                                json_python(cx, o));
         for (const char *p = name; *p; p++)
             if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *p))
                 return arena_printf(cx->arena, "'%s' is not the name of a DHCP option", name);
         if (value && (!*value || strlen(value) > 255 || strpbrk(value, "\r\n")))
             return arena_printf(cx->arena, "'%s' is not the value of a DHCP option", value);
         if (value) /* a null value takes the option away */
-            json_array_append_new(out, json_pack("{s:s, s:s, s:I}", "opt_name", name, "opt_value", value, "ip_version",
-                                                 (json_int_t)version));
+            json_array_append_new(out, json_pack("{s:s, s:s, s:I}", "opt_name", name, "opt_value",
+                                                 value, "ip_version", (json_int_t)version));
     }
     *ret = out;
     return NULL;
@@ -107,12 +114,14 @@ static const char *check_dhcp_opts(struct ctx *cx, const json_t *v, json_t **ret
 
 /* ---------------------------------------------------------------- encoding */
 
-static void port_encode_vif_type(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void port_encode_vif_type(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                 const struct view *v UNUSED)
 {
     jw_str(w, ((const struct port *)row)->host_id ? "tap" : "unbound");
 }
 
-static void port_encode_vif_details(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v UNUSED)
+static void port_encode_vif_details(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                    const struct view *v UNUSED)
 {
     jw_raw(w, ((const struct port *)row)->host_id ? "{\"port_filter\":true}" : "{}");
 }
@@ -132,15 +141,18 @@ static const char *default_hostname(struct ctx *cx, const char *ip)
     return name;
 }
 
-static void port_encode_dns_assignment(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void port_encode_dns_assignment(struct ctx *cx, struct jw *w, const void *row,
+                                       const struct view *v UNUSED)
 {
     const struct port *p = row;
     struct fixed_ip *ips;
     size_t n = nw_fixed_ips(cx, p, &ips);
-    const char *domain = p->dns_domain && *p->dns_domain ? p->dns_domain : network_config()->dns_domain;
+    const char *domain =
+        p->dns_domain && *p->dns_domain ? p->dns_domain : network_config()->dns_domain;
     jw_arr(w);
     for (size_t i = 0; i < n; i++) {
-        const char *host = p->dns_name && *p->dns_name ? p->dns_name : default_hostname(cx, ips[i].ip);
+        const char *host =
+            p->dns_name && *p->dns_name ? p->dns_name : default_hostname(cx, ips[i].ip);
         const char *dot = str_ends(domain, ".") ? "" : ".";
         jw_obj(w);
         jw_kstr(w, "ip_address", ips[i].ip);
@@ -164,8 +176,15 @@ static const struct res_index port_indexes[] = {
     {"ports_router", "router_id", false, "router_id IS NOT NULL"},
 };
 
-const struct resource port_resource = {
-    .name = "port", .plural = "ports", .table = "ports", RESOURCE_FIELDS(port), .owner = port_f_project_id,
-    .not_found = "Port %s could not be found.", .not_found_type = "PortNotFound", .indexes = port_indexes,
-    .n_indexes = ARRAY_LEN(port_indexes), .dflt_sort = "created_at:asc,id:asc",
-    .doc = "A plug of a network: a guest's, a router's, DHCP's."};
+const struct resource port_resource = {.name = "port",
+                                       .plural = "ports",
+                                       .table = "ports",
+                                       RESOURCE_FIELDS(port),
+                                       .owner = port_f_project_id,
+                                       .not_found = "Port %s could not be found.",
+                                       .not_found_type = "PortNotFound",
+                                       .indexes = port_indexes,
+                                       .n_indexes = ARRAY_LEN(port_indexes),
+                                       .dflt_sort = "created_at:asc,id:asc",
+                                       .doc =
+                                           "A plug of a network: a guest's, a router's, DHCP's."};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A port's addresses: what was asked for (or one of each IP version), those it has and keeps, and the ones its guest
- * makes itself in SLAAC subnets. p->fixed_ips shows what ip_allocations holds for the port; both change only here.
+ * A port's addresses: what was asked for (or one of each IP version), those it has and keeps, and
+ * the ones its guest makes itself in SLAAC subnets. p->fixed_ips shows what ip_allocations holds
+ * for the port; both change only here.
  */
 #include "network/nw.h"
 
@@ -63,9 +64,11 @@ static struct err *check_in_subnet(struct wants *ws, const struct want *w)
 {
     struct cidr c = nw_cidr_of(w->s);
     struct addr last = cidr_last(&c), eui;
-    bool edge = c.net.version == 4 && c.prefix < 31 && (!addr_cmp(&w->ip, &c.net) || !addr_cmp(&w->ip, &last));
+    bool edge = c.net.version == 4 && c.prefix < 31 &&
+                (!addr_cmp(&w->ip, &c.net) || !addr_cmp(&w->ip, &last));
     if (!cidr_has(&c, &w->ip) || edge)
-        return bad(ws->cx, "InvalidIpForSubnet", "IP address %s is not a valid IP for the specified subnet.",
+        return bad(ws->cx, "InvalidIpForSubnet",
+                   "IP address %s is not a valid IP for the specified subnet.",
                    addr_text(ws->cx, &w->ip));
     if (!nw_is_auto(w->s) || ws->router_port)
         return NULL;
@@ -73,8 +76,10 @@ static struct err *check_in_subnet(struct wants *ws, const struct want *w)
     if (!addr_cmp(&eui, &w->ip))
         return NULL;
     return bad_input(ws->cx,
-                     "IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured "
-                     "for automatic addresses", addr_text(ws->cx, &w->ip), w->s->id);
+                     "IPv6 address %s can not be directly assigned to a port on subnet %s as the "
+                     "subnet is configured "
+                     "for automatic addresses",
+                     addr_text(ws->cx, &w->ip), w->s->id);
 }
 
 static struct err *want_requested(struct wants *ws, const json_t *item)
@@ -88,9 +93,10 @@ static struct err *want_requested(struct wants *ws, const json_t *item)
     if (subnet_id) {
         w->s = nw_subnet_by_id(ws->subnets, subnet_id);
         if (!w->s)
-            return bad_input(ws->cx,
-                             "Failed to create port on network %s, because fixed_ips included invalid subnet %s",
-                             ws->p->network_id, subnet_id);
+            return bad_input(
+                ws->cx,
+                "Failed to create port on network %s, because fixed_ips included invalid subnet %s",
+                ws->p->network_id, subnet_id);
     }
     for (size_t i = 0; !w->s && i < ws->subnets->n; i++) {
         struct cidr c = nw_cidr_of(ws->subnets->v[i]);
@@ -98,8 +104,10 @@ static struct err *want_requested(struct wants *ws, const json_t *item)
             w->s = ws->subnets->v[i];
     }
     if (!w->s)
-        return bad(ws->cx, "InvalidIpForNetwork",
-                   "IP address %s is not a valid IP for any of the subnets on the specified network.", ip ? ip : "");
+        return bad(
+            ws->cx, "InvalidIpForNetwork",
+            "IP address %s is not a valid IP for any of the subnets on the specified network.",
+            ip ? ip : "");
     if (w->have_ip) {
         for (size_t i = 0; i + 1 < ws->n; i++)
             if (ws->v[i].have_ip && ws->v[i].s == w->s && !addr_cmp(&ws->v[i].ip, &w->ip))
@@ -114,7 +122,8 @@ static struct err *want_requested(struct wants *ws, const json_t *item)
 /* Subnets that are for other device owners don't serve this port. */
 static bool serves(struct wants *ws, const struct subnet *s)
 {
-    return str_eq(s->service_types, "[]") || nw_list_has(ws->cx, s->service_types, ws->p->device_owner);
+    return str_eq(s->service_types, "[]") ||
+           nw_list_has(ws->cx, s->service_types, ws->p->device_owner);
 }
 
 static void want_one_of_each(struct wants *ws)
@@ -208,11 +217,14 @@ static struct err *allocate(struct wants *ws, struct want *w)
     return NULL;
 }
 
-struct err *nw_port_ips_set(struct ctx *cx, struct tx *tx, struct port *p, const char *old, const json_t *requested,
-                            const struct subnets *subnets)
+struct err *nw_port_ips_set(struct ctx *cx, struct tx *tx, struct port *p, const char *old,
+                            const json_t *requested, const struct subnets *subnets)
 {
     struct wants *ws = arena_new_of(cx->arena, struct wants);
-    *ws = (struct wants){.cx = cx, .tx = tx, .p = p, .subnets = subnets,
+    *ws = (struct wants){.cx = cx,
+                         .tx = tx,
+                         .p = p,
+                         .subnets = subnets,
                          .router_port = str_eq(p->device_owner, OWNER_INTERFACE)};
     if (json_array_size(requested) > FIXED_IPS_MAX)
         return bad_input(cx, "Exceeded maximum amount of fixed ips per port");
@@ -238,7 +250,8 @@ struct err *nw_port_ips_set(struct ctx *cx, struct tx *tx, struct port *p, const
     return NULL;
 }
 
-struct err *nw_port_ips_add_auto(struct ctx *cx, struct tx *tx, struct port *p, const struct subnet *s)
+struct err *nw_port_ips_add_auto(struct ctx *cx, struct tx *tx, struct port *p,
+                                 const struct subnet *s)
 {
     struct fixed_ip *old;
     size_t n = nw_fixed_ips(cx, p, &old);

@@ -4,9 +4,11 @@
 
 #define GROUPS_MAX 100
 
-const struct stmt nw_st_port_group_add = {"port_group_add",
+const struct stmt nw_st_port_group_add = {
+    "port_group_add",
     "INSERT INTO port_groups (port_id, group_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
-const struct stmt nw_st_port_groups_clear = {"port_groups_clear", "DELETE FROM port_groups WHERE port_id = $1"};
+const struct stmt nw_st_port_groups_clear = {"port_groups_clear",
+                                             "DELETE FROM port_groups WHERE port_id = $1"};
 
 /* ---------------------------------------------------------------- for all of the service */
 
@@ -30,7 +32,8 @@ struct err *nw_port_groups_set(struct ctx *cx, struct tx *tx, const struct port 
     const json_t *ids = nw_json(cx, p->security_groups);
     TRY(db_run(cx, tx, &nw_st_port_groups_clear, V_TEXT(p->id)));
     for (size_t i = 0; i < json_array_size(ids); i++)
-        TRY(db_run(cx, tx, &nw_st_port_group_add, V_TEXT(p->id), V_TEXT(json_string_value(json_array_get(ids, i)))));
+        TRY(db_run(cx, tx, &nw_st_port_group_add, V_TEXT(p->id),
+                   V_TEXT(json_string_value(json_array_get(ids, i)))));
     return NULL;
 }
 
@@ -69,7 +72,8 @@ struct err *nw_port_remove(struct ctx *cx, struct tx *tx, struct port *p)
 /* ---------------------------------------------------------------- what a tenant may ask */
 
 /* In a network of somebody else's, what could harm its owner is not for guests. */
-static struct err *check_guest_of_network(struct call *c, const struct network *n, const struct port *p)
+static struct err *check_guest_of_network(struct call *c, const struct network *n,
+                                          const struct port *p)
 {
     static const struct {
         int field;
@@ -80,8 +84,9 @@ static struct err *check_guest_of_network(struct call *c, const struct network *
     if (nw_owns(c, n->project_id))
         return NULL;
     if (!n->shared)
-        return fail_type(c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
-                         "Ports in the external network %s are made by routers and floating IPs only", n->id);
+        return fail_type(
+            c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
+            "Ports in the external network %s are made by routers and floating IPs only", n->id);
     const char *what = NULL;
     for (size_t i = 0; i < ARRAY_LEN(owners_only); i++)
         if (row_given(&p->row, owners_only[i].field))
@@ -95,8 +100,10 @@ static struct err *check_guest_of_network(struct call *c, const struct network *
     if (!what)
         return NULL;
     return fail_type(c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
-                     "((rule:create_port and rule:create_port:%s)) is disallowed by policy: network %s belongs to "
-                     "another project", what, n->id);
+                     "((rule:create_port and rule:create_port:%s)) is disallowed by policy: "
+                     "network %s belongs to "
+                     "another project",
+                     what, n->id);
 }
 
 static struct err *check_groups(struct call *c, struct port *p)
@@ -127,10 +134,12 @@ static struct err *check_security(struct call *c, const struct port *p)
         return NULL;
     if (!str_eq(p->security_groups, "[]"))
         return bad(c->cx, "PortSecurityAndIPRequiredForSecurityGroups",
-                   "Port security must be enabled and port must have an IP address in order to use security groups.");
+                   "Port security must be enabled and port must have an IP address in order to use "
+                   "security groups.");
     if (!str_eq(p->allowed_address_pairs, "[]"))
-        return fail_type(c->cx, ERR_CONFLICT, "AddressPairAndPortSecurityRequired",
-                         "Port Security must be enabled in order to have allowed address pairs on a port.");
+        return fail_type(
+            c->cx, ERR_CONFLICT, "AddressPairAndPortSecurityRequired",
+            "Port Security must be enabled in order to have allowed address pairs on a port.");
     return NULL;
 }
 
@@ -171,7 +180,8 @@ static struct err *make(struct call *c, void *row)
     TRY(check_guest_of_network(c, n, p));
     TRY(quota_check(c->cx, c->tx, &network_service, "port", p->project_id, 1));
     if (!row_given(&p->row, port_f_port_security_enabled))
-        p->port_security_enabled = n->port_security_enabled && !str_starts(p->device_owner, "network:");
+        p->port_security_enabled =
+            n->port_security_enabled && !str_starts(p->device_owner, "network:");
     if (!p->extra_dhcp_opts)
         p->extra_dhcp_opts = "[]";
     TRY(default_groups(c, p));
@@ -180,7 +190,8 @@ static struct err *make(struct call *c, void *row)
         fill_pairs(c->cx, p);
     TRY(nw_subnets_of(c->cx, c->tx, n->id, &subnets));
     p->preserve = true;
-    const json_t *requested = row_given(&p->row, port_f_fixed_ips) ? nw_json(c->cx, p->fixed_ips) : NULL;
+    const json_t *requested =
+        row_given(&p->row, port_f_fixed_ips) ? nw_json(c->cx, p->fixed_ips) : NULL;
     bool fill_later = !p->mac_address && !str_eq(p->allowed_address_pairs, "[]");
     TRY(nw_port_new(c->cx, c->tx, p, requested, &subnets));
     if (!fill_later)
@@ -201,7 +212,9 @@ static struct err *fixed_ips_filter(struct call *c, struct list_more *more)
 {
     static const struct {
         const char *key, *sql;
-    } kinds[] = {{"ip_address=", "ip = $"}, {"subnet_id=", "subnet_id = $"}, {"ip_address_substr=", "ip LIKE $"}};
+    } kinds[] = {{"ip_address=", "ip = $"},
+                 {"subnet_id=", "subnet_id = $"},
+                 {"ip_address_substr=", "ip LIKE $"}};
     struct db_value *params = arena_new_array(c->cx->arena, struct db_value, 8);
     struct buf b;
     buf_init(&b, c->cx->arena);
@@ -213,11 +226,13 @@ static struct err *fixed_ips_filter(struct call *c, struct list_more *more)
         while (k < ARRAY_LEN(kinds) && !str_starts(value, kinds[k].key))
             k++;
         if (k == ARRAY_LEN(kinds) || more->n_params == 8)
-            return bad(c->cx, "HTTPBadRequest", "Invalid value for the filter fixed_ips: '%s'", value);
+            return bad(c->cx, "HTTPBadRequest", "Invalid value for the filter fixed_ips: '%s'",
+                       value);
         value += strlen(kinds[k].key);
-        params[more->n_params++] = V_TEXT(k == 2 ? arena_printf(c->cx->arena, "%%%s%%", value) : value);
-        buf_printf(&b, "%s id IN (SELECT holder_id FROM ip_allocations WHERE %s%zu)", b.len ? " AND" : "", kinds[k].sql,
-                   more->n_params);
+        params[more->n_params++] =
+            V_TEXT(k == 2 ? arena_printf(c->cx->arena, "%%%s%%", value) : value);
+        buf_printf(&b, "%s id IN (SELECT holder_id FROM ip_allocations WHERE %s%zu)",
+                   b.len ? " AND" : "", kinds[k].sql, more->n_params);
     }
     more->where = b.len ? buf_cstr(&b) : NULL;
     more->params = params;
@@ -249,10 +264,13 @@ struct err *nw_ports_list(struct call *c)
 
 static struct err *check_device_change(struct call *c, const struct port *old, const struct port *p)
 {
-    if ((old->router_id || old->server_id) && (!str_eq(old->device_id, p->device_id) || !str_eq(old->device_owner, p->device_owner)))
+    if ((old->router_id || old->server_id) &&
+        (!str_eq(old->device_id, p->device_id) || !str_eq(old->device_owner, p->device_owner)))
         return fail_type(c->cx, ERR_CONFLICT, "PortInUse",
-                         "Unable to complete operation on port %s for network %s. Port already has an attached device "
-                         "%s.", p->id, p->network_id, old->device_id);
+                         "Unable to complete operation on port %s for network %s. Port already has "
+                         "an attached device "
+                         "%s.",
+                         p->id, p->network_id, old->device_id);
     return NULL;
 }
 
@@ -272,8 +290,10 @@ struct err *nw_port_update(struct call *c)
     if (!str_eq(old->mac_address, p->mac_address)) {
         if (old->host_id)
             return fail_type(c->cx, ERR_CONFLICT, "PortBound",
-                             "Unable to complete operation on port %s, port is already bound, port type: tap, old_mac "
-                             "%s, new_mac %s.", p->id, old->mac_address, p->mac_address);
+                             "Unable to complete operation on port %s, port is already bound, port "
+                             "type: tap, old_mac "
+                             "%s, new_mac %s.",
+                             p->id, old->mac_address, p->mac_address);
         TRY(nw_mac_check(c->cx, c->tx, p->network_id, p->mac_address));
     }
     if (row_given(&p->row, port_f_security_groups))
@@ -282,7 +302,8 @@ struct err *nw_port_update(struct call *c)
     fill_pairs(c->cx, p);
     if (row_given(&p->row, port_f_fixed_ips) || !str_eq(old->mac_address, p->mac_address)) {
         TRY(nw_subnets_of(c->cx, c->tx, p->network_id, &subnets));
-        TRY(nw_port_ips_set(c->cx, c->tx, p, old->fixed_ips, nw_json(c->cx, p->fixed_ips), &subnets));
+        TRY(nw_port_ips_set(c->cx, c->tx, p, old->fixed_ips, nw_json(c->cx, p->fixed_ips),
+                            &subnets));
     }
     if (!str_eq(old->security_groups, p->security_groups)) {
         TRY(nw_touch_port(c->cx, c->tx, old)); /* who named the old groups */
@@ -296,9 +317,10 @@ struct err *nw_port_delete(struct call *c)
 {
     struct port *p = c->target;
     if (p->router_id || str_eq(p->device_owner, OWNER_DHCP))
-        return fail_type(c->cx, ERR_CONFLICT, "ServicePortInUse",
-                         "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id,
-                         p->device_owner);
+        return fail_type(
+            c->cx, ERR_CONFLICT, "ServicePortInUse",
+            "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id,
+            p->device_owner);
     TRY(nw_port_remove(c->cx, c->tx, p));
     call_reply_empty(c, 204);
     return NULL;

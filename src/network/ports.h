@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What compute needs of the network service: ports for servers. Implemented by network/, called by compute/ in its transaction. */
+/* What compute needs of the network service: ports for servers. Implemented by network/, called by
+ * compute/ in its transaction. */
 #pragma once
 
 #include "resource/api.h"
@@ -19,44 +20,58 @@ struct server_port {
     size_t n_security_groups;
 };
 
-struct port_request { /* one entry of the server's "networks" */
+struct port_request {                                  /* one entry of the server's "networks" */
     const char *network_id, *port_id, *fixed_ip, *tag; /* network_id or port_id */
 };
 
 /*
- * Creates the port (or takes the user's own), bound to the server on the host: device_id, device_owner "compute:<zone>".
- * ERR_INVALID for what the tenant must correct (unknown network, port in use is ERR_CONFLICT), ERR_QUOTA, …
- * security_group_ids NULL: the project's default group.
+ * Creates the port (or takes the user's own), bound to the server on the host: device_id,
+ * device_owner "compute:<zone>". ERR_INVALID for what the tenant must correct (unknown network,
+ * port in use is ERR_CONFLICT), ERR_QUOTA, … security_group_ids NULL: the project's default group.
  */
-MUST_USE struct err *network_port_attach(struct call *c, const struct port_request *rq, const char *const *security_group_ids,
-                                         size_t n_groups, const char *server_id, const char *hostname, const char *host_id,
-                                         const char *zone, struct server_port *ret);
+MUST_USE struct err *network_port_attach(struct call *c, const struct port_request *rq,
+                                         const char *const *security_group_ids, size_t n_groups,
+                                         const char *server_id, const char *hostname,
+                                         const char *host_id, const char *zone,
+                                         struct server_port *ret);
 /* Gives back what network_port_attach took, exactly once; a port that is gone is fine. */
 MUST_USE struct err *network_port_detach(struct ctx *cx, struct tx *tx, const char *port_id);
 /* Everything of this server (its deletion). */
 MUST_USE struct err *network_ports_release(struct ctx *cx, struct tx *tx, const char *server_id);
-/* Ports of these servers, ordered by server and by creation: one statement or few, however many servers. */
-MUST_USE struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *server_ids, size_t n,
-                                      struct server_port **ret, size_t *ret_n);
+/* Ports of these servers, ordered by server and by creation: one statement or few, however many
+ * servers. */
+MUST_USE struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *server_ids,
+                                      size_t n, struct server_port **ret, size_t *ret_n);
 /* The agent saw the NIC plugged or not: the port's status becomes ACTIVE or DOWN. */
-MUST_USE struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const char *port_id, bool plugged);
-/* The networks a server gets that asked for none: the project's own only one; several are ERR_CONFLICT in nova's words. */
-MUST_USE struct err *network_default_for(struct call *c, const char **ret_network_id); /* NULL: none at all */
+MUST_USE struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const char *port_id,
+                                          bool plugged);
+/* The networks a server gets that asked for none: the project's own only one; several are
+ * ERR_CONFLICT in nova's words. */
+MUST_USE struct err *network_default_for(struct call *c,
+                                         const char **ret_network_id); /* NULL: none at all */
 /* Names or ids → ids, within the project; unknown: ERR_INVALID in nova's words. */
-MUST_USE struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n, const char ***ret_ids);
-/* Replaces the groups of all ports of a server: add (true) or take away one (os-security-groups proxies). */
-MUST_USE struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name, bool add);
+MUST_USE struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n,
+                                            const char ***ret_ids);
+/* Replaces the groups of all ports of a server: add (true) or take away one (os-security-groups
+ * proxies). */
+MUST_USE struct err *network_group_on_server(struct call *c, const char *server_id,
+                                             const char *group_name, bool add);
 /* network_data.json of a server (config drive and metadata service): links, networks, services. */
-MUST_USE struct err *network_data_write(struct ctx *cx, struct tx *tx, const char *server_id, struct jw *w);
+MUST_USE struct err *network_data_write(struct ctx *cx, struct tx *tx, const char *server_id,
+                                        struct jw *w);
 /*
- * Security groups in nova's older shape (os-security-groups), as values into w: one (group_id), those of a server's ports
- * (server_id), or all of the project's. ret_n: how many.
+ * Security groups in nova's older shape (os-security-groups), as values into w: one (group_id),
+ * those of a server's ports (server_id), or all of the project's. ret_n: how many.
  */
-MUST_USE struct err *network_groups_write(struct call *c, const char *project_id, const char *group_id,
-                                          const char *server_id, struct jw *w, size_t *ret_n);
+MUST_USE struct err *network_groups_write(struct call *c, const char *project_id,
+                                          const char *group_id, const char *server_id, struct jw *w,
+                                          size_t *ret_n);
 /* The actor's project has its default group from here on. Own transaction: c->tx is NULL. */
 MUST_USE struct err *network_default_group_ensure(struct call *c);
-/* The same API's changes, to groups of the actor's project. ERR_INVALID for what the network service calls a conflict. */
-MUST_USE struct err *network_group_create(struct call *c, const char *name, const char *description, const char **ret_id);
-MUST_USE struct err *network_group_update(struct call *c, const char *id, const char *name, const char *description);
+/* The same API's changes, to groups of the actor's project. ERR_INVALID for what the network
+ * service calls a conflict. */
+MUST_USE struct err *network_group_create(struct call *c, const char *name, const char *description,
+                                          const char **ret_id);
+MUST_USE struct err *network_group_update(struct call *c, const char *id, const char *name,
+                                          const char *description);
 MUST_USE struct err *network_group_delete(struct call *c, const char *id);

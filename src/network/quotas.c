@@ -2,17 +2,23 @@
 /* Quotas: /v2.0/quotas. Limits are the engine's rows; a project without any has the defaults. */
 #include "network/nw.h"
 
-const struct stmt nw_st_use_network = {"use_network", "SELECT COUNT(*) FROM networks WHERE project_id = $1"};
-const struct stmt nw_st_use_subnet = {"use_subnet", "SELECT COUNT(*) FROM subnets WHERE project_id = $1"};
+const struct stmt nw_st_use_network = {"use_network",
+                                       "SELECT COUNT(*) FROM networks WHERE project_id = $1"};
+const struct stmt nw_st_use_subnet = {"use_subnet",
+                                      "SELECT COUNT(*) FROM subnets WHERE project_id = $1"};
 const struct stmt nw_st_use_port = {"use_port", "SELECT COUNT(*) FROM ports WHERE project_id = $1"};
-const struct stmt nw_st_use_router = {"use_router", "SELECT COUNT(*) FROM routers WHERE project_id = $1"};
-const struct stmt nw_st_use_floatingip = {"use_floatingip", "SELECT COUNT(*) FROM floatingips WHERE project_id = $1"};
-const struct stmt nw_st_use_subnetpool = {"use_subnetpool", "SELECT COUNT(*) FROM subnetpools WHERE project_id = $1"};
-const struct stmt nw_st_use_security_group = {"use_security_group",
-    "SELECT COUNT(*) FROM security_groups WHERE project_id = $1"};
-const struct stmt nw_st_use_security_group_rule = {"use_security_group_rule",
-    "SELECT COUNT(*) FROM security_rules WHERE project_id = $1"};
-const struct stmt nw_st_quota_projects = {"quota_projects",
+const struct stmt nw_st_use_router = {"use_router",
+                                      "SELECT COUNT(*) FROM routers WHERE project_id = $1"};
+const struct stmt nw_st_use_floatingip = {"use_floatingip",
+                                          "SELECT COUNT(*) FROM floatingips WHERE project_id = $1"};
+const struct stmt nw_st_use_subnetpool = {"use_subnetpool",
+                                          "SELECT COUNT(*) FROM subnetpools WHERE project_id = $1"};
+const struct stmt nw_st_use_security_group = {
+    "use_security_group", "SELECT COUNT(*) FROM security_groups WHERE project_id = $1"};
+const struct stmt nw_st_use_security_group_rule = {
+    "use_security_group_rule", "SELECT COUNT(*) FROM security_rules WHERE project_id = $1"};
+const struct stmt nw_st_quota_projects = {
+    "quota_projects",
     "SELECT DISTINCT project_id FROM quota_limits WHERE service = 'network' ORDER BY project_id"};
 
 static struct err *write_limits(struct call *c, struct jw *w, const char *project_id, bool details)
@@ -53,7 +59,8 @@ static struct err *own_project(struct call *c, const char **ret)
     if (nw_owns(c, *ret))
         return NULL;
     return fail_type(c->cx, ERR_FORBIDDEN, "AdminRequired",
-                     "User does not have admin privileges: Non-admin is not authorised to access quotas for another "
+                     "User does not have admin privileges: Non-admin is not authorised to access "
+                     "quotas for another "
                      "tenant.");
 }
 
@@ -97,7 +104,8 @@ struct err *nw_quotas_list(struct call *c)
     return NULL;
 }
 
-static struct err *set_one(struct call *c, const char *project, const char *name, const json_t *value)
+static struct err *set_one(struct call *c, const char *project, const char *name,
+                           const json_t *value)
 {
     int64_t limit = -2;
     bool known = false;
@@ -107,10 +115,12 @@ static struct err *set_one(struct call *c, const char *project, const char *name
         return bad(c->cx, "HTTPBadRequest", "Unrecognized attribute(s) '%s'", name);
     if (json_is_integer(value))
         limit = json_integer_value(value);
-    else if (!str_to_i64(json_string_value(value) ? json_string_value(value) : "", -1, INT32_MAX, &limit))
+    else if (!str_to_i64(json_string_value(value) ? json_string_value(value) : "", -1, INT32_MAX,
+                         &limit))
         limit = -2;
     if (limit < -1 || limit > INT32_MAX)
-        return bad(c->cx, "HTTPBadRequest", "Invalid input for %s. Reason: %s is not an integer from -1 to %d.", name,
+        return bad(c->cx, "HTTPBadRequest",
+                   "Invalid input for %s. Reason: %s is not an integer from -1 to %d.", name,
                    json_python(c->cx, value), INT32_MAX);
     return quota_set(c->cx, c->tx, &network_service, name, project, limit);
 }
@@ -121,7 +131,8 @@ struct err *nw_quota_update(struct call *c)
     json_t *quota = (json_t *)(uintptr_t)json_get(c->json, "quota"), *value;
     if (!json_is_object(quota))
         return bad(c->cx, "HTTPBadRequest", "Unable to find 'quota' in request body");
-    json_object_foreach(quota, name, value) {
+    json_object_foreach(quota, name, value)
+    {
         if (!str_eq(name, "project_id") && !str_eq(name, "tenant_id") && !str_eq(name, "force"))
             TRY(set_one(c, project, name, value));
     }

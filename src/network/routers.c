@@ -10,13 +10,16 @@ static const char *check_gateway_info(struct ctx *cx, const json_t *v, json_t **
     json_t *value, *out = json_own(cx, json_object());
     if (!json_is_object(v))
         return arena_printf(cx->arena, "%s is not an object", json_python(cx, v));
-    json_object_foreach((json_t *)(uintptr_t)v, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+    {
         bool b = true;
-        if (str_eq(key, "network_id") && json_is_string(value) && uuid_valid(json_string_value(value)))
+        if (str_eq(key, "network_id") && json_is_string(value) &&
+            uuid_valid(json_string_value(value)))
             json_object_set(out, key, value);
         else if (str_eq(key, "enable_snat") &&
                  (json_is_boolean(value) || str_to_bool(json_string_value(value), &b)))
-            json_object_set_new(out, key, json_boolean(json_is_boolean(value) ? json_is_true(value) : b));
+            json_object_set_new(out, key,
+                                json_boolean(json_is_boolean(value) ? json_is_true(value) : b));
         else if (str_eq(key, "external_fixed_ips") && json_is_array(value))
             json_object_set(out, key, value);
         else
@@ -45,14 +48,22 @@ static const struct res_index router_indexes[] = {
     {"routers_gateway", "gateway_network_id", false, "gateway_network_id IS NOT NULL"},
 };
 
-const struct resource router_resource = {
-    .name = "router", .plural = "routers", .table = "routers", RESOURCE_FIELDS(router), .owner = router_f_project_id,
-    .not_found = "Router %s could not be found", .not_found_type = "RouterNotFound", .indexes = router_indexes,
-    .n_indexes = ARRAY_LEN(router_indexes), .dflt_sort = "created_at:asc,id:asc",
-    .doc = "Joins subnets, and a network of the world outside."};
+const struct resource router_resource = {.name = "router",
+                                         .plural = "routers",
+                                         .table = "routers",
+                                         RESOURCE_FIELDS(router),
+                                         .owner = router_f_project_id,
+                                         .not_found = "Router %s could not be found",
+                                         .not_found_type = "RouterNotFound",
+                                         .indexes = router_indexes,
+                                         .n_indexes = ARRAY_LEN(router_indexes),
+                                         .dflt_sort = "created_at:asc,id:asc",
+                                         .doc =
+                                             "Joins subnets, and a network of the world outside."};
 
 const struct res_where nw_w_floating_of_router = {&floatingip_resource, "router_id = $1", "id"};
-const struct res_where nw_w_default_external = {&network_resource, "external = 1", "is_default DESC, created_at, id"};
+const struct res_where nw_w_default_external = {&network_resource, "external = 1",
+                                                "is_default DESC, created_at, id"};
 
 /* ---------------------------------------------------------------- gateway */
 
@@ -78,8 +89,10 @@ static struct err *leave_gateway(struct call *c, struct router *r, const struct 
     TRY(res_first_by(c->cx, c->tx, &nw_w_floating_of_router, &used, V_TEXT(r->id)));
     if (used)
         return fail_type(c->cx, ERR_CONFLICT, "RouterExternalGatewayInUseByFloatingIp",
-                         "Gateway cannot be updated for router %s, since a gateway to external network %s is required "
-                         "by one or more floating IPs.", r->id, old->gateway_network_id);
+                         "Gateway cannot be updated for router %s, since a gateway to external "
+                         "network %s is required "
+                         "by one or more floating IPs.",
+                         r->id, old->gateway_network_id);
     TRY(res_find(c->cx, c->tx, &port_resource, old->gateway_port_id, &port));
     TRY(nw_port_remove(c->cx, c->tx, port));
     r->gateway_port_id = r->gateway_network_id = NULL;
@@ -90,41 +103,49 @@ static struct err *external_network(struct call *c, const char *id, struct netwo
 {
     TRY(nw_network_visible(c, id, ret));
     if (!(*ret)->external)
-        return bad(c->cx, "BadRequest", "Bad router request: Network %s is not an external network.", id);
+        return bad(c->cx, "BadRequest",
+                   "Bad router request: Network %s is not an external network.", id);
     return NULL;
 }
 
 /* A router must not have the same addresses on two sides. */
-static struct err *check_apart(struct call *c, const struct router *r, const struct subnets *external)
+static struct err *check_apart(struct call *c, const struct router *r,
+                               const struct subnets *external)
 {
     struct port **ports;
     size_t n;
     TRY(nw_router_ports(c->cx, c->tx, r->id, &ports, &n));
     for (size_t i = 0; i < n; i++) {
         struct fixed_ip *ips;
-        size_t n_ips = str_eq(ports[i]->device_owner, OWNER_INTERFACE) ? nw_fixed_ips(c->cx, ports[i], &ips) : 0;
+        size_t n_ips = str_eq(ports[i]->device_owner, OWNER_INTERFACE)
+                           ? nw_fixed_ips(c->cx, ports[i], &ips)
+                           : 0;
         for (size_t k = 0; k < n_ips; k++) {
             struct addr a;
             must(addr_parse(ips[k].ip, &a));
             for (size_t s = 0; s < external->n; s++) {
                 struct cidr e = nw_cidr_of(external->v[s]);
                 if (cidr_has(&e, &a))
-                    return bad(c->cx, "BadRequest",
-                               "Bad router request: Cidr %s of subnet %s overlaps with cidr of subnet %s.",
-                               external->v[s]->cidr, external->v[s]->id, ips[k].subnet_id);
+                    return bad(
+                        c->cx, "BadRequest",
+                        "Bad router request: Cidr %s of subnet %s overlaps with cidr of subnet %s.",
+                        external->v[s]->cidr, external->v[s]->id, ips[k].subnet_id);
             }
         }
     }
     return NULL;
 }
 
-static struct err *make_gateway(struct call *c, struct router *r, const struct network *n, const json_t *ips)
+static struct err *make_gateway(struct call *c, struct router *r, const struct network *n,
+                                const json_t *ips)
 {
     struct subnets subnets;
-    struct port *p = nw_port_row(c->cx, n, ""); /* nobody's: its addresses are the provider's, tenants don't see it */
+    struct port *p = nw_port_row(
+        c->cx, n, ""); /* nobody's: its addresses are the provider's, tenants don't see it */
     TRY(nw_subnets_of(c->cx, c->tx, n->id, &subnets));
     if (!subnets.n)
-        return bad(c->cx, "BadRequest", "Bad router request: No IPs available for external network %s.", n->id);
+        return bad(c->cx, "BadRequest",
+                   "Bad router request: No IPs available for external network %s.", n->id);
     TRY(check_apart(c, r, &subnets));
     p->device_owner = OWNER_GATEWAY;
     p->device_id = p->router_id = r->id;
@@ -189,8 +210,8 @@ struct err *nw_gateway_set(struct call *c, struct router *r, const struct router
 
 static struct err *invalid_routes(struct call *c, const char *routes, const char *reason)
 {
-    return bad(c->cx, "InvalidRoutes", "Invalid format for routes: %s, %s", json_python(c->cx, nw_json(c->cx, routes)),
-               reason);
+    return bad(c->cx, "InvalidRoutes", "Invalid format for routes: %s, %s",
+               json_python(c->cx, nw_json(c->cx, routes)), reason);
 }
 
 /* Each next hop is a neighbour, and not the router itself. */
@@ -202,8 +223,10 @@ static struct err *check_hops(struct call *c, const struct router *r)
     if (!json_array_size(routes))
         return NULL;
     if (json_array_size(routes) > ROUTES_MAX)
-        return bad(c->cx, "RoutesExhausted",
-                   "Unable to complete operation for %s. The number of routes exceeds the maximum %d.", r->id, ROUTES_MAX);
+        return bad(
+            c->cx, "RoutesExhausted",
+            "Unable to complete operation for %s. The number of routes exceeds the maximum %d.",
+            r->id, ROUTES_MAX);
     TRY(nw_router_ports(c->cx, c->tx, r->id, &ports, &n));
     for (size_t h = 0; h < json_array_size(routes); h++) {
         struct addr hop, own;
@@ -285,8 +308,8 @@ struct err *nw_router_delete(struct call *c)
         if (!str_eq(ports[i]->device_owner, OWNER_GATEWAY))
             ids[n_ids++] = ports[i]->id;
     if (n_ids)
-        return fail_type(c->cx, ERR_IN_USE, "RouterInUse", "Router %s has ports still attached: %s", r->id,
-                         nw_words(c->cx, ids, n_ids, ", "));
+        return fail_type(c->cx, ERR_IN_USE, "RouterInUse", "Router %s has ports still attached: %s",
+                         r->id, nw_words(c->cx, ids, n_ids, ", "));
     TRY(leave_gateway(c, r, r));
     TRY(res_delete(c->cx, c->tx, &router_resource, r));
     TRY(nw_touch_router(c->cx, c->tx, r->id));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Routers and floating IPs behind their routes; what agents are told of them and report; the ports of servers. */
+/* Routers and floating IPs behind their routes; what agents are told of them and report; the ports
+ * of servers. */
 #include "network/nw_test.h"
 
 struct world {
@@ -21,16 +22,19 @@ static struct world make_world(struct test_api *t, const char *who)
     struct world w = {.external = external_network(t)};
     w.net = make_network(t, who, "n");
     w.subnet = make_subnet(t, who, w.net, "10.0.0.0/24");
-    struct test_reply r = test_expect(t, 201, who, "POST", NW "routers",
-                                      "{'router':{'name':'r','external_gateway_info':{'network_id':'%s'}}}", w.external);
+    struct test_reply r = test_expect(
+        t, 201, who, "POST", NW "routers",
+        "{'router':{'name':'r','external_gateway_info':{'network_id':'%s'}}}", w.external);
     w.router = test_str(t, &r, "router.id");
-    test_expect(t, 200, who, "PUT", path(t, "routers/%s/add_router_interface", w.router), "{'subnet_id':'%s'}", w.subnet);
+    test_expect(t, 200, who, "PUT", path(t, "routers/%s/add_router_interface", w.router),
+                "{'subnet_id':'%s'}", w.subnet);
     return w;
 }
 
 static const char *make_port(struct test_api *t, const char *who, const char *net)
 {
-    struct test_reply r = test_expect(t, 201, who, "POST", NW "ports", "{'port':{'network_id':'%s'}}", net);
+    struct test_reply r =
+        test_expect(t, 201, who, "POST", NW "ports", "{'port':{'network_id':'%s'}}", net);
     return test_str(t, &r, "port.id");
 }
 
@@ -44,12 +48,16 @@ static void router_life(void **state)
     assert_string_equal(test_str(t, &r, "router.status"), "ACTIVE");
     assert_string_equal(test_str(t, &r, "router.admin_state_up"), "true");
     assert_string_equal(test_str(t, &r, "router.external_gateway_info.enable_snat"), "true");
-    assert_string_equal(test_str(t, &r, "router.external_gateway_info.external_fixed_ips[0].ip_address"), "203.0.113.2");
+    assert_string_equal(
+        test_str(t, &r, "router.external_gateway_info.external_fixed_ips[0].ip_address"),
+        "203.0.113.2");
     r = test_expect(t, 200, "admin", "GET", path(t, "ports?device_id=%s", w.router), NULL);
     assert_int_equal(json_array_size(test_at(&r, "ports")), 2);
     r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_id=%s", w.router), NULL);
-    assert_int_equal(json_array_size(test_at(&r, "ports")), 1); /* the gateway port is the provider's */
-    r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_owner=network:router_interface"), NULL);
+    assert_int_equal(json_array_size(test_at(&r, "ports")),
+                     1); /* the gateway port is the provider's */
+    r = test_expect(t, 200, "p1", "GET", path(t, "ports?device_owner=network:router_interface"),
+                    NULL);
     assert_string_equal(test_str(t, &r, "ports[0].fixed_ips[0].ip_address"), "10.0.0.1");
     assert_string_equal(test_str(t, &r, "ports[0].device_id"), w.router);
     assert_string_equal(test_str(t, &r, "ports[0].security_groups"), "[]");
@@ -60,21 +68,24 @@ static void router_life(void **state)
     test_expect(t, 409, "p1", "DELETE", path(t, "subnets/%s", w.subnet), NULL);
     test_expect(t, 409, "p1", "DELETE", path(t, "networks/%s", w.net), NULL);
     test_expect(t, 404, "p2", "GET", path(t, "routers/%s", w.router), NULL);
-    test_expect(t, 404, "p2", "PUT", path(t, "routers/%s/remove_router_interface", w.router), "{'subnet_id':'%s'}", w.subnet);
-    r = test_expect(t, 404, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router), "{'port_id':'%s'}",
-                    w.subnet);
+    test_expect(t, 404, "p2", "PUT", path(t, "routers/%s/remove_router_interface", w.router),
+                "{'subnet_id':'%s'}", w.subnet);
+    r = test_expect(t, 404, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router),
+                    "{'port_id':'%s'}", w.subnet);
     assert_string_equal(test_str(t, &r, "NeutronError.type"), "RouterInterfaceNotFound");
-    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router), "{'subnet_id':'%s'}",
-                    w.subnet);
+    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router),
+                    "{'subnet_id':'%s'}", w.subnet);
     assert_string_equal(test_str(t, &r, "port_id"), port);
     assert_string_equal(test_str(t, &r, "subnet_ids[0]"), w.subnet);
     test_expect(t, 404, "p1", "GET", path(t, "ports/%s", port), NULL);
-    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s", w.router), "{'router':{'external_gateway_info':{}}}");
+    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s", w.router),
+                    "{'router':{'external_gateway_info':{}}}");
     assert_string_equal(test_str(t, &r, "router.external_gateway_info"), "null");
     test_expect(t, 204, "p1", "DELETE", path(t, "routers/%s", w.router), NULL);
     test_expect(t, 204, "p1", "DELETE", path(t, "networks/%s", w.net), NULL);
     /* The gateway's address went back: the next router gets it after the highest one. */
-    r = test_expect(t, 200, "admin", "GET", path(t, "network-ip-availabilities/%s", w.external), NULL);
+    r = test_expect(t, 200, "admin", "GET", path(t, "network-ip-availabilities/%s", w.external),
+                    NULL);
     assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"), "0");
 }
 
@@ -82,34 +93,45 @@ static void router_refusals(void **state)
 {
     struct test_api *t = *state;
     struct world w = make_world(t, "p1");
-    const char *other = make_network(t, "p1", "m"), *same = make_subnet(t, "p1", other, "10.0.0.0/25");
-    struct test_reply r = test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router),
-                                      "{'subnet_id':'%s'}", same);
+    const char *other = make_network(t, "p1", "m"),
+               *same = make_subnet(t, "p1", other, "10.0.0.0/25");
+    struct test_reply r =
+        test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router),
+                    "{'subnet_id':'%s'}", same);
     assert_non_null(strstr(r.text, "overlaps with cidr"));
-    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router), "{'subnet_id':'%s'}", w.subnet);
+    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router),
+                "{'subnet_id':'%s'}", w.subnet);
     test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router), "{}");
-    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router), "{'subnet_id':7}");
+    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router),
+                "{'subnet_id':7}");
     const char *foreign = make_subnet(t, "p2", make_network(t, "p2", "n"), "10.7.0.0/24");
-    test_expect(t, 404, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router), "{'subnet_id':'%s'}", foreign);
+    test_expect(t, 404, "p1", "PUT", path(t, "routers/%s/add_router_interface", w.router),
+                "{'subnet_id':'%s'}", foreign);
     r = test_expect(t, 400, "p1", "PUT", path(t, "routers/%s", w.router),
                     "{'router':{'external_gateway_info':{'network_id':'%s'}}}", other);
     assert_non_null(strstr(r.text, "is not an external network."));
     test_expect(t, 404, "p1", "PUT", path(t, "routers/%s", w.router),
                 "{'router':{'external_gateway_info':{'network_id':'%s'}}}", w.router);
-    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s", w.router), "{'router':{'external_gateway_info':{'net':'x'}}}");
+    test_expect(t, 400, "p1", "PUT", path(t, "routers/%s", w.router),
+                "{'router':{'external_gateway_info':{'net':'x'}}}");
     r = test_expect(t, 200, "admin", "GET", path(t, "networks/%s", w.external), NULL);
     const char *outside = test_str(t, &r, "network.subnets[0]");
     const char *not_a_guests[] = {
         "'enable_snat':false", "'enable_snat':'False'",
-        arena_printf(t->cx.arena, "'external_fixed_ips':[{'subnet_id':'%s'},{'subnet_id':'%s'}]", outside, outside)};
+        arena_printf(t->cx.arena, "'external_fixed_ips':[{'subnet_id':'%s'},{'subnet_id':'%s'}]",
+                     outside, outside)};
     for (size_t i = 0; i < ARRAY_LEN(not_a_guests); i++)
         test_expect(t, 403, "p1", "PUT", path(t, "routers/%s", w.router),
-                    "{'router':{'external_gateway_info':{'network_id':'%s',%s}}}", w.external, not_a_guests[i]);
+                    "{'router':{'external_gateway_info':{'network_id':'%s',%s}}}", w.external,
+                    not_a_guests[i]);
     test_expect(t, 200, "admin", "PUT", path(t, "routers/%s", w.router),
-                "{'router':{'external_gateway_info':{'network_id':'%s','enable_snat':false}}}", w.external);
-    test_expect(t, 403, "p1", "POST", NW "routers",
-                "{'router':{'external_gateway_info':{'network_id':'%s','external_fixed_ips':[{'ip_address':"
-                "'203.0.113.77'}]}}}", w.external);
+                "{'router':{'external_gateway_info':{'network_id':'%s','enable_snat':false}}}",
+                w.external);
+    test_expect(
+        t, 403, "p1", "POST", NW "routers",
+        "{'router':{'external_gateway_info':{'network_id':'%s','external_fixed_ips':[{'ip_address':"
+        "'203.0.113.77'}]}}}",
+        w.external);
     r = test_expect(t, 400, "p1", "PUT", path(t, "routers/%s", w.router),
                     "{'router':{'routes':[{'destination':'10.20.0.0/24','nexthop':'10.99.0.2'}]}}");
     assert_non_null(strstr(r.text, "the nexthop is not connected with router"));
@@ -121,11 +143,13 @@ static void router_refusals(void **state)
     r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s/add_extraroutes", w.router),
                     "{'router':{'routes':[{'destination':'10.21.0.0/24','nexthop':'10.0.0.3'}]}}");
     assert_int_equal(json_array_size(test_at(&r, "router.routes")), 2);
-    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router), "{'subnet_id':'%s'}", w.subnet);
+    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router),
+                "{'subnet_id':'%s'}", w.subnet);
     r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s/remove_extraroutes", w.router),
                     "{'router':{'routes':[{'destination':'10.21.0.0/24','nexthop':'10.0.0.3'}]}}");
     assert_int_equal(json_array_size(test_at(&r, "router.routes")), 1);
-    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s", w.router), "{'router':{'routes':null}}");
+    r = test_expect(t, 200, "p1", "PUT", path(t, "routers/%s", w.router),
+                    "{'router':{'routes':null}}");
     assert_string_equal(test_str(t, &r, "router.routes"), "[]");
     /* A tenant's port in the external network would be an address without a router. */
     test_expect(t, 403, "p1", "POST", NW "ports", "{'port':{'network_id':'%s'}}", w.external);
@@ -138,8 +162,9 @@ static void floating_life(void **state)
     struct test_api *t = *state;
     struct world w = make_world(t, "p1");
     const char *a = make_port(t, "p1", w.net), *b = make_port(t, "p1", w.net);
-    struct test_reply r = test_expect(t, 201, "p1", "POST", NW "floatingips",
-                                      "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, a);
+    struct test_reply r =
+        test_expect(t, 201, "p1", "POST", NW "floatingips",
+                    "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, a);
     const char *id = test_str(t, &r, "floatingip.id");
     assert_string_equal(test_str(t, &r, "floatingip.floating_ip_address"), "203.0.113.3");
     assert_string_equal(test_str(t, &r, "floatingip.fixed_ip_address"), "10.0.0.3");
@@ -149,29 +174,38 @@ static void floating_life(void **state)
     r = test_expect(t, 409, "p1", "POST", NW "floatingips",
                     "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, a);
     assert_string_equal(test_str(t, &r, "NeutronError.type"), "FloatingIPPortAlreadyAssociated");
-    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router), "{'subnet_id':'%s'}", w.subnet);
-    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s", w.router), "{'router':{'external_gateway_info':null}}");
-    r = test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id), "{'floatingip':{'port_id':'%s'}}", b);
+    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s/remove_router_interface", w.router),
+                "{'subnet_id':'%s'}", w.subnet);
+    test_expect(t, 409, "p1", "PUT", path(t, "routers/%s", w.router),
+                "{'router':{'external_gateway_info':null}}");
+    r = test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id),
+                    "{'floatingip':{'port_id':'%s'}}", b);
     assert_string_equal(test_str(t, &r, "floatingip.fixed_ip_address"), "10.0.0.4");
-    r = test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id), "{'floatingip':{'port_id':null}}");
+    r = test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id),
+                    "{'floatingip':{'port_id':null}}");
     assert_string_equal(test_str(t, &r, "floatingip.router_id"), "null");
     assert_string_equal(test_str(t, &r, "floatingip.fixed_ip_address"), "null");
     assert_string_equal(test_str(t, &r, "floatingip.port_details"), "null");
     /* The port's end is the association's end. */
-    test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id), "{'floatingip':{'port_id':'%s'}}", b);
+    test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id),
+                "{'floatingip':{'port_id':'%s'}}", b);
     test_expect(t, 204, "p1", "DELETE", path(t, "ports/%s", b), NULL);
     r = test_expect(t, 200, "p1", "GET", path(t, "floatingips/%s", id), NULL);
     assert_string_equal(test_str(t, &r, "floatingip.port_id"), "null");
     assert_string_equal(test_str(t, &r, "floatingip.status"), "DOWN");
     /* So is the end of the port's address. */
-    test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id), "{'floatingip':{'port_id':'%s'}}", a);
-    test_expect(t, 200, "p1", "PUT", path(t, "ports/%s", a), "{'port':{'fixed_ips':[{'ip_address':'10.0.0.99'}]}}");
+    test_expect(t, 200, "p1", "PUT", path(t, "floatingips/%s", id),
+                "{'floatingip':{'port_id':'%s'}}", a);
+    test_expect(t, 200, "p1", "PUT", path(t, "ports/%s", a),
+                "{'port':{'fixed_ips':[{'ip_address':'10.0.0.99'}]}}");
     r = test_expect(t, 200, "p1", "GET", path(t, "floatingips/%s", id), NULL);
     assert_string_equal(test_str(t, &r, "floatingip.port_id"), "null");
     test_expect(t, 204, "p1", "DELETE", path(t, "floatingips/%s", id), NULL);
     test_expect(t, 404, "p1", "DELETE", path(t, "floatingips/%s", id), NULL);
-    r = test_expect(t, 200, "admin", "GET", path(t, "network-ip-availabilities/%s", w.external), NULL);
-    assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"), "1"); /* the router's */
+    r = test_expect(t, 200, "admin", "GET", path(t, "network-ip-availabilities/%s", w.external),
+                    NULL);
+    assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"),
+                        "1"); /* the router's */
 }
 
 static void floating_refusals(void **state)
@@ -183,22 +217,30 @@ static void floating_refusals(void **state)
     const char *port = make_port(t, "p1", lonely), *foreign = make_network(t, "p2", "n");
     make_subnet(t, "p2", foreign, "10.0.0.0/24");
     const char *theirs = make_port(t, "p2", foreign);
-    struct test_reply r = test_expect(t, 404, "p1", "POST", NW "floatingips",
-                                      "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, port);
-    assert_string_equal(test_str(t, &r, "NeutronError.type"), "ExternalGatewayForFloatingIPNotFound");
-    r = test_expect(t, 400, "p1", "POST", NW "floatingips", "{'floatingip':{'floating_network_id':'%s'}}", w.net);
+    struct test_reply r =
+        test_expect(t, 404, "p1", "POST", NW "floatingips",
+                    "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, port);
+    assert_string_equal(test_str(t, &r, "NeutronError.type"),
+                        "ExternalGatewayForFloatingIPNotFound");
+    r = test_expect(t, 400, "p1", "POST", NW "floatingips",
+                    "{'floatingip':{'floating_network_id':'%s'}}", w.net);
     assert_non_null(strstr(r.text, "is not a valid external network."));
-    test_expect(t, 404, "p1", "POST", NW "floatingips", "{'floatingip':{'floating_network_id':'%s'}}", w.router);
-    test_expect(t, 404, "p1", "POST", NW "floatingips", "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}",
-                w.external, theirs);
+    test_expect(t, 404, "p1", "POST", NW "floatingips",
+                "{'floatingip':{'floating_network_id':'%s'}}", w.router);
+    test_expect(t, 404, "p1", "POST", NW "floatingips",
+                "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, theirs);
     test_expect(t, 403, "p1", "POST", NW "floatingips",
-                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}", w.external);
+                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}",
+                w.external);
     test_expect(t, 201, "admin", "POST", NW "floatingips",
-                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}", w.external);
+                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}",
+                w.external);
     test_expect(t, 409, "admin", "POST", NW "floatingips",
-                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}", w.external);
+                "{'floatingip':{'floating_network_id':'%s','floating_ip_address':'203.0.113.50'}}",
+                w.external);
     r = test_expect(t, 200, "p1", "GET", NW "floatingips", NULL);
-    assert_int_equal(json_array_size(test_at(&r, "floatingips")), 0); /* nothing was left by the refused ones */
+    assert_int_equal(json_array_size(test_at(&r, "floatingips")),
+                     0); /* nothing was left by the refused ones */
     test_expect(t, 409, "admin", "DELETE", path(t, "networks/%s", w.external), NULL);
 }
 
@@ -218,13 +260,18 @@ static const char *add_host(struct test_api *t)
 static struct call as_p1(struct test_api *t, struct tx *tx)
 {
     static const char *const roles[] = {"member", "reader", NULL};
-    static struct actor actor = {.user_id = "user-p1", .project_id = "p1", .roles = roles, .member = true};
-    return (struct call){.cx = &t->cx, .api = t->api, .store = t->store, .tx = tx, .actor = &actor,
+    static struct actor actor = {
+        .user_id = "user-p1", .project_id = "p1", .roles = roles, .member = true};
+    return (struct call){.cx = &t->cx,
+                         .api = t->api,
+                         .store = t->store,
+                         .tx = tx,
+                         .actor = &actor,
                          .service = &network_service};
 }
 
-static struct server_port attach(struct test_api *t, const char *host, const char *server, const char *net,
-                                 const char *port)
+static struct server_port attach(struct test_api *t, const char *host, const char *server,
+                                 const char *net, const char *port)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct server_port p;
@@ -236,7 +283,8 @@ static struct server_port attach(struct test_api *t, const char *host, const cha
     return p;
 }
 
-static json_t *view_of(struct test_api *t, const struct fleet_kind *kind, const char *host, const char *id)
+static json_t *view_of(struct test_api *t, const struct fleet_kind *kind, const char *host,
+                       const char *id)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct buf b;
@@ -252,7 +300,8 @@ static json_t *view_of(struct test_api *t, const struct fleet_kind *kind, const 
     return j;
 }
 
-static void report(struct test_api *t, const struct fleet_kind *kind, const char *id, const char *observed)
+static void report(struct test_api *t, const struct fleet_kind *kind, const char *id,
+                   const char *observed)
 {
     AUTO_TXN struct tx *tx = NULL;
     json_t *j;
@@ -276,14 +325,16 @@ static void specs(void **state)
     struct test_api *t = *state;
     const char *host = add_host(t);
     struct world w = make_world(t, "p1");
-    struct server_port p = attach(t, host, SERVER, w.net, NULL), q = attach(t, host, SERVER2, w.net, NULL);
+    struct server_port p = attach(t, host, SERVER, w.net, NULL),
+                       q = attach(t, host, SERVER2, w.net, NULL);
     assert_string_equal(p.network_name, "n");
     assert_string_equal(p.ips[0].ip, "10.0.0.3");
     assert_string_equal(p.security_groups[0], "default");
     assert_int_equal(p.mtu, 1450);
     assert_false(p.preserve);
-    struct test_reply r = test_expect(t, 201, "p1", "POST", NW "floatingips",
-                                      "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, p.id);
+    struct test_reply r =
+        test_expect(t, 201, "p1", "POST", NW "floatingips",
+                    "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, p.id);
     const char *fip = test_str(t, &r, "floatingip.id");
 
     json_t *net = view_of(t, &nw_kind_network, host, w.net);
@@ -291,16 +342,19 @@ static void specs(void **state)
     assert_string_equal(text(t, net, "external"), "false");
     assert_string_equal(text(t, net, "subnets[0].dhcp_ip"), "10.0.0.2");
     assert_string_equal(text(t, net, "subnets[0].gateway_ip"), "10.0.0.1");
-    assert_int_equal(json_array_size(json_get(net, "ports")), 2); /* neither DHCP's nor the router's */
+    assert_int_equal(json_array_size(json_get(net, "ports")),
+                     2); /* neither DHCP's nor the router's */
     assert_string_equal(text(t, net, "ports[0].tap"), p.tap);
     assert_string_equal(text(t, net, "ports[0].device_id"), SERVER);
     assert_string_equal(text(t, net, "ports[0].hostname"), "guest");
     assert_string_equal(text(t, net, "ports[0].port_security"), "true");
     /* The default group's rules; the remote group's came as the members' addresses. */
-    assert_int_equal(json_array_size(json_get(json_array_get(json_get(net, "ports"), 0), "rules")), 4);
+    assert_int_equal(json_array_size(json_get(json_array_get(json_get(net, "ports"), 0), "rules")),
+                     4);
     size_t with_members = 0;
     for (size_t i = 0; i < 4; i++) {
-        const char *remotes = text(t, net, arena_printf(t->cx.arena, "ports[0].rules[%zu].remotes", i));
+        const char *remotes =
+            text(t, net, arena_printf(t->cx.arena, "ports[0].rules[%zu].remotes", i));
         with_members += strstr(remotes, "\"10.0.0.3\"") && strstr(remotes, q.ips[0].ip);
     }
     assert_int_equal(with_members, 1);
@@ -313,7 +367,8 @@ static void specs(void **state)
     assert_string_equal(text(t, router, "interfaces[0].ips[0].prefix"), "24");
     assert_string_equal(text(t, router, "floating[0].floating_ip"), "203.0.113.3");
     assert_string_equal(text(t, router, "floating[0].fixed_ip"), "10.0.0.3");
-    assert_string_equal(text(t, view_of(t, &nw_kind_network, host, w.external), "external"), "true");
+    assert_string_equal(text(t, view_of(t, &nw_kind_network, host, w.external), "external"),
+                        "true");
     /* Nobody's network: no guest, no router. */
     assert_null(view_of(t, &nw_kind_network, host, make_network(t, "p1", "idle")));
 
@@ -322,7 +377,8 @@ static void specs(void **state)
     r = test_expect(t, 200, "p1", "GET", path(t, "floatingips/%s", fip), NULL);
     assert_string_equal(test_str(t, &r, "floatingip.status"), "ACTIVE");
     r = test_expect(t, 200, "p1", "GET", path(t, "ports?network_id=%s&status=ACTIVE", w.net), NULL);
-    assert_int_equal(json_array_size(test_at(&r, "ports")), 2); /* DHCP's and the router's; guests' by their agent */
+    assert_int_equal(json_array_size(test_at(&r, "ports")),
+                     2); /* DHCP's and the router's; guests' by their agent */
     report(t, &nw_kind_router, w.router, "{\"revision\":1,\"error\":\"no such device\"}");
     r = test_expect(t, 200, "p1", "GET", path(t, "routers/%s", w.router), NULL);
     assert_string_equal(test_str(t, &r, "router.status"), "ERROR");
@@ -342,7 +398,8 @@ static int64_t revision_of(struct test_api *t, const char *host, const char *id)
     assert_ok(&t->cx, tx_read(&t->cx, t->store, &tx));
     assert_ok(&t->cx, fleet_items(&t->cx, tx, host, 0, &w, &any));
     assert_ok(&t->cx, json_read(&t->cx, buf_cstr(&b), b.len, &j));
-    json_array_foreach(json_object_get(j, "items"), i, item) {
+    json_array_foreach(json_object_get(j, "items"), i, item)
+    {
         if (str_eq(json_get_str(item, "id"), id))
             return json_get_int(item, "revision", -1);
     }
@@ -365,9 +422,11 @@ static void touches(void **state)
     before = after;
     struct test_reply groups = test_expect(t, 200, "p1", "GET", NW "security-groups", NULL);
     const char *group = test_str(t, &groups, "security_groups[0].id");
-    test_expect(t, 201, "p1", "POST", NW "security-group-rules",
-                "{'security_group_rule':{'security_group_id':'%s','direction':'ingress','protocol':'tcp',"
-                "'port_range_min':22,'port_range_max':22}}", group);
+    test_expect(
+        t, 201, "p1", "POST", NW "security-group-rules",
+        "{'security_group_rule':{'security_group_id':'%s','direction':'ingress','protocol':'tcp',"
+        "'port_range_min':22,'port_range_max':22}}",
+        group);
     after = revision_of(t, host, w.net);
     assert_true(after > before);
     /* A new member of a group that this network's rules name, on another network. */
@@ -378,8 +437,8 @@ static void touches(void **state)
     after = revision_of(t, host, w.net);
     assert_true(after > before);
     int64_t router = revision_of(t, host, w.router);
-    test_expect(t, 201, "p1", "POST", NW "floatingips", "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}",
-                w.external, p.id);
+    test_expect(t, 201, "p1", "POST", NW "floatingips",
+                "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, p.id);
     assert_true(revision_of(t, host, w.router) > router);
 }
 
@@ -393,25 +452,31 @@ static void server_ports(void **state)
     attach(t, host, SERVER, w.net, NULL);
     /* A stranger's port that claims the server's id is none of its ports. */
     const char *theirs = make_network(t, "p2", "n");
-    test_expect(t, 201, "p2", "POST", NW "ports", "{'port':{'network_id':'%s','device_id':'" SERVER "'}}", theirs);
+    test_expect(t, 201, "p2", "POST", NW "ports",
+                "{'port':{'network_id':'%s','device_id':'" SERVER "'}}", theirs);
     AUTO_TXN struct tx *tx = NULL;
     struct server_port *ports;
     struct port_request rq = {.port_id = mine};
     size_t n;
     assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
-    assert_ok(&t->cx, network_ports_of(&t->cx, tx, (const char *[]){SERVER, SERVER2}, 2, &ports, &n));
+    assert_ok(&t->cx,
+              network_ports_of(&t->cx, tx, (const char *[]){SERVER, SERVER2}, 2, &ports, &n));
     assert_int_equal(n, 2);
     struct call c = as_p1(t, tx);
     struct server_port out;
-    assert_err(&t->cx, ERR_CONFLICT, network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
+    assert_err(&t->cx, ERR_CONFLICT,
+               network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
     rq = (struct port_request){.network_id = theirs};
-    assert_err(&t->cx, ERR_INVALID, network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
+    assert_err(&t->cx, ERR_INVALID,
+               network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
     rq = (struct port_request){.network_id = w.external};
-    assert_err(&t->cx, ERR_FORBIDDEN, network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
+    assert_err(&t->cx, ERR_FORBIDDEN,
+               network_port_attach(&c, &rq, NULL, 0, SERVER2, "g", host, "nova", &out));
     const char *net = NULL, **ids;
     assert_ok(&t->cx, network_default_for(&c, &net));
     assert_string_equal(net, w.net);
-    assert_err(&t->cx, ERR_INVALID, network_groups_resolve(&c, (const char *[]){"nonsense"}, 1, &ids));
+    assert_err(&t->cx, ERR_INVALID,
+               network_groups_resolve(&c, (const char *[]){"nonsense"}, 1, &ids));
     assert_ok(&t->cx, network_groups_resolve(&c, (const char *[]){"default"}, 1, &ids));
     assert_err(&t->cx, ERR_NOT_FOUND, network_group_on_server(&c, SERVER, "nonsense", true));
     assert_ok(&t->cx, network_group_on_server(&c, SERVER, "default", false));
@@ -442,7 +507,8 @@ static void server_ports(void **state)
     r = test_expect(t, 200, "p2", "GET", NW "ports?device_id=" SERVER, NULL);
     assert_int_equal(json_array_size(test_at(&r, "ports")), 1); /* untouched */
     r = test_expect(t, 200, "admin", "GET", path(t, "network-ip-availabilities/%s", w.net), NULL);
-    assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"), "3"); /* DHCP, router, the kept port */
+    assert_string_equal(test_str(t, &r, "network_ip_availability.used_ips"),
+                        "3"); /* DHCP, router, the kept port */
 }
 
 /* Groups as compute's older API makes, changes and deletes them. */
@@ -451,8 +517,8 @@ static void groups_for_compute(void **state)
     struct test_api *t = *state;
     struct call c = as_p1(t, NULL);
     const char *id, *theirs, *other;
-    struct test_reply r =
-        test_expect(t, 201, "p2", "POST", NW "security-groups", "{'security_group':{'name':'theirs'}}");
+    struct test_reply r = test_expect(t, 201, "p2", "POST", NW "security-groups",
+                                      "{'security_group':{'name':'theirs'}}");
     theirs = test_str(t, &r, "security_group.id");
     assert_ok(&t->cx, network_default_group_ensure(&c));
     assert_ok(&t->cx, network_default_group_ensure(&c));
@@ -484,9 +550,10 @@ static void groups_for_compute(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NW_TEST(router_life), NW_TEST(router_refusals), NW_TEST(floating_life), NW_TEST(floating_refusals),
-        NW_TEST(specs),       NW_TEST(touches),         NW_TEST(server_ports),
-        NW_TEST(groups_for_compute),
+        NW_TEST(router_life),   NW_TEST(router_refusals),
+        NW_TEST(floating_life), NW_TEST(floating_refusals),
+        NW_TEST(specs),         NW_TEST(touches),
+        NW_TEST(server_ports),  NW_TEST(groups_for_compute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Security groups: /v2.0/security-groups, and each project's default group, made when it is first needed. */
+/* Security groups: /v2.0/security-groups, and each project's default group, made when it is first
+ * needed. */
 #include "network/nw.h"
 
 static const char *check_stateful(struct ctx *cx UNUSED, const json_t *v, json_t **ret UNUSED)
@@ -10,17 +11,21 @@ static const char *check_stateful(struct ctx *cx UNUSED, const json_t *v, json_t
     return NULL;
 }
 
-static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
+static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row,
+                                        const struct view *v);
 
 #define RESOURCE security_group
 #define RESOURCE_DEF "network/security_group.def"
 #include "resource/declare_fields.h"
 
-const struct res_where nw_w_default_group = {&security_group_resource, "project_id = $1 AND is_default = 1", NULL};
-const struct res_where nw_w_rules_of_groups = {&security_rule_resource, "security_group_id IN " IN_BATCH,
-                                               "created_at, id"};
-const struct stmt nw_st_group_in_use = {"group_in_use", "SELECT port_id FROM port_groups WHERE group_id = $1 LIMIT 1"};
-const struct stmt nw_st_group_rules_delete = {"group_rules_delete",
+const struct res_where nw_w_default_group = {&security_group_resource,
+                                             "project_id = $1 AND is_default = 1", NULL};
+const struct res_where nw_w_rules_of_groups = {&security_rule_resource,
+                                               "security_group_id IN " IN_BATCH, "created_at, id"};
+const struct stmt nw_st_group_in_use = {
+    "group_in_use", "SELECT port_id FROM port_groups WHERE group_id = $1 LIMIT 1"};
+const struct stmt nw_st_group_rules_delete = {
+    "group_rules_delete",
     "DELETE FROM security_rules WHERE security_group_id = $1 OR remote_group_id = $1"};
 
 /* ---------------------------------------------------------------- encoding */
@@ -30,7 +35,8 @@ struct group_rules {
     size_t n;
 };
 
-static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n, const struct view *v UNUSED)
+static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v UNUSED)
 {
     struct group_rules *all = arena_new_of(cx->arena, struct group_rules);
     const char **ids = arena_new_array(cx->arena, const char *, n);
@@ -41,7 +47,8 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
     return nw_select_in(cx, tx, &nw_w_rules_of_groups, ids, n, &all->rules, &all->n);
 }
 
-static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row,
+                                        const struct view *v)
 {
     const struct security_group *g = row;
     const struct group_rules *all = g->row.extra;
@@ -61,15 +68,23 @@ static const struct res_index security_group_indexes[] = {
 };
 
 const struct resource security_group_resource = {
-    .name = "security_group", .plural = "security_groups", .table = "security_groups", RESOURCE_FIELDS(security_group),
-    .owner = security_group_f_project_id, .not_found = "Security group %s does not exist",
-    .not_found_type = "SecurityGroupNotFound", .indexes = security_group_indexes,
-    .n_indexes = ARRAY_LEN(security_group_indexes), .prepare = prepare, .dflt_sort = "created_at:asc,id:asc",
+    .name = "security_group",
+    .plural = "security_groups",
+    .table = "security_groups",
+    RESOURCE_FIELDS(security_group),
+    .owner = security_group_f_project_id,
+    .not_found = "Security group %s does not exist",
+    .not_found_type = "SecurityGroupNotFound",
+    .indexes = security_group_indexes,
+    .n_indexes = ARRAY_LEN(security_group_indexes),
+    .prepare = prepare,
+    .dflt_sort = "created_at:asc,id:asc",
     .doc = "Rules that say what may reach a port and leave it."};
 
 /* ---------------------------------------------------------------- the default group */
 
-struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id, struct security_group **ret)
+struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id,
+                             struct security_group **ret)
 {
     static const char *const types[] = {"IPv4", "IPv6"};
     void *row = NULL;
@@ -128,7 +143,8 @@ static const char *project_asked(const struct call *c)
     return c->actor->admin && named ? named : c->actor->project_id;
 }
 
-/* Looking at one's groups makes the default one; only then does the list need a transaction that writes. */
+/* Looking at one's groups makes the default one; only then does the list need a transaction that
+ * writes. */
 struct err *nw_groups_list(struct call *c)
 {
     AUTO_TXN struct tx *tx = NULL;
@@ -175,7 +191,8 @@ struct err *nw_group_remove(struct call *c, struct security_group *g)
                          "Insufficient rights for removing default security group.");
     TRY(db_query(c->cx, c->tx, &nw_st_group_in_use, &param, 1, &used));
     if (used.n_rows)
-        return fail_type(c->cx, ERR_IN_USE, "SecurityGroupInUse", "Security Group %s in use.", g->id);
+        return fail_type(c->cx, ERR_IN_USE, "SecurityGroupInUse", "Security Group %s in use.",
+                         g->id);
     TRY(db_run(c->cx, c->tx, &nw_st_group_rules_delete, param));
     return res_delete(c->cx, c->tx, &security_group_resource, g);
 }

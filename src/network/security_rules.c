@@ -8,11 +8,11 @@ static const struct {
     const char *name;
     int number;
 } protocols[] = {
-    {"ah", 51},          {"dccp", 33},       {"egp", 8},          {"esp", 50},        {"gre", 47},
-    {"hopopt", 0},       {"icmp", 1},        {"igmp", 2},         {"ip", 0},          {"ipip", 4},
-    {"ipv6-encap", 41},  {"ipv6-frag", 44},  {"ipv6-icmp", 58},   {"icmpv6", 58},     {"ipv6-nonxt", 59},
-    {"ipv6-opts", 60},   {"ipv6-route", 43}, {"ospf", 89},        {"pgm", 113},       {"rsvp", 46},
-    {"sctp", 132},       {"tcp", 6},         {"udp", 17},         {"udplite", 136},   {"vrrp", 112},
+    {"ah", 51},         {"dccp", 33},       {"egp", 8},        {"esp", 50},      {"gre", 47},
+    {"hopopt", 0},      {"icmp", 1},        {"igmp", 2},       {"ip", 0},        {"ipip", 4},
+    {"ipv6-encap", 41}, {"ipv6-frag", 44},  {"ipv6-icmp", 58}, {"icmpv6", 58},   {"ipv6-nonxt", 59},
+    {"ipv6-opts", 60},  {"ipv6-route", 43}, {"ospf", 89},      {"pgm", 113},     {"rsvp", 46},
+    {"sctp", 132},      {"tcp", 6},         {"udp", 17},       {"udplite", 136}, {"vrrp", 112},
 };
 
 /* A name or a number, in text or as a number: kept as text, lower case. */
@@ -27,7 +27,8 @@ static const char *check_protocol(struct ctx *cx, const json_t *v, json_t **ret)
     return NULL;
 }
 
-static void rule_encode_normalized_cidr(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void rule_encode_normalized_cidr(struct ctx *cx, struct jw *w, const void *row,
+                                        const struct view *v UNUSED)
 {
     jw_str(w, nw_rule_cidr(cx, row));
 }
@@ -42,14 +43,21 @@ static const struct res_index security_rule_indexes[] = {
     {"security_rules_project", "project_id, created_at, id", false, NULL},
 };
 
-const struct resource security_rule_resource = {
-    .name = "security_group_rule", .plural = "security_group_rules", .table = "security_rules",
-    RESOURCE_FIELDS(security_rule), .owner = security_rule_f_project_id,
-    .not_found = "Security group rule %s does not exist", .not_found_type = "SecurityGroupRuleNotFound",
-    .indexes = security_rule_indexes, .n_indexes = ARRAY_LEN(security_rule_indexes),
-    .dflt_sort = "created_at:asc,id:asc", .doc = "What may pass."};
+const struct resource security_rule_resource = {.name = "security_group_rule",
+                                                .plural = "security_group_rules",
+                                                .table = "security_rules",
+                                                RESOURCE_FIELDS(security_rule),
+                                                .owner = security_rule_f_project_id,
+                                                .not_found =
+                                                    "Security group rule %s does not exist",
+                                                .not_found_type = "SecurityGroupRuleNotFound",
+                                                .indexes = security_rule_indexes,
+                                                .n_indexes = ARRAY_LEN(security_rule_indexes),
+                                                .dflt_sort = "created_at:asc,id:asc",
+                                                .doc = "What may pass."};
 
-const struct res_where nw_w_rules_of = {&security_rule_resource, "security_group_id = $1", "created_at, id"};
+const struct res_where nw_w_rules_of = {&security_rule_resource, "security_group_id = $1",
+                                        "created_at, id"};
 
 /* ---------------------------------------------------------------- protocols */
 
@@ -74,9 +82,11 @@ static struct err *check_known_protocol(struct ctx *cx, const char *p)
     buf_init(&b, cx->arena);
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
         buf_printf(&b, ", '%s'", protocols[i].name);
-    return bad(cx, "SecurityGroupRuleInvalidProtocol",
-               "Security group rule protocol %s not supported. Only protocol values [None%s] and integer "
-               "representations [0 to 255] are supported.", p, buf_cstr(&b));
+    return bad(
+        cx, "SecurityGroupRuleInvalidProtocol",
+        "Security group rule protocol %s not supported. Only protocol values [None%s] and integer "
+        "representations [0 to 255] are supported.",
+        p, buf_cstr(&b));
 }
 
 /* ---------------------------------------------------------------- ports and ICMP */
@@ -91,18 +101,20 @@ static struct err *check_icmp(struct ctx *cx, const struct security_rule *r)
     const struct {
         const char *what, *field;
         int64_t value;
-    } both[] = {{"type", "port_range_min", r->port_range_min}, {"code", "port_range_max", r->port_range_max}};
+    } both[] = {{"type", "port_range_min", r->port_range_min},
+                {"code", "port_range_max", r->port_range_max}};
     for (size_t i = 0; i < 2; i++)
         if (both[i].value != INT_NULL && (both[i].value < 0 || both[i].value > 255)) {
             if (both[i].value < 0)
                 return bad_port(cx, both[i].value);
             return bad(cx, "SecurityGroupInvalidIcmpValue",
-                       "Invalid value for ICMP %s (%s) %" PRId64 ". It must be 0 to 255.", both[i].what, both[i].field,
-                       both[i].value);
+                       "Invalid value for ICMP %s (%s) %" PRId64 ". It must be 0 to 255.",
+                       both[i].what, both[i].field, both[i].value);
         }
     if (r->port_range_min == INT_NULL && r->port_range_max != INT_NULL)
         return bad(cx, "SecurityGroupMissingIcmpType",
-                   "ICMP code (port-range-max) %" PRId64 " is provided but ICMP type (port-range-min) is missing.",
+                   "ICMP code (port-range-max) %" PRId64
+                   " is provided but ICMP type (port-range-min) is missing.",
                    r->port_range_max);
     return NULL;
 }
@@ -117,16 +129,19 @@ static struct err *check_ports(struct ctx *cx, const struct security_rule *r)
     if (!any)
         return NULL;
     if (!r->protocol || p == 0)
-        return bad(cx, "SecurityGroupProtocolRequiredWithPorts", "Must also specify protocol if port range is given.");
+        return bad(cx, "SecurityGroupProtocolRequiredWithPorts",
+                   "Must also specify protocol if port range is given.");
     if (!has_ports)
         return bad(cx, "SecurityGroupInvalidProtocolForPort",
-                   "Invalid protocol %s for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.",
+                   "Invalid protocol %s for port range, only supported for TCP, UDP, UDPLITE, SCTP "
+                   "and DCCP.",
                    r->protocol);
     const int64_t ends[] = {r->port_range_min, r->port_range_max};
     for (size_t i = 0; i < 2; i++)
         if (ends[i] != INT_NULL && (ends[i] < 0 || ends[i] > 65535))
             return bad_port(cx, ends[i]);
-    if (r->port_range_min == INT_NULL || r->port_range_max == INT_NULL || r->port_range_min > r->port_range_max)
+    if (r->port_range_min == INT_NULL || r->port_range_max == INT_NULL ||
+        r->port_range_min > r->port_range_max)
         return bad(cx, "SecurityGroupInvalidPortRange",
                    "For TCP/UDP protocols, port_range_min must be <= port_range_max");
     if (r->port_range_min == 0 && (p == 6 || p == 17))
@@ -150,11 +165,13 @@ static struct err *check_remote(struct call *c, struct security_rule *r)
         return bad(c->cx, "SecurityGroupMultipleRemoteEntites",
                    "Only remote_ip_prefix or remote_group_id may be provided.");
     if (r->remote_group_id)
-        return res_find_visible(c->cx, c->tx, &security_group_resource, r->remote_group_id, c->actor, &group);
+        return res_find_visible(c->cx, c->tx, &security_group_resource, r->remote_group_id,
+                                c->actor, &group);
     if (!r->remote_ip_prefix)
         return NULL;
     if (!cidr_parse(r->remote_ip_prefix, &prefix))
-        return bad(c->cx, "InvalidCIDR", "Invalid CIDR %s given as IP prefix.", r->remote_ip_prefix);
+        return bad(c->cx, "InvalidCIDR", "Invalid CIDR %s given as IP prefix.",
+                   r->remote_ip_prefix);
     if (prefix.net.version != (str_eq(r->ethertype, "IPv4") ? 4 : 6))
         return bad(c->cx, "SecurityGroupRuleParameterConflict",
                    "Conflicting value ethertype %s for CIDR %s", r->ethertype, r->remote_ip_prefix);
@@ -171,10 +188,12 @@ static struct err *check_ethertype(struct ctx *cx, struct security_rule *r)
         r->ethertype = "IPv6";
     else
         return bad(cx, "SecurityGroupRuleInvalidEtherType",
-                   "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].",
+                   "Security group rule for ethertype '%s' not supported. Allowed values are "
+                   "['IPv4', 'IPv6'].",
                    r->ethertype);
     int p = protocol_number(r->protocol);
-    if (str_eq(r->ethertype, "IPv4") && (p == 58 || p == 41 || p == 43 || p == 44 || p == 59 || p == 60) &&
+    if (str_eq(r->ethertype, "IPv4") &&
+        (p == 58 || p == 41 || p == 43 || p == 44 || p == 59 || p == 60) &&
         !str_to_i64(r->protocol, 0, 255, &(int64_t){0}))
         return bad(cx, "SecurityGroupEthertypeConflictWithProtocol",
                    "Invalid ethertype %s for protocol %s.", r->ethertype, r->protocol);
@@ -184,8 +203,9 @@ static struct err *check_ethertype(struct ctx *cx, struct security_rule *r)
 static bool same_rule(struct ctx *cx, const struct security_rule *a, const struct security_rule *b)
 {
     return str_eq(a->direction, b->direction) && str_eq(a->ethertype, b->ethertype) &&
-           protocol_number(a->protocol) == protocol_number(b->protocol) && a->port_range_min == b->port_range_min &&
-           a->port_range_max == b->port_range_max && str_eq(a->remote_group_id, b->remote_group_id) &&
+           protocol_number(a->protocol) == protocol_number(b->protocol) &&
+           a->port_range_min == b->port_range_min && a->port_range_max == b->port_range_max &&
+           str_eq(a->remote_group_id, b->remote_group_id) &&
            str_eq(nw_rule_cidr(cx, a), nw_rule_cidr(cx, b));
 }
 
@@ -197,14 +217,16 @@ static struct err *check_new(struct call *c, const struct security_rule *r)
     for (size_t i = 0; i < n; i++)
         if (same_rule(c->cx, r, rows[i]))
             return fail_type(c->cx, ERR_EXISTS, "SecurityGroupRuleExists",
-                             "Security group rule already exists. Rule id is %s.", ROW(security_rule, rows, i)->id);
+                             "Security group rule already exists. Rule id is %s.",
+                             ROW(security_rule, rows, i)->id);
     return NULL;
 }
 
 /* ---------------------------------------------------------------- creation and deletion */
 
-struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx, const struct security_group *g, const char *direction,
-                              const char *ethertype, const char *remote_group_id)
+struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx, const struct security_group *g,
+                              const char *direction, const char *ethertype,
+                              const char *remote_group_id)
 {
     struct security_rule *r = res_new(cx, &security_rule_resource);
     r->id = uuid_new(cx);
@@ -221,7 +243,8 @@ static struct err *make(struct call *c, void *row)
 {
     struct security_rule *r = row;
     void *g = NULL;
-    TRY(res_find_visible(c->cx, c->tx, &security_group_resource, r->security_group_id, c->actor, &g));
+    TRY(res_find_visible(c->cx, c->tx, &security_group_resource, r->security_group_id, c->actor,
+                         &g));
     r->project_id = ((struct security_group *)g)->project_id;
     TRY(check_known_protocol(c->cx, r->protocol));
     if (protocol_number(r->protocol) == 0 && !str_eq(r->protocol, "hopopt"))
@@ -232,7 +255,8 @@ static struct err *make(struct call *c, void *row)
     TRY(check_new(c, r));
     TRY(quota_check(c->cx, c->tx, &network_service, "security_group_rule", r->project_id, 1));
     TRY(res_insert(c->cx, c->tx, &security_rule_resource, r));
-    TRY(res_update(c->cx, c->tx, &security_group_resource, g)); /* its revision counts its rules' changes */
+    TRY(res_update(c->cx, c->tx, &security_group_resource,
+                   g)); /* its revision counts its rules' changes */
     return nw_touch_group(c->cx, c->tx, r->security_group_id);
 }
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* ports.h: what compute asks of the network for its servers. Errors are in nova's words: they reach its users. */
+/* ports.h: what compute asks of the network for its servers. Errors are in nova's words: they reach
+ * its users. */
 #include "network/nw.h"
 
-const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH, "server_id, created_at, id"};
+const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH,
+                                                "server_id, created_at, id"};
 const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "created_at, id"};
 const struct res_where nw_w_own_networks = {
     &network_resource, "(project_id = $1 OR shared = 1) AND external = 0", "created_at, id"};
 const struct res_where nw_w_networks_by_ids = {&network_resource, "id IN " IN_BATCH, NULL};
 const struct res_where nw_w_groups_by_ids = {&security_group_resource, "id IN " IN_BATCH, NULL};
-const struct res_where nw_w_groups_named = {&security_group_resource, "project_id = $1 AND (id = $2 OR name = $2)", "id"};
-const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH, "id"};
-const struct stmt nw_st_plugged = {"plugged", "UPDATE ports SET status = $2 WHERE id = $1 AND status <> $2"};
+const struct res_where nw_w_groups_named = {&security_group_resource,
+                                            "project_id = $1 AND (id = $2 OR name = $2)", "id"};
+const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH,
+                                                 "id"};
+const struct stmt nw_st_plugged = {"plugged",
+                                   "UPDATE ports SET status = $2 WHERE id = $1 AND status <> $2"};
 
 /* ---------------------------------------------------------------- rows → struct server_port */
 
@@ -51,7 +56,8 @@ static void name_groups(struct ctx *cx, struct described *d, const char *text)
     d->group_names = arena_new_array(cx->arena, const char *, json_array_size(groups) + 1);
     for (size_t i = 0; i < json_array_size(groups); i++)
         for (size_t k = 0; k < d->n_groups; k++)
-            if (str_eq(ROW(security_group, d->groups, k)->id, json_string_value(json_array_get(groups, i))))
+            if (str_eq(ROW(security_group, d->groups, k)->id,
+                       json_string_value(json_array_get(groups, i))))
                 d->group_names[d->n_group_names++] = ROW(security_group, d->groups, k)->name;
 }
 
@@ -59,13 +65,20 @@ static void fill(struct ctx *cx, struct described *d, const struct port *p, stru
 {
     const struct network *n = network_of(d, p->network_id);
     struct fixed_ip *ips;
-    *out = (struct server_port){.id = p->id, .network_id = p->network_id, .network_name = n->name, .mtu = n->mtu,
-                                .mac = p->mac_address, .tap = arena_printf(cx->arena, "tap%.11s", p->id),
-                                .status = p->status, .server_id = p->server_id, .preserve = p->preserve};
+    *out = (struct server_port){.id = p->id,
+                                .network_id = p->network_id,
+                                .network_name = n->name,
+                                .mtu = n->mtu,
+                                .mac = p->mac_address,
+                                .tap = arena_printf(cx->arena, "tap%.11s", p->id),
+                                .status = p->status,
+                                .server_id = p->server_id,
+                                .preserve = p->preserve};
     out->n_ips = nw_fixed_ips(cx, p, &ips);
     out->ips = arena_new_array(cx->arena, struct server_ip, out->n_ips + 1);
     for (size_t i = 0; i < out->n_ips; i++)
-        out->ips[i] = (struct server_ip){.ip = ips[i].ip, .subnet_id = ips[i].subnet_id,
+        out->ips[i] = (struct server_ip){.ip = ips[i].ip,
+                                         .subnet_id = ips[i].subnet_id,
                                          .floating_ip = floating_of(d, p, ips[i].ip),
                                          .version = strchr(ips[i].ip, ':') ? 6 : 4};
     name_groups(cx, d, p->security_groups);
@@ -79,14 +92,16 @@ static const char **unique(struct ctx *cx, json_t *set, size_t *ret_n)
     const char **ids = arena_new_array(cx->arena, const char *, json_object_size(set) + 1), *key;
     json_t *v;
     *ret_n = 0;
-    json_object_foreach(set, key, v) {
+    json_object_foreach(set, key, v)
+    {
         (void)v;
         ids[(*ret_n)++] = key;
     }
     return ids;
 }
 
-static struct err *describe(struct ctx *cx, struct tx *tx, void *const *ports, size_t n, struct server_port **ret)
+static struct err *describe(struct ctx *cx, struct tx *tx, void *const *ports, size_t n,
+                            struct server_port **ret)
 {
     struct described d = {0};
     const struct port *before = NULL;
@@ -128,10 +143,12 @@ struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *s
 /* What is not there is the tenant's mistake in a server's request, not a missing page. */
 static struct err *as_invalid(struct ctx *cx, struct err *e)
 {
-    return e && e->kind == ERR_NOT_FOUND ? fail_type(cx, ERR_INVALID, e->type, "%s", e->message) : e;
+    return e && e->kind == ERR_NOT_FOUND ? fail_type(cx, ERR_INVALID, e->type, "%s", e->message)
+                                         : e;
 }
 
-static struct err *own_port(struct call *c, const char *port_id, const char *server_id, struct port **ret)
+static struct err *own_port(struct call *c, const char *port_id, const char *server_id,
+                            struct port **ret)
 {
     void *row = NULL;
     struct err *e = res_find_visible(c->cx, c->tx, &port_resource, port_id, c->actor, &row);
@@ -139,15 +156,15 @@ static struct err *own_port(struct call *c, const char *port_id, const char *ser
         return fail(c->cx, ERR_INVALID, "Port id %s could not be found.", port_id);
     TRY(e);
     struct port *p = row;
-    if (p->router_id || (p->server_id && !str_eq(p->server_id, server_id)) || str_eq(p->device_owner, OWNER_DHCP) ||
-        (*p->device_id && !str_eq(p->device_id, server_id)))
+    if (p->router_id || (p->server_id && !str_eq(p->server_id, server_id)) ||
+        str_eq(p->device_owner, OWNER_DHCP) || (*p->device_id && !str_eq(p->device_id, server_id)))
         return fail(c->cx, ERR_CONFLICT, "Port %s is still in use.", port_id);
     *ret = p;
     return NULL;
 }
 
-static struct err *new_port(struct call *c, const struct port_request *rq, const char *const *group_ids, size_t n_groups,
-                            struct port **ret)
+static struct err *new_port(struct call *c, const struct port_request *rq,
+                            const char *const *group_ids, size_t n_groups, struct port **ret)
 {
     struct network *n;
     struct subnets subnets;
@@ -156,11 +173,13 @@ static struct err *new_port(struct call *c, const struct port_request *rq, const
         return fail(c->cx, ERR_INVALID, "Network %s could not be found.", rq->network_id);
     TRY(e);
     if (n->external && !n->shared && !c->actor->admin)
-        return fail(c->cx, ERR_FORBIDDEN, "It is not allowed to create an interface on external network %s", n->id);
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "It is not allowed to create an interface on external network %s", n->id);
     TRY(quota_check(c->cx, c->tx, &network_service, "port", c->actor->project_id, 1));
     TRY(nw_subnets_of(c->cx, c->tx, n->id, &subnets));
     if (!subnets.n)
-        return fail(c->cx, ERR_INVALID, "Network %s requires a subnet in order to boot instances on.", n->id);
+        return fail(c->cx, ERR_INVALID,
+                    "Network %s requires a subnet in order to boot instances on.", n->id);
     struct port *p = nw_port_row(c->cx, n, c->actor->project_id);
     json_t *groups = json_own(c->cx, json_array());
     p->port_security_enabled = n->port_security_enabled;
@@ -176,13 +195,17 @@ static struct err *new_port(struct call *c, const struct port_request *rq, const
     struct addr wanted;
     if (rq->fixed_ip && !addr_parse(rq->fixed_ip, &wanted))
         return fail(c->cx, ERR_INVALID, "Fixed IP address %s is invalid.", rq->fixed_ip);
-    json_t *ips = rq->fixed_ip ? json_own(c->cx, json_pack("[{s:s}]", "ip_address", addr_text(c->cx, &wanted))) : NULL;
+    json_t *ips =
+        rq->fixed_ip
+            ? json_own(c->cx, json_pack("[{s:s}]", "ip_address", addr_text(c->cx, &wanted)))
+            : NULL;
     *ret = p;
     return as_invalid(c->cx, nw_port_new(c->cx, c->tx, p, ips, &subnets));
 }
 
-struct err *network_port_attach(struct call *c, const struct port_request *rq, const char *const *security_group_ids,
-                                size_t n_groups, const char *server_id, const char *hostname, const char *host_id,
+struct err *network_port_attach(struct call *c, const struct port_request *rq,
+                                const char *const *security_group_ids, size_t n_groups,
+                                const char *server_id, const char *hostname, const char *host_id,
                                 const char *zone, struct server_port *ret)
 {
     struct port *p = NULL;
@@ -249,7 +272,8 @@ struct err *network_default_for(struct call *c, const char **ret_network_id)
     size_t n;
     TRY(res_select_by(c->cx, c->tx, &nw_w_own_networks, &rows, &n, V_TEXT(c->actor->project_id)));
     if (n > 1)
-        return fail(c->cx, ERR_CONFLICT, "Multiple possible networks found, use a Network ID to be more specific.");
+        return fail(c->cx, ERR_CONFLICT,
+                    "Multiple possible networks found, use a Network ID to be more specific.");
     *ret_network_id = n ? ROW(network, rows, 0)->id : NULL;
     return NULL;
 }
@@ -263,19 +287,24 @@ static struct err *resolve(struct call *c, const char *name, const char **ret_id
     struct security_group *g;
     if (str_eq(name, "default"))
         TRY(nw_default_group(c->cx, c->tx, c->actor->project_id, &g));
-    TRY(res_select_by(c->cx, c->tx, &nw_w_groups_named, &rows, &n, V_TEXT(c->actor->project_id), V_TEXT(name)));
+    TRY(res_select_by(c->cx, c->tx, &nw_w_groups_named, &rows, &n, V_TEXT(c->actor->project_id),
+                      V_TEXT(name)));
     if (!n)
-        return fail(c->cx, ERR_INVALID, "Security group %s not found for project %s.", name, c->actor->project_id);
+        return fail(c->cx, ERR_INVALID, "Security group %s not found for project %s.", name,
+                    c->actor->project_id);
     for (size_t i = 0; i < n; i++)
         if (n == 1 || str_eq(ROW(security_group, rows, i)->id, name)) {
             *ret_id = ROW(security_group, rows, i)->id;
             return NULL;
         }
-    return fail(c->cx, ERR_CONFLICT,
-                "Multiple security_group matches found for name '%s', use an ID to be more specific.", name);
+    return fail(
+        c->cx, ERR_CONFLICT,
+        "Multiple security_group matches found for name '%s', use an ID to be more specific.",
+        name);
 }
 
-struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n, const char ***ret_ids)
+struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n,
+                                   const char ***ret_ids)
 {
     *ret_ids = arena_new_array(c->cx->arena, const char *, n + 1);
     for (size_t i = 0; i < n; i++)
@@ -283,11 +312,13 @@ struct err *network_groups_resolve(struct call *c, const char *const *names, siz
     return NULL;
 }
 
-static struct err *group_on_port(struct call *c, struct port *p, const char *group_id, bool add, bool *ret_found)
+static struct err *group_on_port(struct call *c, struct port *p, const char *group_id, bool add,
+                                 bool *ret_found)
 {
     json_t *groups = json_own(c->cx, json_deep_copy(nw_json(c->cx, p->security_groups)));
     size_t at = 0;
-    while (at < json_array_size(groups) && !str_eq(json_string_value(json_array_get(groups, at)), group_id))
+    while (at < json_array_size(groups) &&
+           !str_eq(json_string_value(json_array_get(groups, at)), group_id))
         at++;
     bool there = at < json_array_size(groups);
     *ret_found |= there;
@@ -303,7 +334,8 @@ static struct err *group_on_port(struct call *c, struct port *p, const char *gro
     return nw_port_changed(c->cx, c->tx, p);
 }
 
-struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name, bool add)
+struct err *network_group_on_server(struct call *c, const char *server_id, const char *group_name,
+                                    bool add)
 {
     const char *group_id;
     void **rows;
@@ -317,6 +349,7 @@ struct err *network_group_on_server(struct call *c, const char *server_id, const
     for (size_t i = 0; i < n; i++)
         TRY(group_on_port(c, rows[i], group_id, add, &found));
     if (!add && !found)
-        return fail(c->cx, ERR_NOT_FOUND, "Security group %s not associated with the instance %s", group_name, server_id);
+        return fail(c->cx, ERR_NOT_FOUND, "Security group %s not associated with the instance %s",
+                    group_name, server_id);
     return NULL;
 }

@@ -2,24 +2,23 @@
 /* The network service in one table: routes, resources, statements, quotas. */
 #include "network/nw.h"
 
-static const char ddl[] =
-    "CREATE TABLE ip_allocations (\n"
-    "    subnet_id TEXT NOT NULL,\n"
-    "    address TEXT NOT NULL,\n"
-    "    next_address TEXT NOT NULL,\n"
-    "    network_id TEXT NOT NULL,\n"
-    "    holder_id TEXT NOT NULL,\n"
-    "    ip TEXT NOT NULL,\n"
-    "    PRIMARY KEY (subnet_id, address)\n"
-    ");\n"
-    "CREATE INDEX ip_allocations_holder ON ip_allocations (holder_id);\n"
-    "CREATE INDEX ip_allocations_ip ON ip_allocations (ip);\n"
-    "CREATE TABLE port_groups (\n"
-    "    port_id TEXT NOT NULL,\n"
-    "    group_id TEXT NOT NULL,\n"
-    "    PRIMARY KEY (port_id, group_id)\n"
-    ");\n"
-    "CREATE INDEX port_groups_group ON port_groups (group_id);\n";
+static const char ddl[] = "CREATE TABLE ip_allocations (\n"
+                          "    subnet_id TEXT NOT NULL,\n"
+                          "    address TEXT NOT NULL,\n"
+                          "    next_address TEXT NOT NULL,\n"
+                          "    network_id TEXT NOT NULL,\n"
+                          "    holder_id TEXT NOT NULL,\n"
+                          "    ip TEXT NOT NULL,\n"
+                          "    PRIMARY KEY (subnet_id, address)\n"
+                          ");\n"
+                          "CREATE INDEX ip_allocations_holder ON ip_allocations (holder_id);\n"
+                          "CREATE INDEX ip_allocations_ip ON ip_allocations (ip);\n"
+                          "CREATE TABLE port_groups (\n"
+                          "    port_id TEXT NOT NULL,\n"
+                          "    group_id TEXT NOT NULL,\n"
+                          "    PRIMARY KEY (port_id, group_id)\n"
+                          ");\n"
+                          "CREATE INDEX port_groups_group ON port_groups (group_id);\n";
 
 /* ---------------------------------------------------------------- settings */
 
@@ -50,29 +49,34 @@ const struct network_config *network_config(void)
 /* ---------------------------------------------------------------- routes */
 
 #define V2 "/network/v2.0/"
-#define LIST_AND_CREATE(path, many, one, res)                                                       \
-    ROUTE(GET, V2 path, nw_##many##_list, "get_" one, .rule = RULE_READER, .list = &res),           \
-    ROUTE(POST, V2 path, nw_##many##_create, "create_" one, .rule = RULE_MEMBER, .body = &res,      \
-          .flags = RT_BULK, .status = 201)
-#define SHOW(path, one, res)                                                                        \
+#define LIST_AND_CREATE(path, many, one, res)                                                      \
+    ROUTE(GET, V2 path, nw_##many##_list, "get_" one, .rule = RULE_READER, .list = &res),          \
+        ROUTE(POST, V2 path, nw_##many##_create, "create_" one, .rule = RULE_MEMBER, .body = &res, \
+              .flags = RT_BULK, .status = 201)
+#define SHOW(path, one, res)                                                                       \
     ROUTE(GET, V2 path "/{id}", nw_show, "get_" one, .rule = RULE_READER, .target = &res)
-#define UPDATE(path, handler, one, res)                                                             \
-    ROUTE(PUT, V2 path "/{id}", handler, "update_" one, .rule = RULE_MEMBER, .target = &res, .body = &res)
-#define DELETE_(path, handler, one, res)                                                            \
-    ROUTE(DELETE, V2 path "/{id}", handler, "delete_" one, .rule = RULE_MEMBER, .target = &res, .status = 204)
-#define TAGS(path, one, res)                                                                        \
-    ROUTE(GET, V2 path "/{id}/tags", nw_tags_list, "get_" one, .rule = RULE_READER, .target = &res), \
-    ROUTE(PUT, V2 path "/{id}/tags", nw_tags_replace, "update_" one, .rule = RULE_MEMBER, .target = &res), \
-    ROUTE(DELETE, V2 path "/{id}/tags", nw_tags_clear, "update_" one, .rule = RULE_MEMBER,          \
-          .target = &res, .status = 204),                                                           \
-    ROUTE(GET, V2 path "/{id}/tags/{tag}", nw_tag_check, "get_" one, .rule = RULE_READER,           \
-          .target = &res, .target_param = "id", .status = 204),                                     \
-    ROUTE(PUT, V2 path "/{id}/tags/{tag}", nw_tag_add, "update_" one, .rule = RULE_MEMBER,          \
-          .target = &res, .target_param = "id", .status = 201),                                     \
-    ROUTE(DELETE, V2 path "/{id}/tags/{tag}", nw_tag_remove, "update_" one, .rule = RULE_MEMBER,    \
-          .target = &res, .target_param = "id", .status = 204)
-#define ROUTER_PUT(action, handler)                                                                 \
-    ROUTE(PUT, V2 "routers/{id}/" action, handler, action, .rule = RULE_MEMBER, .target = &router_resource)
+#define UPDATE(path, handler, one, res)                                                            \
+    ROUTE(PUT, V2 path "/{id}", handler, "update_" one, .rule = RULE_MEMBER, .target = &res,       \
+          .body = &res)
+#define DELETE_(path, handler, one, res)                                                           \
+    ROUTE(DELETE, V2 path "/{id}", handler, "delete_" one, .rule = RULE_MEMBER, .target = &res,    \
+          .status = 204)
+#define TAGS(path, one, res)                                                                       \
+    ROUTE(GET, V2 path "/{id}/tags", nw_tags_list, "get_" one, .rule = RULE_READER,                \
+          .target = &res),                                                                         \
+        ROUTE(PUT, V2 path "/{id}/tags", nw_tags_replace, "update_" one, .rule = RULE_MEMBER,      \
+              .target = &res),                                                                     \
+        ROUTE(DELETE, V2 path "/{id}/tags", nw_tags_clear, "update_" one, .rule = RULE_MEMBER,     \
+              .target = &res, .status = 204),                                                      \
+        ROUTE(GET, V2 path "/{id}/tags/{tag}", nw_tag_check, "get_" one, .rule = RULE_READER,      \
+              .target = &res, .target_param = "id", .status = 204),                                \
+        ROUTE(PUT, V2 path "/{id}/tags/{tag}", nw_tag_add, "update_" one, .rule = RULE_MEMBER,     \
+              .target = &res, .target_param = "id", .status = 201),                                \
+        ROUTE(DELETE, V2 path "/{id}/tags/{tag}", nw_tag_remove, "update_" one,                    \
+              .rule = RULE_MEMBER, .target = &res, .target_param = "id", .status = 204)
+#define ROUTER_PUT(action, handler)                                                                \
+    ROUTE(PUT, V2 "routers/{id}/" action, handler, action, .rule = RULE_MEMBER,                    \
+          .target = &router_resource)
 
 static const struct route routes[] = {
     ROUTE(GET, "/network", nw_versions_list, "get_version", .rule = RULE_PUBLIC),
@@ -106,8 +110,8 @@ static const struct route routes[] = {
 
     ROUTE(GET, V2 "security-groups", nw_groups_list, "get_security_group", .rule = RULE_READER,
           .list = &security_group_resource, .flags = RT_NO_TX | RT_WORKER),
-    ROUTE(POST, V2 "security-groups", nw_groups_create, "create_security_group", .rule = RULE_MEMBER,
-          .body = &security_group_resource, .flags = RT_BULK, .status = 201),
+    ROUTE(POST, V2 "security-groups", nw_groups_create, "create_security_group",
+          .rule = RULE_MEMBER, .body = &security_group_resource, .flags = RT_BULK, .status = 201),
     SHOW("security-groups", "security_group", security_group_resource),
     UPDATE("security-groups", nw_group_update, "security_group", security_group_resource),
     DELETE_("security-groups", nw_group_delete, "security_group", security_group_resource),
@@ -136,21 +140,26 @@ static const struct route routes[] = {
 
     ROUTE(GET, V2 "quotas", nw_quotas_list, "get_quotas", .rule = RULE_ADMIN),
     ROUTE(GET, V2 "quotas/{project_id}", nw_quota_show, "get_quota", .rule = RULE_READER),
-    ROUTE(GET, V2 "quotas/{project_id}/default", nw_quota_default, "get_quota", .rule = RULE_READER),
-    ROUTE(GET, V2 "quotas/{project_id}/details", nw_quota_details, "get_quota", .rule = RULE_READER),
-    ROUTE(GET, V2 "quotas/{project_id}/details.json", nw_quota_details, "get_quota", .rule = RULE_READER),
+    ROUTE(GET, V2 "quotas/{project_id}/default", nw_quota_default, "get_quota",
+          .rule = RULE_READER),
+    ROUTE(GET, V2 "quotas/{project_id}/details", nw_quota_details, "get_quota",
+          .rule = RULE_READER),
+    ROUTE(GET, V2 "quotas/{project_id}/details.json", nw_quota_details, "get_quota",
+          .rule = RULE_READER),
     ROUTE(PUT, V2 "quotas/{project_id}", nw_quota_update, "update_quota", .rule = RULE_ADMIN),
-    ROUTE(DELETE, V2 "quotas/{project_id}", nw_quota_delete, "delete_quota", .rule = RULE_ADMIN, .status = 204),
+    ROUTE(DELETE, V2 "quotas/{project_id}", nw_quota_delete, "delete_quota", .rule = RULE_ADMIN,
+          .status = 204),
 
     ROUTE(GET, V2 "extensions", nw_extensions_list, "get_extension", .rule = RULE_ANY),
     ROUTE(GET, V2 "extensions/{alias}", nw_extension_show, "get_extension", .rule = RULE_ANY),
     ROUTE(GET, V2 "agents", nw_agents_list, "get_agents", .rule = RULE_READER),
     ROUTE(GET, V2 "agents/{id}", nw_agent_show, "get_agent", .rule = RULE_ADMIN),
-    ROUTE(GET, V2 "availability_zones", nw_zones_list, "get_availability_zone", .rule = RULE_READER),
-    ROUTE(GET, V2 "network-ip-availabilities", nw_ip_availability_list, "get_network_ip_availability",
-          .rule = RULE_ADMIN),
-    ROUTE(GET, V2 "network-ip-availabilities/{id}", nw_ip_availability_show, "get_network_ip_availability",
-          .rule = RULE_ADMIN, .target = &network_resource),
+    ROUTE(GET, V2 "availability_zones", nw_zones_list, "get_availability_zone",
+          .rule = RULE_READER),
+    ROUTE(GET, V2 "network-ip-availabilities", nw_ip_availability_list,
+          "get_network_ip_availability", .rule = RULE_ADMIN),
+    ROUTE(GET, V2 "network-ip-availabilities/{id}", nw_ip_availability_show,
+          "get_network_ip_availability", .rule = RULE_ADMIN, .target = &network_resource),
 };
 
 /* ---------------------------------------------------------------- the service */
@@ -184,6 +193,11 @@ static const struct quota quotas[] = {
     {"subnetpool", -1, &nw_st_use_subnetpool},
 };
 
-const struct service network_service = {.name = "network", .family = &family_network,
-    SERVICE_LIST(resources, resources), SERVICE_LIST(routes, routes), SERVICE_LIST(stmts, stmts),
-    SERVICE_LIST(wheres, wheres), SERVICE_LIST(quotas, quotas), .ddl = ddl};
+const struct service network_service = {.name = "network",
+                                        .family = &family_network,
+                                        SERVICE_LIST(resources, resources),
+                                        SERVICE_LIST(routes, routes),
+                                        SERVICE_LIST(stmts, stmts),
+                                        SERVICE_LIST(wheres, wheres),
+                                        SERVICE_LIST(quotas, quotas),
+                                        .ddl = ddl};

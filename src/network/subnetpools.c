@@ -13,12 +13,14 @@ static const char *check_prefixes(struct ctx *cx, const json_t *v, json_t **ret)
         const char *s = json_string_value(json_array_get(v, i));
         struct cidr c, other;
         if (!s || !strchr(s, '/') || !cidr_parse(s, &c))
-            return arena_printf(cx->arena, "%s is not a valid IP subnet", json_python(cx, json_array_get(v, i)));
+            return arena_printf(cx->arena, "%s is not a valid IP subnet",
+                                json_python(cx, json_array_get(v, i)));
         if (version && version != c.net.version)
             return "prefixes of IPv4 and IPv6 do not mix";
         version = c.net.version;
         for (size_t k = 0; k < i; k++)
-            if (cidr_parse(json_string_value(json_array_get(out, k)), &other) && cidr_overlap(&c, &other))
+            if (cidr_parse(json_string_value(json_array_get(out, k)), &other) &&
+                cidr_overlap(&c, &other))
                 return arena_printf(cx->arena, "%s overlaps with another prefix", s);
         json_array_append_new(out, json_string(cidr_text(cx, &c)));
     }
@@ -32,17 +34,20 @@ static void encode_text(struct ctx *cx, struct jw *w, int64_t n)
     jw_str(w, arena_printf(cx->arena, "%" PRId64, n));
 }
 
-static void pool_encode_default(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void pool_encode_default(struct ctx *cx, struct jw *w, const void *row,
+                                const struct view *v UNUSED)
 {
     encode_text(cx, w, ((const struct subnetpool *)row)->default_prefixlen);
 }
 
-static void pool_encode_min(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void pool_encode_min(struct ctx *cx, struct jw *w, const void *row,
+                            const struct view *v UNUSED)
 {
     encode_text(cx, w, ((const struct subnetpool *)row)->min_prefixlen);
 }
 
-static void pool_encode_max(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
+static void pool_encode_max(struct ctx *cx, struct jw *w, const void *row,
+                            const struct view *v UNUSED)
 {
     encode_text(cx, w, ((const struct subnetpool *)row)->max_prefixlen);
 }
@@ -51,20 +56,31 @@ static void pool_encode_max(struct ctx *cx, struct jw *w, const void *row, const
 #define RESOURCE_DEF "network/subnetpool.def"
 #include "resource/declare_fields.h"
 
-static bool visible(struct ctx *cx UNUSED, struct tx *tx UNUSED, const void *row, const struct actor *actor UNUSED)
+static bool visible(struct ctx *cx UNUSED, struct tx *tx UNUSED, const void *row,
+                    const struct actor *actor UNUSED)
 {
     return ((const struct subnetpool *)row)->shared;
 }
 
-static const struct res_index subnetpool_indexes[] = {{"subnetpools_project", "project_id, created_at, id", false, NULL}};
+static const struct res_index subnetpool_indexes[] = {
+    {"subnetpools_project", "project_id, created_at, id", false, NULL}};
 
 const struct resource subnetpool_resource = {
-    .name = "subnetpool", .plural = "subnetpools", .table = "subnetpools", RESOURCE_FIELDS(subnetpool),
-    .owner = subnetpool_f_project_id, .not_found = "Subnet pool %s could not be found.",
-    .not_found_type = "SubnetPoolNotFound", .indexes = subnetpool_indexes, .n_indexes = ARRAY_LEN(subnetpool_indexes),
-    .visible = visible, .dflt_sort = "created_at:asc,id:asc", .doc = "Prefixes that subnets take their addresses from."};
+    .name = "subnetpool",
+    .plural = "subnetpools",
+    .table = "subnetpools",
+    RESOURCE_FIELDS(subnetpool),
+    .owner = subnetpool_f_project_id,
+    .not_found = "Subnet pool %s could not be found.",
+    .not_found_type = "SubnetPoolNotFound",
+    .indexes = subnetpool_indexes,
+    .n_indexes = ARRAY_LEN(subnetpool_indexes),
+    .visible = visible,
+    .dflt_sort = "created_at:asc,id:asc",
+    .doc = "Prefixes that subnets take their addresses from."};
 
-const struct res_where nw_w_default_pool = {&subnetpool_resource, "is_default = 1 AND ip_version = $1", "id"};
+const struct res_where nw_w_default_pool = {&subnetpool_resource,
+                                            "is_default = 1 AND ip_version = $1", "id"};
 const struct res_where nw_w_pool_subnets = {&subnet_resource, "subnetpool_id = $1", "cidr"};
 
 /* ---------------------------------------------------------------- rules */
@@ -83,11 +99,12 @@ static struct err *check(struct ctx *cx, struct subnetpool *p)
         p->default_prefixlen = p->min_prefixlen;
     if (p->min_prefixlen > p->max_prefixlen || p->max_prefixlen > bits)
         return bad(cx, "IllegalSubnetPoolPrefixBounds",
-                   "Illegal prefix bounds: min_prefixlen=%" PRId64 ", max_prefixlen=%" PRId64 ".", p->min_prefixlen,
-                   p->max_prefixlen);
+                   "Illegal prefix bounds: min_prefixlen=%" PRId64 ", max_prefixlen=%" PRId64 ".",
+                   p->min_prefixlen, p->max_prefixlen);
     if (p->default_prefixlen < p->min_prefixlen || p->default_prefixlen > p->max_prefixlen)
         return bad(cx, "IllegalSubnetPoolPrefixBounds",
-                   "Illegal prefix bounds: default_prefixlen=%" PRId64 " is not from %" PRId64 " to %" PRId64 ".",
+                   "Illegal prefix bounds: default_prefixlen=%" PRId64 " is not from %" PRId64
+                   " to %" PRId64 ".",
                    p->default_prefixlen, p->min_prefixlen, p->max_prefixlen);
     return NULL;
 }
@@ -99,15 +116,18 @@ static struct err *only_default(struct call *c, const struct subnetpool *p)
         return NULL;
     TRY(res_first_by(c->cx, c->tx, &nw_w_default_pool, &row, V_INT(p->ip_version)));
     if (row && !str_eq(((struct subnetpool *)row)->id, p->id))
-        return bad_input(c->cx, "A default subnetpool for IPv%" PRId64 " has already been set. Only one default may exist "
-                         "per IP family", p->ip_version);
+        return bad_input(c->cx,
+                         "A default subnetpool for IPv%" PRId64
+                         " has already been set. Only one default may exist "
+                         "per IP family",
+                         p->ip_version);
     return NULL;
 }
 
 /* ---------------------------------------------------------------- taking a subnet */
 
-static bool is_free(const struct cidr *c, const struct subnets *taken, const struct cidr **ret_in_the_way,
-                    struct cidr *buf)
+static bool is_free(const struct cidr *c, const struct subnets *taken,
+                    const struct cidr **ret_in_the_way, struct cidr *buf)
 {
     for (size_t i = 0; i < taken->n; i++) {
         *buf = nw_cidr_of(taken->v[i]);
@@ -119,7 +139,8 @@ static bool is_free(const struct cidr *c, const struct subnets *taken, const str
     return true;
 }
 
-/* The next prefix of this size that starts after the end of what is in the way. False at the end of the space. */
+/* The next prefix of this size that starts after the end of what is in the way. False at the end of
+ * the space. */
 static bool step_over(struct cidr *c, const struct cidr *in_the_way)
 {
     struct addr a = cidr_last(in_the_way), own = cidr_last(c);
@@ -132,8 +153,8 @@ static bool step_over(struct cidr *c, const struct cidr *in_the_way)
     return true;
 }
 
-static bool find_free(struct ctx *cx, const struct subnetpool *p, int prefix, const struct subnets *taken,
-                      struct cidr *ret)
+static bool find_free(struct ctx *cx, const struct subnetpool *p, int prefix,
+                      const struct subnets *taken, struct cidr *ret)
 {
     const json_t *prefixes = nw_json(cx, p->prefixes);
     for (size_t i = 0; i < json_array_size(prefixes); i++) {
@@ -162,7 +183,8 @@ static struct err *find_pool(struct call *c, const struct subnet *s, struct subn
         TRY(res_first_by(c->cx, c->tx, &nw_w_default_pool, &row, V_INT(s->ip_version)));
         if (!row)
             return fail_type(c->cx, ERR_NOT_FOUND, "NoDefaultSubnetPoolDefined",
-                             "No default subnet pool is defined for IP version %" PRId64, s->ip_version);
+                             "No default subnet pool is defined for IP version %" PRId64,
+                             s->ip_version);
     }
     *ret = row;
     return NULL;
@@ -183,7 +205,8 @@ static struct err *check_quota(struct call *c, const struct subnetpool *p, const
     if (prefix <= unit)
         used += ldexp(1, unit - prefix);
     if (used > (double)p->default_quota)
-        return fail_type(c->cx, ERR_QUOTA, "SubnetPoolQuotaExceeded", "Per-tenant subnet pool prefix quota exceeded.");
+        return fail_type(c->cx, ERR_QUOTA, "SubnetPoolQuotaExceeded",
+                         "Per-tenant subnet pool prefix quota exceeded.");
     return NULL;
 }
 
@@ -202,8 +225,11 @@ struct err *nw_pool_take(struct call *c, struct subnet *s)
         prefix = cidr.prefix;
     }
     if (prefix < p->min_prefixlen || prefix > p->max_prefixlen)
-        return bad(c->cx, prefix < p->min_prefixlen ? "MinPrefixSubnetAllocationError" : "MaxPrefixSubnetAllocationError",
-                   "Unable to allocate subnet with prefix length %" PRId64 ", the pool takes %" PRId64 " to %" PRId64 ".",
+        return bad(c->cx,
+                   prefix < p->min_prefixlen ? "MinPrefixSubnetAllocationError"
+                                             : "MaxPrefixSubnetAllocationError",
+                   "Unable to allocate subnet with prefix length %" PRId64
+                   ", the pool takes %" PRId64 " to %" PRId64 ".",
                    prefix, p->min_prefixlen, p->max_prefixlen);
     TRY(check_quota(c, p, s, &taken, (int)prefix));
     struct cidr buf;
@@ -213,11 +239,14 @@ struct err *nw_pool_take(struct call *c, struct subnet *s)
     for (size_t i = 0; s->cidr && !ok && i < json_array_size(prefixes); i++) {
         struct cidr of;
         must(cidr_parse(json_string_value(json_array_get(prefixes, i)), &of));
-        ok = cidr_has(&of, &cidr.net) && of.prefix <= cidr.prefix && is_free(&cidr, &taken, &obstacle, &buf);
+        ok = cidr_has(&of, &cidr.net) && of.prefix <= cidr.prefix &&
+             is_free(&cidr, &taken, &obstacle, &buf);
     }
     if (!ok)
         return fail_type(c->cx, ERR_CONFLICT, "SubnetAllocationError",
-                         "Failed to allocate subnet: Insufficient prefix space to allocate subnet size /%" PRId64, prefix);
+                         "Failed to allocate subnet: Insufficient prefix space to allocate subnet "
+                         "size /%" PRId64,
+                         prefix);
     s->subnetpool_id = p->id;
     s->cidr = cidr_text(c->cx, &cidr);
     s->ip_version = p->ip_version;
@@ -246,7 +275,8 @@ struct err *nw_subnetpools_list(struct call *c)
 }
 
 /* A pool's prefixes may only grow: what was taken stays inside. */
-static struct err *check_covers(struct call *c, const struct subnetpool *p, const struct subnetpool *old)
+static struct err *check_covers(struct call *c, const struct subnetpool *p,
+                                const struct subnetpool *old)
 {
     const json_t *now = nw_json(c->cx, p->prefixes), *before = nw_json(c->cx, old->prefixes);
     for (size_t i = 0; i < json_array_size(before); i++) {
@@ -259,7 +289,8 @@ static struct err *check_covers(struct call *c, const struct subnetpool *p, cons
         }
         if (!covered)
             return bad(c->cx, "IllegalSubnetPoolPrefixUpdate",
-                       "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.");
+                       "Illegal update to prefixes: Existing prefixes must be a subset of the new "
+                       "prefixes.");
     }
     return NULL;
 }

@@ -41,8 +41,10 @@ static const char *check_pools(struct ctx *cx, const json_t *v, json_t **ret)
         struct addr start, end;
         if (json_object_size(pool) != 2 || !addr_parse(json_get_str(pool, "start"), &start) ||
             !addr_parse(json_get_str(pool, "end"), &end))
-            return arena_printf(cx->arena, "Invalid data format for IP pool: '%s'", json_python(cx, pool));
-        json_array_append_new(out, json_pack("{s:s, s:s}", "start", addr_text(cx, &start), "end", addr_text(cx, &end)));
+            return arena_printf(cx->arena, "Invalid data format for IP pool: '%s'",
+                                json_python(cx, pool));
+        json_array_append_new(out, json_pack("{s:s, s:s}", "start", addr_text(cx, &start), "end",
+                                             addr_text(cx, &end)));
     }
     *ret = out;
     return NULL;
@@ -52,10 +54,12 @@ static const char *check_pools(struct ctx *cx, const json_t *v, json_t **ret)
 #define RESOURCE_DEF "network/subnet.def"
 #include "resource/declare_fields.h"
 
-static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor UNUSED)
+static bool visible(struct ctx *cx, struct tx *tx, const void *row,
+                    const struct actor *actor UNUSED)
 {
     void *n = NULL;
-    struct err *e = res_get(cx, tx, &network_resource, ((const struct subnet *)row)->network_id, &n);
+    struct err *e =
+        res_get(cx, tx, &network_resource, ((const struct subnet *)row)->network_id, &n);
     return !e && n && ((const struct network *)n)->shared;
 }
 
@@ -65,27 +69,38 @@ static const struct res_index subnet_indexes[] = {
     {"subnets_pool", "subnetpool_id", false, "subnetpool_id IS NOT NULL"},
 };
 
-const struct resource subnet_resource = {
-    .name = "subnet", .plural = "subnets", .table = "subnets", RESOURCE_FIELDS(subnet), .owner = subnet_f_project_id,
-    .not_found = "Subnet %s could not be found.", .not_found_type = "SubnetNotFound", .indexes = subnet_indexes,
-    .n_indexes = ARRAY_LEN(subnet_indexes), .visible = visible, .dflt_sort = "created_at:asc,id:asc",
-    .doc = "Addresses of a network."};
+const struct resource subnet_resource = {.name = "subnet",
+                                         .plural = "subnets",
+                                         .table = "subnets",
+                                         RESOURCE_FIELDS(subnet),
+                                         .owner = subnet_f_project_id,
+                                         .not_found = "Subnet %s could not be found.",
+                                         .not_found_type = "SubnetNotFound",
+                                         .indexes = subnet_indexes,
+                                         .n_indexes = ARRAY_LEN(subnet_indexes),
+                                         .visible = visible,
+                                         .dflt_sort = "created_at:asc,id:asc",
+                                         .doc = "Addresses of a network."};
 
-const struct stmt nw_st_ip_of_subnet = {"ip_of_subnet",
-    "SELECT holder_id FROM ip_allocations a LEFT JOIN ports p ON p.id = a.holder_id WHERE a.subnet_id = $1 "
-    "AND (p.id IS NULL OR p.device_owner <> 'network:dhcp') LIMIT 1"};
+const struct stmt nw_st_ip_of_subnet = {
+    "ip_of_subnet", "SELECT holder_id FROM ip_allocations a LEFT JOIN ports p ON p.id = "
+                    "a.holder_id WHERE a.subnet_id = $1 "
+                    "AND (p.id IS NULL OR p.device_owner <> 'network:dhcp') LIMIT 1"};
 /* A SLAAC subnet's addresses are made by the guests: they go with it, except a router's. */
-const struct stmt nw_st_fixed_in_subnet = {"fixed_in_subnet",
+const struct stmt nw_st_fixed_in_subnet = {
+    "fixed_in_subnet",
     "SELECT p.id FROM ip_allocations a JOIN ports p ON p.id = a.holder_id WHERE a.subnet_id = $1 "
     "AND p.router_id IS NOT NULL LIMIT 1"};
-const struct res_where nw_w_auto_ports = {&port_resource,
-    "id IN (SELECT holder_id FROM ip_allocations WHERE subnet_id = $1)", "id"};
-const struct res_where nw_w_slaac_takers = {&port_resource,
-    "network_id = $1 AND router_id IS NULL AND device_owner NOT LIKE 'network:%'", "id"};
-const struct stmt nw_st_ip_used = {"ip_used",
-    "SELECT holder_id FROM ip_allocations WHERE subnet_id = $1 AND address = $2"};
+const struct res_where nw_w_auto_ports = {
+    &port_resource, "id IN (SELECT holder_id FROM ip_allocations WHERE subnet_id = $1)", "id"};
+const struct res_where nw_w_slaac_takers = {
+    &port_resource, "network_id = $1 AND router_id IS NULL AND device_owner NOT LIKE 'network:%'",
+    "id"};
+const struct stmt nw_st_ip_used = {
+    "ip_used", "SELECT holder_id FROM ip_allocations WHERE subnet_id = $1 AND address = $2"};
 
-struct err *nw_subnets_of(struct ctx *cx, struct tx *tx, const char *network_id, struct subnets *ret)
+struct err *nw_subnets_of(struct ctx *cx, struct tx *tx, const char *network_id,
+                          struct subnets *ret)
 {
     void **rows;
     TRY(res_select_by(cx, tx, &nw_w_subnets_by_network, &rows, &ret->n, V_TEXT(network_id)));
@@ -148,7 +163,9 @@ struct err *nw_subnets_create(struct call *c)
 
 struct err *nw_subnets_list(struct call *c)
 {
-    return nw_list(c, &(struct list_more){.shared_where = "network_id IN (SELECT id FROM networks WHERE shared = 1)"});
+    return nw_list(c,
+                   &(struct list_more){
+                       .shared_where = "network_id IN (SELECT id FROM networks WHERE shared = 1)"});
 }
 
 /* ---------------------------------------------------------------- change and deletion */
@@ -163,8 +180,8 @@ static struct err *gateway_unused(struct call *c, const struct subnet *old)
     TRY(db_query(c->cx, c->tx, &nw_st_ip_used, params, 2, &rows));
     if (rows.n_rows)
         return fail_type(c->cx, ERR_CONFLICT, "GatewayIpInUse",
-                         "Current gateway ip %s already in use by port %s. Unable to update.", old->gateway_ip,
-                         db_text(&rows, 0, 0));
+                         "Current gateway ip %s already in use by port %s. Unable to update.",
+                         old->gateway_ip, db_text(&rows, 0, 0));
     return NULL;
 }
 
@@ -203,11 +220,14 @@ struct err *nw_subnet_delete(struct call *c)
     struct db_value param = V_TEXT(s->id);
     struct db_rows used;
     void *n = NULL;
-    TRY(db_query(c->cx, c->tx, nw_is_auto(s) ? &nw_st_fixed_in_subnet : &nw_st_ip_of_subnet, &param, 1, &used));
+    TRY(db_query(c->cx, c->tx, nw_is_auto(s) ? &nw_st_fixed_in_subnet : &nw_st_ip_of_subnet, &param,
+                 1, &used));
     if (used.n_rows)
         return fail_type(c->cx, ERR_IN_USE, "SubnetInUse",
-                         "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this "
-                         "subnet.", s->id);
+                         "Unable to complete operation on subnet %s: One or more ports have an IP "
+                         "allocation from this "
+                         "subnet.",
+                         s->id);
     if (nw_is_auto(s))
         TRY(drop_automatic(c, s));
     TRY(res_find(c->cx, c->tx, &network_resource, s->network_id, &n));

@@ -53,7 +53,8 @@ struct err *nw_tags_replace(struct call *c)
         json_t *tag = json_array_get(asked, i);
         bool there = false;
         if (!is_tag(json_string_value(tag)))
-            return bad(c->cx, "HTTPBadRequest", "Invalid input for tags. Reason: %s is not a text of 1 to 255 characters.",
+            return bad(c->cx, "HTTPBadRequest",
+                       "Invalid input for tags. Reason: %s is not a text of 1 to 255 characters.",
                        json_python(c->cx, tag));
         for (size_t k = 0; k < json_array_size(tags); k++)
             there |= json_equal(json_array_get(tags, k), tag);
@@ -73,7 +74,8 @@ struct err *nw_tags_clear(struct call *c)
 
 static struct err *no_tag(struct call *c)
 {
-    return fail_type(c->cx, ERR_NOT_FOUND, "TagNotFound", "Tag %s could not be found.", call_param(c, "tag"));
+    return fail_type(c->cx, ERR_NOT_FOUND, "TagNotFound", "Tag %s could not be found.",
+                     call_param(c, "tag"));
 }
 
 struct err *nw_tag_check(struct call *c)
@@ -88,7 +90,8 @@ struct err *nw_tag_add(struct call *c)
 {
     const char *tag = call_param(c, "tag");
     if (!is_tag(tag))
-        return bad(c->cx, "HTTPBadRequest", "Invalid input for tags. Reason: '%s' is not a text of 1 to 255 characters.",
+        return bad(c->cx, "HTTPBadRequest",
+                   "Invalid input for tags. Reason: '%s' is not a text of 1 to 255 characters.",
                    tag);
     if (!nw_list_has(c->cx, *tags_of(c), tag)) {
         json_t *tags = json_own(c->cx, json_deep_copy(nw_json(c->cx, *tags_of(c))));

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What agents must hear of. Ports that are bound nowhere send no traffic, so their changes wake nobody; those that
- * are bound change their own network, and every network with rules that name one of their groups.
+ * What agents must hear of. Ports that are bound nowhere send no traffic, so their changes wake
+ * nobody; those that are bound change their own network, and every network with rules that name one
+ * of their groups.
  */
 #include "network/nw.h"
 
-const struct stmt nw_st_touch_group = {"touch_group",
+const struct stmt nw_st_touch_group = {
+    "touch_group",
     "SELECT DISTINCT p.network_id FROM port_groups g JOIN ports p ON p.id = g.port_id "
     "WHERE g.group_id = $1 AND p.host_id IS NOT NULL"};
-const struct stmt nw_st_touch_remote = {"touch_remote",
+const struct stmt nw_st_touch_remote = {
+    "touch_remote",
     "SELECT DISTINCT p.network_id FROM port_groups mine "
     "JOIN security_rules r ON r.remote_group_id = mine.group_id "
     "JOIN port_groups g ON g.group_id = r.security_group_id JOIN ports p ON p.id = g.port_id "
     "WHERE mine.port_id = $1 AND p.host_id IS NOT NULL AND p.network_id <> $2"};
-const struct stmt nw_st_touch_routers = {"touch_routers",
+const struct stmt nw_st_touch_routers = {
+    "touch_routers",
     "SELECT DISTINCT router_id FROM ports WHERE network_id = $1 AND router_id IS NOT NULL"};
 
 struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_id)
@@ -26,7 +30,8 @@ struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *router_id
     return fleet_touch_all(cx, tx, "router", router_id);
 }
 
-static struct err *touch_each(struct ctx *cx, struct tx *tx, const char *kind, const struct db_rows *rows)
+static struct err *touch_each(struct ctx *cx, struct tx *tx, const char *kind,
+                              const struct db_rows *rows)
 {
     for (size_t i = 0; i < rows->n_rows; i++)
         TRY(fleet_touch_all(cx, tx, kind, db_text(rows, i, 0)));

@@ -1,25 +1,34 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * What an agent is told of a network (src/node/README.md is the contract), and what it reports. A handful of
- * statements however many ports: rules and the members of remote groups are read for all ports at once.
+ * What an agent is told of a network (src/node/README.md is the contract), and what it reports. A
+ * handful of statements however many ports: rules and the members of remote groups are read for all
+ * ports at once.
  */
 #include "network/nw.h"
 
-/* The kernel driver's one host carries every router; what has a router or a guest on the host is wanted there. */
-#define WANTED                                                                                      \
-    "(n.external = 1 OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.host_id = $1) " \
+/* The kernel driver's one host carries every router; what has a router or a guest on the host is
+ * wanted there. */
+#define WANTED                                                                                     \
+    "(n.external = 1 OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.host_id = "  \
+    "$1) "                                                                                         \
     "OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.router_id IS NOT NULL))"
 
-const struct stmt nw_st_view_networks = {"view_networks", "SELECT n.id FROM networks n WHERE " WANTED};
-const struct stmt nw_st_view_wanted = {"view_wanted", "SELECT n.id FROM networks n WHERE " WANTED " AND n.id = $2"};
+const struct stmt nw_st_view_networks = {"view_networks",
+                                         "SELECT n.id FROM networks n WHERE " WANTED};
+const struct stmt nw_st_view_wanted = {"view_wanted", "SELECT n.id FROM networks n WHERE " WANTED
+                                                      " AND n.id = $2"};
 const struct stmt nw_st_view_members = {"view_members",
-    "SELECT g.group_id, a.ip, p.allowed_address_pairs FROM port_groups g JOIN ports p ON p.id = g.port_id "
-    "JOIN ip_allocations a ON a.holder_id = p.id WHERE p.host_id IS NOT NULL AND g.group_id IN " IN_BATCH};
+                                        "SELECT g.group_id, a.ip, p.allowed_address_pairs FROM "
+                                        "port_groups g JOIN ports p ON p.id = g.port_id "
+                                        "JOIN ip_allocations a ON a.holder_id = p.id WHERE "
+                                        "p.host_id IS NOT NULL AND g.group_id IN " IN_BATCH};
 const struct stmt nw_st_report_ports = {"report_ports",
-    "UPDATE ports SET status = $2 WHERE network_id = $1 AND device_owner = 'network:dhcp' AND status <> $2"};
-const struct stmt nw_st_report_network = {"report_network",
-    "UPDATE networks SET status = $2 WHERE id = $1 AND status <> $2"};
-const struct res_where nw_w_ports_on_host = {&port_resource, "network_id = $1 AND host_id = $2", "created_at, id"};
+                                        "UPDATE ports SET status = $2 WHERE network_id = $1 AND "
+                                        "device_owner = 'network:dhcp' AND status <> $2"};
+const struct stmt nw_st_report_network = {
+    "report_network", "UPDATE networks SET status = $2 WHERE id = $1 AND status <> $2"};
+const struct res_where nw_w_ports_on_host = {&port_resource, "network_id = $1 AND host_id = $2",
+                                             "created_at, id"};
 
 struct view_rule {
     const struct security_rule *rule;
@@ -43,14 +52,16 @@ static const char **keys_of(struct ctx *cx, json_t *set, size_t *ret_n)
     const char **keys = arena_new_array(cx->arena, const char *, json_object_size(set) + 1), *key;
     json_t *v;
     *ret_n = 0;
-    json_object_foreach(set, key, v) {
+    json_object_foreach(set, key, v)
+    {
         (void)v;
         keys[(*ret_n)++] = key;
     }
     return keys;
 }
 
-static struct err *take_member(struct ctx *cx, const struct db_value *cells, size_t n UNUSED, void *arg)
+static struct err *take_member(struct ctx *cx, const struct db_value *cells, size_t n UNUSED,
+                               void *arg)
 {
     struct viewing *vw = arg;
     json_t *set = json_object_get(vw->members, cells[0].s);
@@ -84,7 +95,8 @@ static void write_remotes(struct viewing *vw, struct jw *w, const struct securit
     if (cidr)
         jw_str(w, cidr);
     if (r->remote_group_id) {
-        json_object_foreach(json_object_get(vw->members, r->remote_group_id), ip, v) {
+        json_object_foreach(json_object_get(vw->members, r->remote_group_id), ip, v)
+        {
             (void)v;
             if (!strchr(ip, ':') == str_eq(r->ethertype, "IPv4"))
                 jw_str(w, ip);
@@ -136,7 +148,8 @@ static struct err *load_rules(struct viewing *vw)
 
 /* ---------------------------------------------------------------- subnets and ports */
 
-static void write_subnet(struct ctx *cx, struct jw *w, const struct subnet *s, const struct port *dhcp)
+static void write_subnet(struct ctx *cx, struct jw *w, const struct subnet *s,
+                         const struct port *dhcp)
 {
     struct fixed_ip *ips;
     size_t n = dhcp ? nw_fixed_ips(cx, dhcp, &ips) : 0;
@@ -179,8 +192,8 @@ static void write_port(struct viewing *vw, struct jw *w, const struct port *p)
     jw_obj_end(w);
 }
 
-static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, const char *id, struct jw *w,
-                        bool *ret_present)
+static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
+                        struct jw *w, bool *ret_present)
 {
     struct viewing vw = {.cx = cx, .tx = tx};
     struct db_value params[] = {V_TEXT(host_id), V_TEXT(id)};
@@ -194,7 +207,8 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     TRY(res_find(cx, tx, &network_resource, id, &row));
     TRY(nw_subnets_of(cx, tx, id, &subnets));
     TRY(res_first_by(cx, tx, &nw_w_dhcp_port, &dhcp, V_TEXT(id)));
-    TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id), V_TEXT(host_id)));
+    TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id),
+                      V_TEXT(host_id)));
     vw.ports = (struct port **)ports;
     TRY(load_rules(&vw));
     const struct network *n = row;
@@ -228,4 +242,5 @@ static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id UNU
     return db_run(cx, tx, &nw_st_report_network, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR"));
 }
 
-const struct fleet_kind nw_kind_network = {.name = "network", .view = view, .list = list, .report = report};
+const struct fleet_kind nw_kind_network = {
+    .name = "network", .view = view, .list = list, .report = report};

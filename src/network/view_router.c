@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What an agent is told of a router, and what it reports: the status of the router, its ports, its floating IPs. */
+/* What an agent is told of a router, and what it reports: the status of the router, its ports, its
+ * floating IPs. */
 #include "network/nw.h"
 
-const struct stmt nw_st_view_routers = {"view_routers", "SELECT DISTINCT router_id FROM ports WHERE router_id IS NOT NULL"};
-const struct stmt nw_st_report_router = {"report_router", "UPDATE routers SET status = $2 WHERE id = $1 AND status <> $2"};
-const struct stmt nw_st_report_router_ports = {"report_router_ports",
-    "UPDATE ports SET status = $2 WHERE router_id = $1 AND status <> $2"};
+const struct stmt nw_st_view_routers = {
+    "view_routers", "SELECT DISTINCT router_id FROM ports WHERE router_id IS NOT NULL"};
+const struct stmt nw_st_report_router = {
+    "report_router", "UPDATE routers SET status = $2 WHERE id = $1 AND status <> $2"};
+const struct stmt nw_st_report_router_ports = {
+    "report_router_ports", "UPDATE ports SET status = $2 WHERE router_id = $1 AND status <> $2"};
 const struct stmt nw_st_report_floating = {"report_floating",
-    "UPDATE floatingips SET status = $2 WHERE router_id = $1 AND port_id IS NOT NULL AND status <> $2"};
+                                           "UPDATE floatingips SET status = $2 WHERE router_id = "
+                                           "$1 AND port_id IS NOT NULL AND status <> $2"};
 const struct res_where nw_w_subnets_by_ids = {&subnet_resource, "id IN " IN_BATCH, NULL};
 
 struct viewing {
@@ -82,8 +86,8 @@ static void write_interface(struct viewing *vw, struct jw *w, const struct port 
     jw_obj_end(w);
 }
 
-static void write_router(struct viewing *vw, struct jw *w, const struct router *r, void *const *floating,
-                         size_t n_floating)
+static void write_router(struct viewing *vw, struct jw *w, const struct router *r,
+                         void *const *floating, size_t n_floating)
 {
     const struct port *gateway = NULL;
     for (size_t i = 0; i < vw->n_ports; i++)
@@ -116,8 +120,8 @@ static void write_router(struct viewing *vw, struct jw *w, const struct router *
     jw_obj_end(w);
 }
 
-static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id, struct jw *w,
-                        bool *ret_present)
+static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id,
+                        struct jw *w, bool *ret_present)
 {
     struct viewing vw = {.cx = cx};
     void *r = NULL, **floating;
@@ -133,7 +137,8 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id UNUSE
     return NULL;
 }
 
-static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, struct db_rows *ret_ids)
+static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id UNUSED,
+                        struct db_rows *ret_ids)
 {
     return db_query(cx, tx, &nw_st_view_routers, NULL, 0, ret_ids);
 }
@@ -147,4 +152,5 @@ static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id UNU
     return db_run(cx, tx, &nw_st_report_floating, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR"));
 }
 
-const struct fleet_kind nw_kind_router = {.name = "router", .view = view, .list = list, .report = report};
+const struct fleet_kind nw_kind_router = {
+    .name = "router", .view = view, .list = list, .report = report};

@@ -9,8 +9,8 @@ static const char *owner_of(const struct resource *res, const void *row)
     return *(const char *const *)(const void *)((const char *)row + res->fields[res->owner].offset);
 }
 
-struct err *res_find_visible(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id,
-                             const struct actor *actor, void **ret)
+struct err *res_find_visible(struct ctx *cx, struct tx *tx, const struct resource *res,
+                             const char *id, const struct actor *actor, void **ret)
 {
     void *row = NULL;
     TRY(res_find(cx, tx, res, id, &row));
@@ -21,10 +21,12 @@ struct err *res_find_visible(struct ctx *cx, struct tx *tx, const struct resourc
     return NULL;
 }
 
-struct err *call_require_owner(struct call *c, const char *project_id, const struct resource *res, const char *id)
+struct err *call_require_owner(struct call *c, const char *project_id, const struct resource *res,
+                               const char *id)
 {
     if (c->actor->admin || str_eq(project_id, c->actor->project_id))
         return NULL;
-    return fail(c->cx, ERR_FORBIDDEN, "%s %s belongs to another project: policy %s does not allow this", res->name, id,
+    return fail(c->cx, ERR_FORBIDDEN,
+                "%s %s belongs to another project: policy %s does not allow this", res->name, id,
                 c->route->policy);
 }

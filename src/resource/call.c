@@ -14,7 +14,8 @@ const char *call_base_url(const struct call *c)
 {
     const char *p = strchr(c->route->pattern + 1, '/');
     p = p ? strchrnul(p + 1, '/') : c->route->pattern + strlen(c->route->pattern);
-    return arena_printf(c->cx->arena, "%s%.*s", c->rq->base_url, (int)(p - c->route->pattern), c->route->pattern);
+    return arena_printf(c->cx->arena, "%s%.*s", c->rq->base_url, (int)(p - c->route->pattern),
+                        c->route->pattern);
 }
 
 /* Neutron's fields=, repeated: only these members. */
@@ -29,8 +30,11 @@ static void read_fields(struct call *c, struct view *v)
 
 struct view call_view(struct call *c)
 {
-    struct view v = {.admin = c->actor->admin, .microversion = c->microversion, .base_url = call_base_url(c),
-                     .actor = c->actor, .call = c};
+    struct view v = {.admin = c->actor->admin,
+                     .microversion = c->microversion,
+                     .base_url = call_base_url(c),
+                     .actor = c->actor,
+                     .call = c};
     if (c->service->family->paging == PAGING_NETWORK && str_eq(c->rq->method, "GET"))
         read_fields(c, &v);
     return v;

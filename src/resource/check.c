@@ -16,7 +16,8 @@ static void print_ip(int family, const uint8_t *raw, char text[static INET6_ADDR
 {
     must(inet_ntop(family, raw, text, INET6_ADDRSTRLEN));
     /* glibc writes ::102:304 as ::1.2.3.4; dots belong to IPv4-mapped addresses only. */
-    if (family == AF_INET6 && strchr(text, '.') && memcmp(raw, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
+    if (family == AF_INET6 && strchr(text, '.') &&
+        memcmp(raw, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
         snprintf(text, INET6_ADDRSTRLEN, "::%x:%x", raw[12] << 8 | raw[13], raw[14] << 8 | raw[15]);
 }
 
@@ -87,5 +88,7 @@ const char *check_mac(struct ctx *cx, const json_t *v, json_t **ret)
 
 const char *check_object(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
-    return json_is_object(v) ? NULL : arena_printf(cx->arena, "%s is not of type 'object'", json_python(cx, v));
+    return json_is_object(v)
+               ? NULL
+               : arena_printf(cx->arena, "%s is not of type 'object'", json_python(cx, v));
 }

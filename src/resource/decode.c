@@ -15,7 +15,7 @@ int resource_field_index(const struct resource *res, const struct field *f)
     return (int)(f - res->fields);
 }
 
-#define REPR_MAX 512 /* bytes of a refused value that are repeated to its sender */
+#define REPR_MAX 512  /* bytes of a refused value that are repeated to its sender */
 #define EXTRA_MAX 128 /* members that no field names */
 #define EXTRA_VALUE_MAX 65535
 
@@ -24,7 +24,8 @@ static const char *repr(struct ctx *cx, const json_t *v)
     return str_cut(cx, json_python(cx, v), REPR_MAX);
 }
 
-static const char *length_reason(struct ctx *cx, const struct field *f, const json_t *v, int64_t len)
+static const char *length_reason(struct ctx *cx, const struct field *f, const json_t *v,
+                                 int64_t len)
 {
     int64_t max = f->max ? f->max : f->kind == KIND_UUID || f->kind == KIND_STR ? 255 : 0;
     if (len < 0)
@@ -51,7 +52,8 @@ static const char *enum_reason(struct ctx *cx, const struct field *f, const json
     return buf_cstr(&b);
 }
 
-static const char *read_text(struct ctx *cx, const struct field *f, const json_t *v, const char **ret)
+static const char *read_text(struct ctx *cx, const struct field *f, const json_t *v,
+                             const char **ret)
 {
     if (!json_is_string(v))
         return arena_printf(cx->arena, "%s is not of type 'string'", repr(cx, v));
@@ -73,9 +75,11 @@ static const char *read_int(struct ctx *cx, const struct field *f, const json_t 
     else if (!str_to_i64(json_string_value(v), INT64_MIN + 1, INT64_MAX, &n))
         return arena_printf(cx->arena, "%s does not match '^[0-9]+$'", repr(cx, v));
     if (n < f->min)
-        return arena_printf(cx->arena, "%" PRId64 " is less than the minimum of %" PRId64, n, f->min);
+        return arena_printf(cx->arena, "%" PRId64 " is less than the minimum of %" PRId64, n,
+                            f->min);
     if (f->max && n > f->max)
-        return arena_printf(cx->arena, "%" PRId64 " is greater than the maximum of %" PRId64, n, f->max);
+        return arena_printf(cx->arena, "%" PRId64 " is greater than the maximum of %" PRId64, n,
+                            f->max);
     *ret = n;
     return NULL;
 }
@@ -104,7 +108,8 @@ static const char *map_reason(struct ctx *cx, const struct field *f, const json_
     size_t max = f->max ? (size_t)f->max : 255;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)v, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+    {
         int64_t n = str_utf8_len(key);
         if (n < 1 || (size_t)n > max)
             return arena_printf(cx->arena, "the key '%s' must have 1 to %zu characters", key, max);
@@ -181,8 +186,9 @@ static void store_null(const struct field *f, void *row)
     }
 }
 
-static struct err *decode_member(struct ctx *cx, const struct family *fam, const struct resource *res,
-                                 const struct field *f, const char *wire, const json_t *v, void *row)
+static struct err *decode_member(struct ctx *cx, const struct family *fam,
+                                 const struct resource *res, const struct field *f,
+                                 const char *wire, const json_t *v, void *row)
 {
     if (json_is_null(v)) {
         if (!(f->flags & F_NULL))
@@ -228,16 +234,19 @@ static void fill_default(struct ctx *cx, const struct field *f, void *row)
     }
 }
 
-static struct err *keep_extra(struct ctx *cx, const struct family *fam, const struct resource *res, const char *key,
-                              const json_t *v, json_t *kept)
+static struct err *keep_extra(struct ctx *cx, const struct family *fam, const struct resource *res,
+                              const char *key, const json_t *v, json_t *kept)
 {
     int64_t len = str_utf8_len(key);
     if (!json_is_string(v))
-        return fam->invalid(cx, res, key, v, arena_printf(cx->arena, "%s is not of type 'string'", repr(cx, v)));
+        return fam->invalid(cx, res, key, v,
+                            arena_printf(cx->arena, "%s is not of type 'string'", repr(cx, v)));
     if (len < 1 || len > 255)
-        return fam->invalid(cx, res, str_cut(cx, key, REPR_MAX), v, "a property's name has 1 to 255 characters");
+        return fam->invalid(cx, res, str_cut(cx, key, REPR_MAX), v,
+                            "a property's name has 1 to 255 characters");
     if (json_string_length(v) > EXTRA_VALUE_MAX)
-        return fam->invalid(cx, res, key, v, arena_printf(cx->arena, "%s is too long", repr(cx, v)));
+        return fam->invalid(cx, res, key, v,
+                            arena_printf(cx->arena, "%s is too long", repr(cx, v)));
     json_object_set(kept, key, (json_t *)(uintptr_t)v);
     if (json_object_size(kept) > EXTRA_MAX)
         return fail(cx, ERR_TOO_LARGE, "A %s has at most %d properties", res->name, EXTRA_MAX);
@@ -250,7 +259,8 @@ static const char **extra_text(const struct resource *res, void *row)
 }
 
 /* Further members stay at an update, but for those it gives anew. */
-static struct err *kept_before(struct ctx *cx, const struct resource *res, enum decode_mode mode, void *row, json_t **ret)
+static struct err *kept_before(struct ctx *cx, const struct resource *res, enum decode_mode mode,
+                               void *row, json_t **ret)
 {
     const char *text = mode == DECODE_UPDATE ? *extra_text(res, row) : NULL;
     if (text)
@@ -260,13 +270,14 @@ static struct err *kept_before(struct ctx *cx, const struct resource *res, enum 
 }
 
 /* project_id and tenant_id, both given, must say the same. */
-static struct err *agree(struct ctx *cx, const struct family *fam, const struct resource *res, const struct field *f,
-                         const json_t *obj)
+static struct err *agree(struct ctx *cx, const struct family *fam, const struct resource *res,
+                         const struct field *f, const json_t *obj)
 {
     const json_t *a = json_get(obj, f->wire), *b = f->also ? json_get(obj, f->also) : NULL;
     if (!a || !b || json_equal(a, b))
         return NULL;
-    return fam->invalid(cx, res, f->also, b, arena_printf(cx->arena, "'%s' and '%s' do not match", f->wire, f->also));
+    return fam->invalid(cx, res, f->also, b,
+                        arena_printf(cx->arena, "'%s' and '%s' do not match", f->wire, f->also));
 }
 
 static bool usable(const struct field *f, unsigned microversion)
@@ -275,8 +286,9 @@ static bool usable(const struct field *f, unsigned microversion)
 }
 
 /* A member that the client may not name: foreign, hidden, or of another microversion. */
-static struct err *other_member(struct ctx *cx, const struct family *fam, const struct resource *res, const struct field *f,
-                                const char *key, const json_t *value, json_t *kept)
+static struct err *other_member(struct ctx *cx, const struct family *fam,
+                                const struct resource *res, const struct field *f, const char *key,
+                                const json_t *value, json_t *kept)
 {
     if (res->extra == EXTRA_IGNORE)
         return NULL;
@@ -285,13 +297,16 @@ static struct err *other_member(struct ctx *cx, const struct family *fam, const 
     return kept ? keep_extra(cx, fam, res, key, value, kept) : fam->unknown(cx, res, key);
 }
 
-static struct err *decode_members(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
-                                  enum decode_mode mode, unsigned microversion, bool admin, json_t *kept, void *row)
+static struct err *decode_members(struct ctx *cx, const struct family *fam,
+                                  const struct resource *res, const json_t *obj,
+                                  enum decode_mode mode, unsigned microversion, bool admin,
+                                  json_t *kept, void *row)
 {
     unsigned need = mode == DECODE_CREATE ? F_CREATE : F_UPDATE;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)obj, key, value)
+    {
         const struct field *f = resource_field(res, key);
         if (!f || !usable(f, microversion) || ((f->flags & F_HIDDEN) && !(f->flags & need))) {
             TRY(other_member(cx, fam, res, f, key, value, kept));
@@ -311,8 +326,9 @@ static struct err *decode_members(struct ctx *cx, const struct family *fam, cons
     return NULL;
 }
 
-struct err *res_decode(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
-                       enum decode_mode mode, unsigned microversion, bool admin, void *row)
+struct err *res_decode(struct ctx *cx, const struct family *fam, const struct resource *res,
+                       const json_t *obj, enum decode_mode mode, unsigned microversion, bool admin,
+                       void *row)
 {
     json_t *kept = NULL;
     if (res->extra == EXTRA_KEEP)
@@ -331,8 +347,9 @@ struct err *res_decode(struct ctx *cx, const struct family *fam, const struct re
     return NULL;
 }
 
-struct err *res_decode_body(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *body,
-                            enum decode_mode mode, unsigned microversion, bool admin, void *row)
+struct err *res_decode_body(struct ctx *cx, const struct family *fam, const struct resource *res,
+                            const json_t *body, enum decode_mode mode, unsigned microversion,
+                            bool admin, void *row)
 {
     if (!json_is_object(body))
         return fail(cx, ERR_INVALID, "The request body must be a JSON object");
@@ -340,7 +357,8 @@ struct err *res_decode_body(struct ctx *cx, const struct family *fam, const stru
     if (!res->bare) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)body, key, value) {
+        json_object_foreach((json_t *)(uintptr_t)body, key, value)
+        {
             if (!str_eq(key, res->name) && res->extra == EXTRA_REJECT)
                 return fam->unknown(cx, res, key);
         }
@@ -348,8 +366,9 @@ struct err *res_decode_body(struct ctx *cx, const struct family *fam, const stru
         if (!obj)
             return fam->missing(cx, res, res->name);
         if (!json_is_object(obj))
-            return fam->invalid(cx, res, res->name, obj,
-                                arena_printf(cx->arena, "%s is not of type 'object'", repr(cx, obj)));
+            return fam->invalid(
+                cx, res, res->name, obj,
+                arena_printf(cx->arena, "%s is not of type 'object'", repr(cx, obj)));
     }
     return res_decode(cx, fam, res, obj, mode, microversion, admin, row);
 }
@@ -366,7 +385,8 @@ static void python(struct buf *b, const json_t *j, unsigned depth)
     switch (json_typeof(j)) {
     case JSON_OBJECT:
         buf_char(b, '{');
-        json_object_foreach((json_t *)(uintptr_t)j, key, v) {
+        json_object_foreach((json_t *)(uintptr_t)j, key, v)
+        {
             buf_printf(b, "%s'%s': ", n++ ? ", " : "", key);
             python(b, v, depth + 1);
         }

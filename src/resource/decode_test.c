@@ -38,7 +38,8 @@ struct how {
 };
 static const struct how plain = {&widget_resource, &family_network, 0, false};
 
-static struct err *decode(const struct how *h, enum decode_mode mode, const char *text, struct widget *w)
+static struct err *decode(const struct how *h, enum decode_mode mode, const char *text,
+                          struct widget *w)
 {
     return res_decode(&cx, h->fam, h->res, json(text), mode, h->microversion, h->admin, w);
 }
@@ -50,7 +51,8 @@ static struct widget *good(const char *text)
     return w;
 }
 
-static const char *refused_as(const struct how *h, enum err_kind kind, enum decode_mode mode, const char *text)
+static const char *refused_as(const struct how *h, enum err_kind kind, enum decode_mode mode,
+                              const char *text)
 {
     struct widget *w = res_new(&cx, &widget_resource);
     struct err *e = decode(h, mode, text, w);
@@ -85,9 +87,10 @@ static void defaults(void **state UNUSED)
 
 static void values(void **state UNUSED)
 {
-    struct widget *w = good("{'name': 'ábcdefghij', 'size': 100, 'weight': -5, 'ready': false, 'color': 'green',"
-                            "'notes': {'b': [1, null], 'a': 1.5}, 'metadata': {'k': 'v'}, 'tags': ['x', 'yz'],"
-                            "'at': '2026-11-23T07:08:42Z', 'input': 'seen', 'tenant_id': 'p9'}");
+    struct widget *w =
+        good("{'name': 'ábcdefghij', 'size': 100, 'weight': -5, 'ready': false, 'color': 'green',"
+             "'notes': {'b': [1, null], 'a': 1.5}, 'metadata': {'k': 'v'}, 'tags': ['x', 'yz'],"
+             "'at': '2026-11-23T07:08:42Z', 'input': 'seen', 'tenant_id': 'p9'}");
     assert_int_equal(w->size, 100);
     assert_int_equal(w->weight, -5);
     assert_false(w->ready);
@@ -124,17 +127,37 @@ static void lax_forms(void **state UNUSED)
 static void mistyped(void **state UNUSED)
 {
     static const char *const bodies[] = {
-        "{'name': 1}", "{'name': ['a']}", "{'name': {}}", "{'name': true}", "{'name': 'a', 'size': 1.0}",
-        "{'name': 'a', 'size': true}", "{'name': 'a', 'size': [1]}", "{'name': 'a', 'size': -1}",
-        "{'name': 'a', 'size': 101}", "{'name': 'a', 'weight': 6}", "{'name': 'a', 'weight': -6}",
-        "{'name': 'a', 'size': 9223372036854775807}", "{'name': 'a', 'color': 'black'}", "{'name': 'a', 'color': 3}",
-        "{'name': 'a', 'notes': []}", "{'name': 'a', 'notes': 'x'}", "{'name': 'a', 'metadata': ['k']}",
-        "{'name': 'a', 'metadata': {'k': 1}}", "{'name': 'a', 'metadata': {'k': null}}",
-        "{'name': 'a', 'metadata': {'': 'v'}}", "{'name': 'a', 'metadata': {'k': 'vvvvvvvvvvvvvvvvvvvvv'}}",
-        "{'name': 'a', 'metadata': {'kkkkkkkkkkkkkkkkkkkkk': 'v'}}", "{'name': 'a', 'tags': 'x'}",
-        "{'name': 'a', 'tags': [1]}", "{'name': 'a', 'tags': ['123456']}", "{'name': 'a', 'tags': {}}",
-        "{'name': 'a', 'at': 5}", "{'name': 'a', 'at': 'yesterday'}", "{'name': 'a', 'at': '2026-02-31T00:00:00Z'}",
-        "{'name': 'a', 'address': '10.0.0.256'}", "{'name': 'a', 'address': 10}",
+        "{'name': 1}",
+        "{'name': ['a']}",
+        "{'name': {}}",
+        "{'name': true}",
+        "{'name': 'a', 'size': 1.0}",
+        "{'name': 'a', 'size': true}",
+        "{'name': 'a', 'size': [1]}",
+        "{'name': 'a', 'size': -1}",
+        "{'name': 'a', 'size': 101}",
+        "{'name': 'a', 'weight': 6}",
+        "{'name': 'a', 'weight': -6}",
+        "{'name': 'a', 'size': 9223372036854775807}",
+        "{'name': 'a', 'color': 'black'}",
+        "{'name': 'a', 'color': 3}",
+        "{'name': 'a', 'notes': []}",
+        "{'name': 'a', 'notes': 'x'}",
+        "{'name': 'a', 'metadata': ['k']}",
+        "{'name': 'a', 'metadata': {'k': 1}}",
+        "{'name': 'a', 'metadata': {'k': null}}",
+        "{'name': 'a', 'metadata': {'': 'v'}}",
+        "{'name': 'a', 'metadata': {'k': 'vvvvvvvvvvvvvvvvvvvvv'}}",
+        "{'name': 'a', 'metadata': {'kkkkkkkkkkkkkkkkkkkkk': 'v'}}",
+        "{'name': 'a', 'tags': 'x'}",
+        "{'name': 'a', 'tags': [1]}",
+        "{'name': 'a', 'tags': ['123456']}",
+        "{'name': 'a', 'tags': {}}",
+        "{'name': 'a', 'at': 5}",
+        "{'name': 'a', 'at': 'yesterday'}",
+        "{'name': 'a', 'at': '2026-02-31T00:00:00Z'}",
+        "{'name': 'a', 'address': '10.0.0.256'}",
+        "{'name': 'a', 'address': 10}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         refused(bodies[i]);
@@ -142,8 +165,9 @@ static void mistyped(void **state UNUSED)
 
 static void nulls_where_none_may_be(void **state UNUSED)
 {
-    static const char *const bodies[] = {"{'name': null}", "{'name': 'a', 'weight': null}", "{'name': 'a', 'ready': null}",
-                                         "{'name': 'a', 'tags': null}", "{'name': 'a', 'metadata': null}"};
+    static const char *const bodies[] = {
+        "{'name': null}", "{'name': 'a', 'weight': null}", "{'name': 'a', 'ready': null}",
+        "{'name': 'a', 'tags': null}", "{'name': 'a', 'metadata': null}"};
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         assert_non_null(strstr(refused(bodies[i]), "None is not of type"));
 }
@@ -160,16 +184,20 @@ static void lengths(void **state UNUSED)
     refused(arena_printf(cx.arena, "{'name': 'a', 'newer': '%.256s'}", text));
     struct how five = plain;
     five.microversion = 5;
-    assert_ok(&cx, decode(&five, DECODE_CREATE, arena_printf(cx.arena, "{'name': 'a', 'newer': '%.255s'}", text),
+    assert_ok(&cx, decode(&five, DECODE_CREATE,
+                          arena_printf(cx.arena, "{'name': 'a', 'newer': '%.255s'}", text),
                           res_new(&cx, &widget_resource)));
-    refused_as(&five, ERR_INVALID, DECODE_CREATE, arena_printf(cx.arena, "{'name': 'a', 'newer': '%.256s'}", text));
+    refused_as(&five, ERR_INVALID, DECODE_CREATE,
+               arena_printf(cx.arena, "{'name': 'a', 'newer': '%.256s'}", text));
 }
 
 /* Names that were never declared, are shown only, hidden, or belong to another version. */
 static void members_not_for_clients(void **state UNUSED)
 {
-    assert_non_null(strstr(refused("{'name': 'a', 'nonsense': 1}"), "Unrecognized attribute(s) 'nonsense'"));
-    assert_non_null(strstr(refused("{'name': 'a', 'secret': 'x'}"), "Unrecognized attribute(s) 'secret'"));
+    assert_non_null(
+        strstr(refused("{'name': 'a', 'nonsense': 1}"), "Unrecognized attribute(s) 'nonsense'"));
+    assert_non_null(
+        strstr(refused("{'name': 'a', 'secret': 'x'}"), "Unrecognized attribute(s) 'secret'"));
     assert_non_null(strstr(refused("{'name': 'a', 'generation': 1}"), "Unrecognized"));
     assert_non_null(strstr(refused("{'name': 'a', 'id': 'x'}"), "'id' not allowed here"));
     assert_non_null(strstr(refused("{'name': 'a', 'created_at': null}"), "not allowed here"));
@@ -189,8 +217,10 @@ static void versions(void **state UNUSED)
 {
     struct how h = plain;
     for (h.microversion = 1; h.microversion <= 8; h.microversion++) {
-        const char *in = h.microversion < 5 ? "{'name': 'a', 'older': 'x'}" : "{'name': 'a', 'newer': 'x'}";
-        const char *out = h.microversion < 5 ? "{'name': 'a', 'newer': 'x'}" : "{'name': 'a', 'older': 'x'}";
+        const char *in =
+            h.microversion < 5 ? "{'name': 'a', 'older': 'x'}" : "{'name': 'a', 'newer': 'x'}";
+        const char *out =
+            h.microversion < 5 ? "{'name': 'a', 'newer': 'x'}" : "{'name': 'a', 'older': 'x'}";
         assert_ok(&cx, decode(&h, DECODE_CREATE, in, res_new(&cx, &widget_resource)));
         refused_as(&h, ERR_INVALID, DECODE_CREATE, out);
     }
@@ -198,7 +228,8 @@ static void versions(void **state UNUSED)
 
 static void two_names_of_one_field(void **state UNUSED)
 {
-    assert_string_equal(good("{'name': 'a', 'tenant_id': 'x', 'project_id': 'x'}")->project_id, "x");
+    assert_string_equal(good("{'name': 'a', 'tenant_id': 'x', 'project_id': 'x'}")->project_id,
+                        "x");
     refused("{'name': 'a', 'tenant_id': 'x', 'project_id': 'y'}");
     refused("{'name': 'a', 'project_id': 'x', 'tenant_id': null}");
 }
@@ -228,15 +259,18 @@ static void further_members(void **state UNUSED)
     assert_string_equal(w->metadata, "{\"arch\":\"x\",\"os\":\"bsd\"}");
     refused_as(&keep, ERR_INVALID, DECODE_CREATE, "{'name': 'a', 'os': 1}");
     refused_as(&keep, ERR_INVALID, DECODE_CREATE, "{'name': 'a', '': 'x'}");
-    refused_as(&keep, ERR_FORBIDDEN, DECODE_CREATE, "{'name': 'a', 'secret': 'x'}"); /* a column's name is no property's */
+    refused_as(&keep, ERR_FORBIDDEN, DECODE_CREATE,
+               "{'name': 'a', 'secret': 'x'}"); /* a column's name is no property's */
     refused_as(&keep, ERR_FORBIDDEN, DECODE_CREATE, "{'name': 'a', 'id': 'x'}");
     struct buf b;
     buf_init(&b, cx.arena);
     for (int i = 0; i < 200; i++)
         buf_printf(&b, ", 'property-%d': 'x'", i);
-    refused_as(&keep, ERR_TOO_LARGE, DECODE_CREATE, arena_printf(cx.arena, "{'name': 'a'%s}", buf_cstr(&b)));
+    refused_as(&keep, ERR_TOO_LARGE, DECODE_CREATE,
+               arena_printf(cx.arena, "{'name': 'a'%s}", buf_cstr(&b)));
     w = res_new(&cx, &widget_resource);
-    assert_ok(&cx, decode(&ignore, DECODE_CREATE, "{'name': 'a', 'os': 7, 'id': 'x', 'secret': 'y'}", w));
+    assert_ok(
+        &cx, decode(&ignore, DECODE_CREATE, "{'name': 'a', 'os': 7, 'id': 'x', 'secret': 'y'}", w));
     assert_null(w->id);
     assert_null(w->secret);
 }
@@ -253,16 +287,19 @@ static void wrappers(void **state UNUSED)
                                       "{'widget': 'x'}",
                                       "{'Widget': {'name': 'a'}}",
                                       "{'widget': {'name': 'a'}, 'more': 1}"};
-    const struct family *const families[] = {&family_network, &family_compute, &family_identity, &family_image};
+    const struct family *const families[] = {&family_network, &family_compute, &family_identity,
+                                             &family_image};
     for (size_t f = 0; f < ARRAY_LEN(families); f++) {
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-            assert_err(&cx, ERR_INVALID, res_decode_body(&cx, families[f], &widget_resource, json(bad[i]), DECODE_CREATE, 0,
-                                                         false, res_new(&cx, &widget_resource)));
-        assert_ok(&cx, res_decode_body(&cx, families[f], &widget_resource, json("{'widget': {'name': 'a'}}"), DECODE_CREATE, 0,
-                                       false, res_new(&cx, &widget_resource)));
+            assert_err(&cx, ERR_INVALID,
+                       res_decode_body(&cx, families[f], &widget_resource, json(bad[i]),
+                                       DECODE_CREATE, 0, false, res_new(&cx, &widget_resource)));
+        assert_ok(&cx, res_decode_body(&cx, families[f], &widget_resource,
+                                       json("{'widget': {'name': 'a'}}"), DECODE_CREATE, 0, false,
+                                       res_new(&cx, &widget_resource)));
     }
-    assert_ok(&cx, res_decode_body(&cx, &family_image, &widget_keep_resource, json("{'name': 'a'}"), DECODE_CREATE, 0, false,
-                                   res_new(&cx, &widget_resource)));
+    assert_ok(&cx, res_decode_body(&cx, &family_image, &widget_keep_resource, json("{'name': 'a'}"),
+                                   DECODE_CREATE, 0, false, res_new(&cx, &widget_resource)));
 }
 
 /* jansson's part of the bargain: what is no JSON, or ambiguous, never gets here. */
@@ -271,8 +308,16 @@ static void texts(void **state UNUSED)
     static const struct {
         const char *text;
         size_t len;
-    } bad[] = {{"", 0}, {"{\"a\":1,\"a\":2}", 13}, {"{\"a\":\"\\u0000\"}", 14}, {"{\"a\":\"\xff\"}", 9}, {"{\"a\":1} x", 9},
-               {"{\"a\":\"\\ud800\"}", 14}, {"{\"a\":1", 6}, {"\0", 1}, {"{\"a\":99999999999999999999}", 26}, {"nul", 3}};
+    } bad[] = {{"", 0},
+               {"{\"a\":1,\"a\":2}", 13},
+               {"{\"a\":\"\\u0000\"}", 14},
+               {"{\"a\":\"\xff\"}", 9},
+               {"{\"a\":1} x", 9},
+               {"{\"a\":\"\\ud800\"}", 14},
+               {"{\"a\":1", 6},
+               {"\0", 1},
+               {"{\"a\":99999999999999999999}", 26},
+               {"nul", 3}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         json_t *j = NULL;
         assert_err(&cx, ERR_INVALID, json_read(&cx, bad[i].text, bad[i].len, &j));
@@ -295,7 +340,8 @@ static void python_words(void **state UNUSED)
     assert_non_null(strstr(json_python(&cx, json(deep)), "..."));
 }
 
-static const char *canonical(const char *(*check)(struct ctx *, const json_t *, json_t **), const char *text)
+static const char *canonical(const char *(*check)(struct ctx *, const json_t *, json_t **),
+                             const char *text)
 {
     json_t *ret = NULL;
     const char *why = check(&cx, json_own(&cx, json_string(text)), &ret);
@@ -341,7 +387,8 @@ static void addresses(void **state UNUSED)
         {check_mac, "fa:16:3e:00:00:1", "refused"},
         {check_mac, "01:00:5e:00:00:01", "refused"},
         {check_mac, "fa:16:3e:00:00:0g", "refused"},
-        {check_uuid, "7e1f0a4c-0000-4000-8000-0123456789ab", "7e1f0a4c-0000-4000-8000-0123456789ab"},
+        {check_uuid, "7e1f0a4c-0000-4000-8000-0123456789ab",
+         "7e1f0a4c-0000-4000-8000-0123456789ab"},
         {check_uuid, "7e1f0a4c000040008000012345678ab", "refused"},
         {check_uuid, "7e1f0a4c-0000-4000-8000-0123456789a/", "refused"},
     };
@@ -360,9 +407,11 @@ static void words_of_each_family(void **state UNUSED)
     struct how h = plain;
     h.fam = &family_compute;
     assert_string_equal(refused_as(&h, ERR_INVALID, DECODE_CREATE, "{'name': 'a', 'x': 1}"),
-                        "Invalid input for field/attribute widget. Additional properties are not allowed ('x' was unexpected)");
-    assert_string_equal(refused_as(&h, ERR_INVALID, DECODE_CREATE, "{'name': 5}"),
-                        "Invalid input for field/attribute name. Value: 5. 5 is not of type 'string'");
+                        "Invalid input for field/attribute widget. Additional properties are not "
+                        "allowed ('x' was unexpected)");
+    assert_string_equal(
+        refused_as(&h, ERR_INVALID, DECODE_CREATE, "{'name': 5}"),
+        "Invalid input for field/attribute name. Value: 5. 5 is not of type 'string'");
     h.fam = &family_network;
     assert_string_equal(refused_as(&h, ERR_INVALID, DECODE_CREATE, "{'name': 5}"),
                         "Invalid input for name. Reason: 5 is not of type 'string'.");
@@ -370,7 +419,8 @@ static void words_of_each_family(void **state UNUSED)
     assert_string_equal(refused_as(&h, ERR_FORBIDDEN, DECODE_CREATE, "{'name': 'a', 'id': 'x'}"),
                         "Attribute 'id' is read-only.");
     h.fam = &family_identity;
-    assert_non_null(strstr(refused_as(&h, ERR_INVALID, DECODE_CREATE, "{}"), "'name' is a required property"));
+    assert_non_null(
+        strstr(refused_as(&h, ERR_INVALID, DECODE_CREATE, "{}"), "'name' is a required property"));
 }
 
 int main(void)

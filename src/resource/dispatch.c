@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The dispatcher: nothing is reached without a route's decision, and each handler is left with its own decision only. */
+/* The dispatcher: nothing is reached without a route's decision, and each handler is left with its
+ * own decision only. */
 #include "resource/engine.h"
 #include <stdatomic.h>
 
@@ -134,8 +135,10 @@ void call_park(struct call *c, const char *topic, int64_t until_us)
     c->rp->park_until_us = until_us;
 }
 
-void api_each_route(struct api *a, void (*fn)(void *arg, const struct service *svc, const struct route *r,
-                                              const struct route_figures *f), void *arg)
+void api_each_route(struct api *a,
+                    void (*fn)(void *arg, const struct service *svc, const struct route *r,
+                               const struct route_figures *f),
+                    void *arg)
 {
     for (struct bound_route *b = a->bound; b->route; b++) {
         struct route_figures f = {.busy_us = b->busy_us};
@@ -168,8 +171,8 @@ static bool is_get(const struct http_request *rq)
     return str_eq(rq->method, "GET") || str_eq(rq->method, "HEAD");
 }
 
-static void reply_error(struct ctx *cx, struct http_request *rq, struct http_reply *rp, const struct family *fam,
-                        const struct actor *actor, const struct err *e)
+static void reply_error(struct ctx *cx, struct http_request *rq, struct http_reply *rp,
+                        const struct family *fam, const struct actor *actor, const struct err *e)
 {
     int status = family_status(fam, e);
     buf_clear(&rp->body);
@@ -178,18 +181,22 @@ static void reply_error(struct ctx *cx, struct http_request *rq, struct http_rep
     rp->park_topic = NULL;
     rp->status = status;
     if (status == 401)
-        http_reply_header(rp, cx, "WWW-Authenticate", arena_printf(cx->arena, "Keystone uri=\"%s/identity\"", rq->base_url));
+        http_reply_header(rp, cx, "WWW-Authenticate",
+                          arena_printf(cx->arena, "Keystone uri=\"%s/identity\"", rq->base_url));
     if (status == 503 || status == 429)
         http_reply_header(rp, cx, "Retry-After", "1");
     const struct err *shown = e;
     if (status == 500) /* the cause is for the log, not for strangers */
-        shown = fail(cx, ERR_INTERNAL, "Internal error; the operator finds it in the log under %s", cx->request_id);
+        shown = fail(cx, ERR_INTERNAL, "Internal error; the operator finds it in the log under %s",
+                     cx->request_id);
     if (!str_eq(rq->method, "HEAD"))
         fam->render(cx, &rp->body, shown, status);
     /* Clients look names up as ids first: a 404 of a GET is nothing to note. */
-    enum log_level level = status >= 500 ? LOG_ERROR : status == 404 && is_get(rq) ? LOG_DEBUG : LOG_INFO;
-    log_err(cx, level, e, "request failed", "method", rq->method, "path", rq->path,
-            "status", log_i64(cx, status), "user", actor ? actor->user_id : NULL, "project",
+    enum log_level level = status >= 500                 ? LOG_ERROR
+                           : status == 404 && is_get(rq) ? LOG_DEBUG
+                                                         : LOG_INFO;
+    log_err(cx, level, e, "request failed", "method", rq->method, "path", rq->path, "status",
+            log_i64(cx, status), "user", actor ? actor->user_id : NULL, "project",
             actor ? actor->project_id : NULL, NULL);
 }
 
@@ -198,20 +205,30 @@ static bool is_read(const struct call *c)
     return (c->route->flags & RT_READ) || is_get(c->rq);
 }
 
-static struct err *match(struct api *a, struct http_request *rq, struct call *c, const char **ret_allow)
+static struct err *match(struct api *a, struct http_request *rq, struct call *c,
+                         const char **ret_allow)
 {
     struct route_match m;
     if (!router_match(a->router, rq->cx, rq->method, rq->raw_path, &m)) {
         *ret_allow = m.allow;
         if (m.allow)
-            return fail(rq->cx, ERR_METHOD, "The method %s is not allowed for this resource; it takes %s", rq->method,
+            return fail(rq->cx, ERR_METHOD,
+                        "The method %s is not allowed for this resource; it takes %s", rq->method,
                         m.allow);
         return fail(rq->cx, ERR_NOT_FOUND, "The resource could not be found.");
     }
     struct bound_route *b = m.route;
     struct http_pair *params = arena_memdup(rq->cx->arena, m.params, sizeof(m.params));
-    *c = (struct call){.cx = rq->cx, .api = a, .rq = rq, .route = b->route, .service = b->service, .bound = b, .params = params,
-                       .n_params = m.n_params, .store = a->store, .actor = arena_new_of(rq->cx->arena, struct actor)};
+    *c = (struct call){.cx = rq->cx,
+                       .api = a,
+                       .rq = rq,
+                       .route = b->route,
+                       .service = b->service,
+                       .bound = b,
+                       .params = params,
+                       .n_params = m.n_params,
+                       .store = a->store,
+                       .actor = arena_new_of(rq->cx->arena, struct actor)};
     return NULL;
 }
 
@@ -222,13 +239,16 @@ static struct err *authenticate(struct call *c, struct tx *tx)
     if (rule == RULE_NODE) {
         const char *auth = http_header(c->rq, "Authorization");
         if (!str_starts(auth, "Bearer "))
-            return fail(c->cx, ERR_UNAUTHENTICATED, "This call is an agent's: it needs the host's secret");
-        return c->api->hooks.authenticate_node(c->cx, tx, auth + strlen("Bearer "), call_param(c, "host"), c->actor);
+            return fail(c->cx, ERR_UNAUTHENTICATED,
+                        "This call is an agent's: it needs the host's secret");
+        return c->api->hooks.authenticate_node(c->cx, tx, auth + strlen("Bearer "),
+                                               call_param(c, "host"), c->actor);
     }
     if (!token) {
         if (rule == RULE_PUBLIC)
             return NULL;
-        return fail(c->cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
+        return fail(c->cx, ERR_UNAUTHENTICATED,
+                    "The request you have made requires authentication.");
     }
     struct err *e = c->api->hooks.authenticate(c->cx, tx, token, c->actor);
     if (e && rule == RULE_PUBLIC && e->kind == ERR_UNAUTHENTICATED) {
@@ -271,11 +291,15 @@ static struct err *load_target(struct call *c)
     const struct resource *res = c->route->target;
     if (!res)
         return NULL;
-    const char *id = c->route->target_param ? call_param(c, c->route->target_param) : c->params[c->n_params - 1].value;
+    const char *id = c->route->target_param ? call_param(c, c->route->target_param)
+                                            : c->params[c->n_params - 1].value;
     TRY(res_find_visible(c->cx, c->tx, res, id, c->actor, &c->target));
     if (c->route->rule == RULE_MEMBER && res->owner >= 0)
         return call_require_owner(
-            c, *(const char *const *)(const void *)((const char *)c->target + res->fields[res->owner].offset), res, id);
+            c,
+            *(const char *const *)(const void *)((const char *)c->target +
+                                                 res->fields[res->owner].offset),
+            res, id);
     return NULL;
 }
 
@@ -296,14 +320,16 @@ static struct err *decode_body(struct call *c)
     const struct resource *res = c->route->body;
     if (!res || (c->route->flags & RT_BULK))
         return NULL;
-    bool update = (c->route->flags & RT_UPDATE) || (str_eq(c->rq->method, "PUT") && c->target && c->route->target == res) ||
+    bool update = (c->route->flags & RT_UPDATE) ||
+                  (str_eq(c->rq->method, "PUT") && c->target && c->route->target == res) ||
                   str_eq(c->rq->method, "PATCH");
     if (update && c->target && c->route->target == res)
         c->body = arena_memdup(c->cx->arena, c->target, res->row_size);
     else
         c->body = res_new(c->cx, res);
-    return res_decode_body(c->cx, c->service->family, res, c->json, update ? DECODE_UPDATE : DECODE_CREATE,
-                           c->microversion, c->actor->admin, c->body);
+    return res_decode_body(c->cx, c->service->family, res, c->json,
+                           update ? DECODE_UPDATE : DECODE_CREATE, c->microversion, c->actor->admin,
+                           c->body);
 }
 
 /* Everything that happens inside the transaction; run again on ERR_STALE. */
@@ -381,7 +407,8 @@ static void count_answer(struct call *c, int64_t began_us)
     if (c->rp->park_topic || class < 0 || class > 5)
         return;
     atomic_fetch_add_explicit(&c->bound->answers[class], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&c->bound->busy_us, (uint64_t)(mono_us(c->cx) - began_us), memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->bound->busy_us, (uint64_t)(mono_us(c->cx) - began_us),
+                              memory_order_relaxed);
 }
 
 static void finish(struct call *c, struct err *e)
@@ -419,8 +446,15 @@ static void api_handle(void *arg UNUSED, struct http_request *rq, struct http_re
     struct err *e = NULL;
     int64_t began_us = mono_us(rq->cx);
     if (!c->admitted) { /* or parked since, and run again as if it had just come */
-        *c = (struct call){.cx = c->cx, .api = c->api, .rq = rq, .route = c->route, .service = c->service,
-                           .bound = c->bound, .params = c->params, .n_params = c->n_params, .store = c->store,
+        *c = (struct call){.cx = c->cx,
+                           .api = c->api,
+                           .rq = rq,
+                           .route = c->route,
+                           .service = c->service,
+                           .bound = c->bound,
+                           .params = c->params,
+                           .n_params = c->n_params,
+                           .store = c->store,
                            .actor = arena_new_of(rq->cx->arena, struct actor)};
         c->rp = rp;
         e = admit(c, &tx);
@@ -439,8 +473,10 @@ static void api_handle(void *arg UNUSED, struct http_request *rq, struct http_re
     count_answer(c, began_us);
 }
 
-/* After the headers: the lane, and a streamed call's admission. What no route takes is answered at once. */
-static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_reply *rp, struct http_sink **ret_sink)
+/* After the headers: the lane, and a streamed call's admission. What no route takes is answered at
+ * once. */
+static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_reply *rp,
+                                struct http_sink **ret_sink)
 {
     struct call *c = call_of(arg, rq, rp);
     if (!c)
@@ -459,7 +495,8 @@ static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_
     return LANE_WORKER;
 }
 
-static void api_refuse(void *arg, struct http_request *rq, struct http_reply *rp, int status, const char *message)
+static void api_refuse(void *arg, struct http_request *rq, struct http_reply *rp, int status,
+                       const char *message)
 {
     const struct family *fam = family_of_path(arg, rq->path ? rq->path : "");
     struct err *e = fail(rq->cx, ERR_INVALID, "%s", message);
@@ -470,5 +507,6 @@ static void api_refuse(void *arg, struct http_request *rq, struct http_reply *rp
 
 struct http_app api_app(struct api *a)
 {
-    return (struct http_app){.arg = a, .begin = api_begin, .handle = api_handle, .refuse = api_refuse};
+    return (struct http_app){
+        .arg = a, .begin = api_begin, .handle = api_handle, .refuse = api_refuse};
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The dispatcher: who is let in, how each family words its refusals, transactions, retries, the audit's trail. */
+/* The dispatcher: who is let in, how each family words its refusals, transactions, retries, the
+ * audit's trail. */
 #include "resource/engine.h"
 #include "resource/test_widgets.h"
 
@@ -11,9 +12,11 @@ static const char *id; /* of a widget of p1 */
 static int setup(void **state UNUSED)
 {
     test_api_start(&t, widget_services, n_widget_services);
-    struct test_reply r = test_expect(&t, 201, "p1", "POST", C "/widgets", "{'widget': {'name': 'one'}}");
+    struct test_reply r =
+        test_expect(&t, 201, "p1", "POST", C "/widgets", "{'widget': {'name': 'one'}}");
     id = test_str(&t, &r, "widget.id");
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* causes of 500 are logged: here they are wanted */
+    log_set_level(
+        (enum log_level)(LOG_ERROR + 1)); /* causes of 500 are logged: here they are wanted */
     return 0;
 }
 
@@ -117,12 +120,15 @@ static void every_family_refuses_in_its_shape(void **state UNUSED)
     };
     for (size_t b = 0; b < ARRAY_LEN(bases); b++) {
         for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-            const char *path = arena_printf(t.cx.arena, "%s%s", bases[b], at(calls[i].path, id, NULL));
-            struct test_reply r = calls[i].body ? test_call(&t, calls[i].token, calls[i].method, path, "%s", calls[i].body)
-                                                : test_call(&t, calls[i].token, calls[i].method, path, NULL);
+            const char *path =
+                arena_printf(t.cx.arena, "%s%s", bases[b], at(calls[i].path, id, NULL));
+            struct test_reply r =
+                calls[i].body
+                    ? test_call(&t, calls[i].token, calls[i].method, path, "%s", calls[i].body)
+                    : test_call(&t, calls[i].token, calls[i].method, path, NULL);
             if (r.status != calls[i].status) {
-                print_error("%s %s as %s: %d, expected %d: %s\n", calls[i].method, path, calls[i].token, r.status,
-                            calls[i].status, r.text);
+                print_error("%s %s as %s: %d, expected %d: %s\n", calls[i].method, path,
+                            calls[i].token, r.status, calls[i].status, r.text);
                 _fail(__FILE__, __LINE__);
             }
             has_shape(path, &r, r.status);
@@ -135,19 +141,23 @@ static void every_family_refuses_in_its_shape(void **state UNUSED)
 static void a_stranger_cannot_tell(void **state UNUSED)
 {
     struct test_reply mine = test_call(&t, "p2", "GET", at(C "/widgets/@", id, NULL), NULL);
-    struct test_reply none = test_call(&t, "p2", "GET", C "/widgets/7e1f0a4c-0000-4000-8000-0123456789ab", NULL);
+    struct test_reply none =
+        test_call(&t, "p2", "GET", C "/widgets/7e1f0a4c-0000-4000-8000-0123456789ab", NULL);
     assert_int_equal(mine.status, none.status);
     assert_int_equal(strlen(mine.text), strlen(none.text));
-    assert_non_null(strstr(none.text, "Widget 7e1f0a4c-0000-4000-8000-0123456789ab could not be found."));
+    assert_non_null(
+        strstr(none.text, "Widget 7e1f0a4c-0000-4000-8000-0123456789ab could not be found."));
 }
 
 /* What others share is read, not changed. */
 static void shared_is_not_owned(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 201, "admin", "POST", C "/widgets", "{'widget': {'name': 'open', 'shared': true}}");
+    struct test_reply r = test_expect(&t, 201, "admin", "POST", C "/widgets",
+                                      "{'widget': {'name': 'open', 'shared': true}}");
     const char *shared = test_str(&t, &r, "widget.id");
     test_expect(&t, 200, "p1", "GET", at(C "/widgets/@", shared, NULL), NULL);
-    test_expect(&t, 403, "p1", "PUT", at(C "/widgets/@", shared, NULL), "{'widget': {'name': 'mine'}}");
+    test_expect(&t, 403, "p1", "PUT", at(C "/widgets/@", shared, NULL),
+                "{'widget': {'name': 'mine'}}");
     test_expect(&t, 403, "p1", "DELETE", at(C "/widgets/@", shared, NULL), NULL);
     test_expect(&t, 403, "p1:reader", "DELETE", at(C "/widgets/@", id, NULL), NULL);
     test_expect(&t, 200, "p1:reader", "GET", at(C "/widgets/@", id, NULL), NULL);
@@ -180,9 +190,11 @@ static void deep_and_large_bodies(void **state UNUSED)
     char *deep = arena_alloc(t.cx.arena, 8001);
     memset(deep, '[', 4000);
     memset(deep + 4000, ']', 4000);
-    test_expect(&t, 400, "p1", "POST", C "/widgets", "{'widget': {'name': 'deep', 'notes': {'x': %s}}}", deep);
+    test_expect(&t, 400, "p1", "POST", C "/widgets",
+                "{'widget': {'name': 'deep', 'notes': {'x': %s}}}", deep);
     deep[50] = 0;
-    test_expect(&t, 201, "p1", "POST", C "/widgets", "{'widget': {'name': 'deep', 'notes': {'x': %s%s}}}", deep, deep + 7950);
+    test_expect(&t, 201, "p1", "POST", C "/widgets",
+                "{'widget': {'name': 'deep', 'notes': {'x': %s%s}}}", deep, deep + 7950);
     test_expect(&t, 200, "p1", "GET", C "/widgets?name=deep", NULL);
     char *large = arena_alloc(t.cx.arena, (1 << 20) + 2);
     memset(large, ' ', (1 << 20) + 1);
@@ -193,12 +205,15 @@ static void deep_and_large_bodies(void **state UNUSED)
 
 static void updates(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 200, "p1", "PUT", at(C "/widgets/@", id, NULL), "{'widget': {'size': 9}}");
+    struct test_reply r =
+        test_expect(&t, 200, "p1", "PUT", at(C "/widgets/@", id, NULL), "{'widget': {'size': 9}}");
     assert_string_equal(test_str(&t, &r, "widget.size"), "9");
     assert_string_equal(test_str(&t, &r, "widget.name"), "one");
-    r = test_expect(&t, 200, "p1", "PUT", at(C "/widgets/@", id, NULL), "{'widget': {'size': null}}");
+    r = test_expect(&t, 200, "p1", "PUT", at(C "/widgets/@", id, NULL),
+                    "{'widget': {'size': null}}");
     assert_true(json_is_null(test_at(&r, "widget.size")));
-    test_expect(&t, 400, "p1", "PUT", at(C "/widgets/@", id, NULL), "{'widget': {'project_id': 'p2'}}");
+    test_expect(&t, 400, "p1", "PUT", at(C "/widgets/@", id, NULL),
+                "{'widget': {'project_id': 'p2'}}");
     test_expect(&t, 400, "p1", "PUT", at(C "/widgets/@", id, NULL), "{'widget': {'name': null}}");
     test_expect(&t, 400, "p1", "PUT", at(C "/widgets/@", id, NULL), NULL);
 }
@@ -213,7 +228,8 @@ static void over_quota(void **state UNUSED)
         test_expect(&t, 201, "p4", "POST", C "/widgets", "{'widget': {'name': 'n%d'}}", i);
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         struct test_reply r = test_expect(&t, families[i].status, "p4", "POST",
-                                          arena_printf(t.cx.arena, "%s/widgets", families[i].path), "{'widget': {'name': 'x'}}");
+                                          arena_printf(t.cx.arena, "%s/widgets", families[i].path),
+                                          "{'widget': {'name': 'x'}}");
         has_shape(families[i].path, &r, r.status);
     }
     assert_int_equal(number("SELECT count(*) FROM widgets WHERE project_id = 'p4'"), 40);
@@ -255,7 +271,8 @@ static void microversions(void **state UNUSED)
         if (with_version(t2[i].sent, &r) != t2[i].status)
             print_error("%s: %s\n", t2[i].sent, r.text);
         assert_int_equal(r.status, t2[i].status);
-        assert_string_equal(header(&r, "openstack-api-version"), arena_printf(t.cx.arena, "compute %s", t2[i].answered));
+        assert_string_equal(header(&r, "openstack-api-version"),
+                            arena_printf(t.cx.arena, "compute %s", t2[i].answered));
         assert_string_equal(header(&r, "x-openstack-nova-api-version"), t2[i].answered);
         assert_non_null(header(&r, "vary"));
         if (r.status >= 400)
@@ -265,8 +282,10 @@ static void microversions(void **state UNUSED)
     assert_true(test_at(&r, "widget.older") && !test_at(&r, "widget.newer"));
     with_version("OpenStack-API-Version: compute 2.5", &r);
     assert_true(!test_at(&r, "widget.older") && test_at(&r, "widget.newer"));
-    static const char *const outside[] = {"X-OpenStack-Nova-API-Version: 2.9", "X-OpenStack-Nova-API-Version: 2.21"};
-    static const char *const inside[] = {"X-OpenStack-Nova-API-Version: 2.10", "X-OpenStack-Nova-API-Version: 2.20"};
+    static const char *const outside[] = {"X-OpenStack-Nova-API-Version: 2.9",
+                                          "X-OpenStack-Nova-API-Version: 2.21"};
+    static const char *const inside[] = {"X-OpenStack-Nova-API-Version: 2.10",
+                                         "X-OpenStack-Nova-API-Version: 2.20"};
     for (int i = 0; i < 2; i++) {
         t.headers[0] = outside[i];
         test_expect(&t, 404, "p1", "GET", C "/since", NULL);
@@ -282,7 +301,8 @@ static void microversions(void **state UNUSED)
 
 static void lost_races_run_again(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 201, "p5", "POST", C "/widgets", "{'widget': {'name': 'race', 'size': 0}}");
+    struct test_reply r =
+        test_expect(&t, 201, "p5", "POST", C "/widgets", "{'widget': {'name': 'race', 'size': 0}}");
     const char *race = test_str(&t, &r, "widget.id");
     widgets_stale = 3;
     r = test_expect(&t, 200, "p5", "POST", at(C "/widgets/@/stale", race, NULL), NULL);
@@ -310,7 +330,8 @@ static void errors_roll_back_and_hide_causes(void **state UNUSED)
                 buf_str(&b, "%20");
             else
                 buf_char(&b, *p);
-        struct test_reply r = test_call(&t, "p1", "POST", at(C "/widgets/@/breaks/#", id, buf_cstr(&b)), NULL);
+        struct test_reply r =
+            test_call(&t, "p1", "POST", at(C "/widgets/@/breaks/#", id, buf_cstr(&b)), NULL);
         assert_int_equal(r.status, k == ERR_QUOTA ? 403 : err_http_status((enum err_kind)k));
         has_shape(C, &r, r.status);
         assert_null(strstr(r.text, "/dev/secret"));
@@ -325,9 +346,10 @@ static void errors_roll_back_and_hide_causes(void **state UNUSED)
 
 static struct db_rows events(const char *action)
 {
-    static const struct stmt st = {"events",
-                                   "SELECT status, user_id, project_id, target_id, method, request_id, path FROM audit_events "
-                                   "WHERE action = $1 ORDER BY at"};
+    static const struct stmt st = {
+        "events",
+        "SELECT status, user_id, project_id, target_id, method, request_id, path FROM audit_events "
+        "WHERE action = $1 ORDER BY at"};
     struct db_value param = V_TEXT(action);
     struct tx *tx = NULL;
     struct db_rows rows;
@@ -340,8 +362,10 @@ static struct db_rows events(const char *action)
 /* One event for each mutating request, whatever came of it; none for reads. */
 static void audit(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 201, "p6", "POST", C "/widgets", "{'widget': {'name': 'seen'}}");
-    const char *seen = test_str(&t, &r, "widget.id"), *request = header(&r, "x-openstack-request-id");
+    struct test_reply r =
+        test_expect(&t, 201, "p6", "POST", C "/widgets", "{'widget': {'name': 'seen'}}");
+    const char *seen = test_str(&t, &r, "widget.id"),
+               *request = header(&r, "x-openstack-request-id");
     size_t before = events("widgets:create").n_rows;
     test_expect(&t, 201, "p6", "POST", C "/widgets", "{'widget': {'name': 'seen2'}}");
     struct db_rows rows = events("widgets:create");
@@ -366,8 +390,9 @@ static void audit(void **state UNUSED)
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         before = events(calls[i].action).n_rows;
         const char *path = arena_printf(t.cx.arena, C "%s", at(calls[i].path, seen, NULL));
-        r = calls[i].body ? test_call(&t, calls[i].token, calls[i].method, path, "%s", calls[i].body)
-                          : test_call(&t, calls[i].token, calls[i].method, path, NULL);
+        r = calls[i].body
+                ? test_call(&t, calls[i].token, calls[i].method, path, "%s", calls[i].body)
+                : test_call(&t, calls[i].token, calls[i].method, path, NULL);
         assert_int_equal(r.status, calls[i].status);
         rows = events(calls[i].action);
         assert_int_equal(rows.n_rows, before + 1);
@@ -388,7 +413,8 @@ static void a_failing_store(void **state UNUSED)
     int64_t before = number("SELECT count(*) FROM widgets");
     for (long n = 1; n < 200; n++) {
         store_fail_nth(t.store, n);
-        struct test_reply r = test_call(&t, "p6", "POST", C "/widgets", "{'widget': {'name': 'f'}}");
+        struct test_reply r =
+            test_call(&t, "p6", "POST", C "/widgets", "{'widget': {'name': 'f'}}");
         long calls = store_fail_nth(t.store, 0);
         if (calls < n) {
             assert_int_equal(r.status, 201);
@@ -405,12 +431,18 @@ static void a_failing_store(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_family_refuses_in_its_shape), cmocka_unit_test(a_stranger_cannot_tell),
-        cmocka_unit_test(shared_is_not_owned),               cmocka_unit_test(heads),
-        cmocka_unit_test(public_routes),                     cmocka_unit_test(deep_and_large_bodies),
-        cmocka_unit_test(updates),                           cmocka_unit_test(over_quota),
-        cmocka_unit_test(microversions),                     cmocka_unit_test(lost_races_run_again),
-        cmocka_unit_test(errors_roll_back_and_hide_causes),  cmocka_unit_test(audit),
+        cmocka_unit_test(every_family_refuses_in_its_shape),
+        cmocka_unit_test(a_stranger_cannot_tell),
+        cmocka_unit_test(shared_is_not_owned),
+        cmocka_unit_test(heads),
+        cmocka_unit_test(public_routes),
+        cmocka_unit_test(deep_and_large_bodies),
+        cmocka_unit_test(updates),
+        cmocka_unit_test(over_quota),
+        cmocka_unit_test(microversions),
+        cmocka_unit_test(lost_races_run_again),
+        cmocka_unit_test(errors_roll_back_and_hide_causes),
+        cmocka_unit_test(audit),
         cmocka_unit_test(a_failing_store),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -21,8 +21,8 @@ static bool shown(const struct field *f, const void *row, const struct view *v)
     return !f->shown || f->shown(row, v);
 }
 
-static void value(struct ctx *cx, struct jw *w, const struct resource *res, const struct field *f, const void *row,
-                  const struct view *v)
+static void value(struct ctx *cx, struct jw *w, const struct resource *res, const struct field *f,
+                  const void *row, const struct view *v)
 {
     const void *p = (const char *)row + f->offset;
     if (f->encode) {
@@ -54,7 +54,8 @@ static void value(struct ctx *cx, struct jw *w, const struct resource *res, cons
     }
 }
 
-void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row, const struct view *v)
+void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
+                const struct view *v)
 {
     jw_obj(w);
     for (size_t i = 0; i < res->n_fields; i++) {
@@ -74,8 +75,8 @@ void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const 
     jw_obj_end(w);
 }
 
-struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res, void *const *rows, size_t n,
-                        const struct view *v)
+struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res,
+                        void *const *rows, size_t n, const struct view *v)
 {
     return res->prepare && n ? res->prepare(cx, tx, rows, n, v) : NULL;
 }

@@ -88,8 +88,9 @@ static void render_network(struct ctx *cx UNUSED, struct buf *out, const struct 
     static const struct {
         enum err_kind kind;
         const char *type;
-    } types[] = {{ERR_INVALID, "HTTPBadRequest"}, {ERR_FORBIDDEN, "PolicyNotAuthorized"}, {ERR_QUOTA, "OverQuota"},
-                 {ERR_NOT_FOUND, "HTTPNotFound"}, {ERR_CONFLICT, "Conflict"},             {ERR_IN_USE, "InUse"}};
+    } types[] = {{ERR_INVALID, "HTTPBadRequest"}, {ERR_FORBIDDEN, "PolicyNotAuthorized"},
+                 {ERR_QUOTA, "OverQuota"},        {ERR_NOT_FOUND, "HTTPNotFound"},
+                 {ERR_CONFLICT, "Conflict"},      {ERR_IN_USE, "InUse"}};
     struct jw w;
     const char *type = e->type;
     for (size_t i = 0; !type && i < ARRAY_LEN(types); i++)
@@ -107,78 +108,90 @@ static void render_network(struct ctx *cx UNUSED, struct buf *out, const struct 
 
 /* ---------------------------------------------------------------- words */
 
-static struct err *jsonschema_invalid(struct ctx *cx, const struct resource *res UNUSED, const char *wire,
-                                      const json_t *value, const char *reason)
+static struct err *jsonschema_invalid(struct ctx *cx, const struct resource *res UNUSED,
+                                      const char *wire, const json_t *value, const char *reason)
 {
     const char *text = json_is_string(value) ? json_string_value(value) : json_python(cx, value);
-    return fail(cx, ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. %s", wire, str_cut(cx, text, 512), reason);
+    return fail(cx, ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. %s", wire,
+                str_cut(cx, text, 512), reason);
 }
 
 static struct err *jsonschema_unknown(struct ctx *cx, const struct resource *res, const char *wire)
 {
     return fail(cx, ERR_INVALID,
-                "Invalid input for field/attribute %s. Additional properties are not allowed ('%s' was unexpected)",
+                "Invalid input for field/attribute %s. Additional properties are not allowed ('%s' "
+                "was unexpected)",
                 res->name, wire);
 }
 
 static struct err *jsonschema_missing(struct ctx *cx, const struct resource *res, const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Invalid input for field/attribute %s. '%s' is a required property", res->name, wire);
+    return fail(cx, ERR_INVALID,
+                "Invalid input for field/attribute %s. '%s' is a required property", res->name,
+                wire);
 }
 
-static struct err *identity_invalid(struct ctx *cx, const struct resource *res UNUSED, const char *wire,
-                                    const json_t *value UNUSED, const char *reason)
+static struct err *identity_invalid(struct ctx *cx, const struct resource *res UNUSED,
+                                    const char *wire, const json_t *value UNUSED,
+                                    const char *reason)
 {
     return fail(cx, ERR_INVALID, "Invalid input for field '%s': %s", wire, reason);
 }
 
 static struct err *identity_unknown(struct ctx *cx, const struct resource *res, const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Invalid input for field '%s': '%s' is not a member of a %s", wire, wire, res->name);
+    return fail(cx, ERR_INVALID, "Invalid input for field '%s': '%s' is not a member of a %s", wire,
+                wire, res->name);
 }
 
 static struct err *identity_missing(struct ctx *cx, const struct resource *res, const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Invalid input for field '%s': '%s' is a required property", res->name, wire);
+    return fail(cx, ERR_INVALID, "Invalid input for field '%s': '%s' is a required property",
+                res->name, wire);
 }
 
 static struct err *identity_read_only(struct ctx *cx, const struct resource *res, const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Invalid input for field '%s': it cannot be set on a %s", wire, res->name);
+    return fail(cx, ERR_INVALID, "Invalid input for field '%s': it cannot be set on a %s", wire,
+                res->name);
 }
 
-static struct err *image_invalid(struct ctx *cx, const struct resource *res, const char *wire, const json_t *value UNUSED,
-                                 const char *reason)
+static struct err *image_invalid(struct ctx *cx, const struct resource *res, const char *wire,
+                                 const json_t *value UNUSED, const char *reason)
 {
-    return fail(cx, ERR_INVALID, "Provided object does not match schema '%s': %s (property '%s')", res->name, reason,
-                wire);
+    return fail(cx, ERR_INVALID, "Provided object does not match schema '%s': %s (property '%s')",
+                res->name, reason, wire);
 }
 
 static struct err *image_unknown(struct ctx *cx, const struct resource *res, const char *wire)
 {
     return fail(cx, ERR_INVALID,
-                "Provided object does not match schema '%s': Additional properties are not allowed ('%s' was unexpected)",
+                "Provided object does not match schema '%s': Additional properties are not allowed "
+                "('%s' was unexpected)",
                 res->name, wire);
 }
 
 static struct err *image_missing(struct ctx *cx, const struct resource *res, const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Provided object does not match schema '%s': '%s' is a required property", res->name,
-                wire);
+    return fail(cx, ERR_INVALID,
+                "Provided object does not match schema '%s': '%s' is a required property",
+                res->name, wire);
 }
 
-static struct err *image_read_only(struct ctx *cx, const struct resource *res UNUSED, const char *wire)
+static struct err *image_read_only(struct ctx *cx, const struct resource *res UNUSED,
+                                   const char *wire)
 {
     return fail(cx, ERR_FORBIDDEN, "Attribute '%s' is read-only.", wire);
 }
 
-static struct err *network_invalid(struct ctx *cx, const struct resource *res UNUSED, const char *wire,
-                                   const json_t *value UNUSED, const char *reason)
+static struct err *network_invalid(struct ctx *cx, const struct resource *res UNUSED,
+                                   const char *wire, const json_t *value UNUSED, const char *reason)
 {
     return fail(cx, ERR_INVALID, "Invalid input for %s. Reason: %s.", wire, reason);
 }
 
-static struct err *network_unknown(struct ctx *cx, const struct resource *res UNUSED, const char *wire)
+static struct err *network_unknown(struct ctx *cx, const struct resource *res UNUSED,
+                                   const char *wire)
 {
     return fail(cx, ERR_INVALID, "Unrecognized attribute(s) '%s'", wire);
 }
@@ -187,34 +200,82 @@ static struct err *network_missing(struct ctx *cx, const struct resource *res, c
 {
     if (str_eq(wire, res->name))
         return fail(cx, ERR_INVALID, "Unable to find '%s' in request body", wire);
-    return fail(cx, ERR_INVALID, "Failed to parse request. Required attribute '%s' not specified", wire);
+    return fail(cx, ERR_INVALID, "Failed to parse request. Required attribute '%s' not specified",
+                wire);
 }
 
-static struct err *network_read_only(struct ctx *cx, const struct resource *res UNUSED, const char *wire)
+static struct err *network_read_only(struct ctx *cx, const struct resource *res UNUSED,
+                                     const char *wire)
 {
-    return fail(cx, ERR_INVALID, "Attribute '%s' not allowed here: it cannot be set in this request", wire);
+    return fail(cx, ERR_INVALID,
+                "Attribute '%s' not allowed here: it cannot be set in this request", wire);
 }
 
-#define JSONSCHEMA_WORDS                                                                            \
-    .invalid = jsonschema_invalid, .unknown = jsonschema_unknown, .missing = jsonschema_missing,    \
+#define JSONSCHEMA_WORDS                                                                           \
+    .invalid = jsonschema_invalid, .unknown = jsonschema_unknown, .missing = jsonschema_missing,   \
     .read_only = jsonschema_unknown
 
-const struct family family_identity = {.name = "identity", .prefix = "/identity", .paging = PAGING_IDENTITY,
-    .render = render_identity, .quota_status = 403, .invalid = identity_invalid, .unknown = identity_unknown,
-    .missing = identity_missing, .read_only = identity_read_only, .major = 3};
-const struct family family_compute = {.name = "compute", .prefix = "/compute", .paging = PAGING_COMPUTE,
-    .render = render_fault, .quota_status = 403, JSONSCHEMA_WORDS, .major = 2, .min = 1, .max = 93,
-    .request_id_header = "X-Compute-Request-Id",
-    .microversion_header = "X-OpenStack-Nova-API-Version", .default_limit = 1000, .max_limit = 1000};
-const struct family family_volume = {.name = "volume", .prefix = "/volume", .paging = PAGING_COMPUTE,
-    .render = render_fault, .quota_status = 413, JSONSCHEMA_WORDS, .major = 3, .min = 0, .max = 70,
-    .default_limit = 1000, .max_limit = 1000};
-const struct family family_image = {.name = "image", .prefix = "/image", .paging = PAGING_IMAGE,
-    .render = render_image, .quota_status = 413, .invalid = image_invalid, .unknown = image_unknown,
-    .missing = image_missing, .read_only = image_read_only, .major = 2, .default_limit = 25, .max_limit = 1000};
-const struct family family_network = {.name = "network", .prefix = "/network", .paging = PAGING_NETWORK,
-    .render = render_network, .quota_status = 409, .invalid = network_invalid, .unknown = network_unknown,
-    .missing = network_missing, .read_only = network_read_only, .major = 2};
+const struct family family_identity = {.name = "identity",
+                                       .prefix = "/identity",
+                                       .paging = PAGING_IDENTITY,
+                                       .render = render_identity,
+                                       .quota_status = 403,
+                                       .invalid = identity_invalid,
+                                       .unknown = identity_unknown,
+                                       .missing = identity_missing,
+                                       .read_only = identity_read_only,
+                                       .major = 3};
+const struct family family_compute = {.name = "compute",
+                                      .prefix = "/compute",
+                                      .paging = PAGING_COMPUTE,
+                                      .render = render_fault,
+                                      .quota_status = 403,
+                                      JSONSCHEMA_WORDS,
+                                      .major = 2,
+                                      .min = 1,
+                                      .max = 93,
+                                      .request_id_header = "X-Compute-Request-Id",
+                                      .microversion_header = "X-OpenStack-Nova-API-Version",
+                                      .default_limit = 1000,
+                                      .max_limit = 1000};
+const struct family family_volume = {.name = "volume",
+                                     .prefix = "/volume",
+                                     .paging = PAGING_COMPUTE,
+                                     .render = render_fault,
+                                     .quota_status = 413,
+                                     JSONSCHEMA_WORDS,
+                                     .major = 3,
+                                     .min = 0,
+                                     .max = 70,
+                                     .default_limit = 1000,
+                                     .max_limit = 1000};
+const struct family family_image = {.name = "image",
+                                    .prefix = "/image",
+                                    .paging = PAGING_IMAGE,
+                                    .render = render_image,
+                                    .quota_status = 413,
+                                    .invalid = image_invalid,
+                                    .unknown = image_unknown,
+                                    .missing = image_missing,
+                                    .read_only = image_read_only,
+                                    .major = 2,
+                                    .default_limit = 25,
+                                    .max_limit = 1000};
+const struct family family_network = {.name = "network",
+                                      .prefix = "/network",
+                                      .paging = PAGING_NETWORK,
+                                      .render = render_network,
+                                      .quota_status = 409,
+                                      .invalid = network_invalid,
+                                      .unknown = network_unknown,
+                                      .missing = network_missing,
+                                      .read_only = network_read_only,
+                                      .major = 2};
 /* The agents' own protocol, and everything that is no service's. */
-const struct family family_node = {.name = "node", .prefix = "/node", .paging = PAGING_COMPUTE, .render = render_identity,
-    .quota_status = 403, JSONSCHEMA_WORDS, .major = 1};
+const struct family family_node = {.name = "node",
+                                   .prefix = "/node",
+                                   .paging = PAGING_COMPUTE,
+                                   .render = render_identity,
+                                   .quota_status = 403,
+                                   JSONSCHEMA_WORDS,
+                                   .major = 1};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Lists: the query's filters, sort keys, limit and marker become one keyset-paged SELECT; the family shapes the reply. */
+/* Lists: the query's filters, sort keys, limit and marker become one keyset-paged SELECT; the
+ * family shapes the reply. */
 #include "resource/engine.h"
 
 #define MAX_SORT 6
@@ -57,7 +58,8 @@ static const char *bound(struct list *l, const char *sql, const char *value)
     struct ctx *cx = l->c->cx;
     const char *project = l->c->actor->project_id ? l->c->actor->project_id : "";
     for (const char *hole; (hole = strstr(sql, "{value}"));)
-        sql = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - sql), sql, param(l, V_TEXT(value)), hole + strlen("{value}"));
+        sql = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - sql), sql, param(l, V_TEXT(value)),
+                           hole + strlen("{value}"));
     for (const char *hole; (hole = strstr(sql, "{project}"));)
         sql = arena_printf(cx->arena, "%.*s%s%s", (int)(hole - sql), sql, param(l, V_TEXT(project)),
                            hole + strlen("{project}"));
@@ -74,24 +76,28 @@ static const struct field *query_field(const struct resource *res, const char *n
 
 /* ---------------------------------------------------------------- filters */
 
-static struct err *filter_value(struct list *l, const struct field *f, const char *text, struct db_value *ret)
+static struct err *filter_value(struct list *l, const struct field *f, const char *text,
+                                struct db_value *ret)
 {
     bool b;
     int64_t n;
     switch (f->kind) {
     case KIND_BOOL:
         if (!str_to_bool(text, &b))
-            return fail(l->c->cx, ERR_INVALID, "Invalid value for the filter %s: '%s' is not a boolean", f->wire, text);
+            return fail(l->c->cx, ERR_INVALID,
+                        "Invalid value for the filter %s: '%s' is not a boolean", f->wire, text);
         *ret = V_INT(b);
         return NULL;
     case KIND_INT:
         if (!str_to_i64(text, INT64_MIN + 1, INT64_MAX, &n))
-            return fail(l->c->cx, ERR_INVALID, "Invalid value for the filter %s: '%s' is not a number", f->wire, text);
+            return fail(l->c->cx, ERR_INVALID,
+                        "Invalid value for the filter %s: '%s' is not a number", f->wire, text);
         *ret = V_INT(n);
         return NULL;
     case KIND_TIME:
         if (!time_parse(text, &n))
-            return fail(l->c->cx, ERR_INVALID, "Invalid value for the filter %s: '%s' is not a date-time", f->wire, text);
+            return fail(l->c->cx, ERR_INVALID,
+                        "Invalid value for the filter %s: '%s' is not a date-time", f->wire, text);
         *ret = V_INT(n);
         return NULL;
     default:
@@ -112,7 +118,8 @@ static struct err *add_filter(struct list *l, const struct field *f, const char 
         struct db_value v;
         TRY(filter_value(l, f, l->c->rq->args[i].value, &v));
         if (++n > 50)
-            return fail(l->c->cx, ERR_INVALID, "Too many values for the filter %s: at most 50", name);
+            return fail(l->c->cx, ERR_INVALID, "Too many values for the filter %s: at most 50",
+                        name);
         buf_printf(&b, "%s%s", n > 1 ? ", " : "", param(l, v));
     }
     and_where(l, arena_printf(l->c->cx->arena, "%s IN (%s)", f->member, buf_cstr(&b)));
@@ -141,8 +148,10 @@ static struct err *read_limit(struct list *l, const char *text)
 {
     int64_t n;
     if (!str_to_i64(text, 0, INT32_MAX, &n))
-        return fail(l->c->cx, ERR_INVALID,
-                    "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'", text, text);
+        return fail(
+            l->c->cx, ERR_INVALID,
+            "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
+            text, text);
     l->limit = n;
     l->limit_given = true;
     return NULL;
@@ -156,9 +165,12 @@ static struct err *add_sort(struct list *l, const char *key, const char *dir)
             if (str_eq(l->res->fields[i].member, key))
                 f = &l->res->fields[i];
     if (!f || !(f->flags & F_SORT) || !may_see(l, f))
-        return fail(l->c->cx, ERR_INVALID, "Invalid input for query parameters sort_key: '%s' is not a sort key", key);
+        return fail(l->c->cx, ERR_INVALID,
+                    "Invalid input for query parameters sort_key: '%s' is not a sort key", key);
     if (dir && !str_eq(dir, "asc") && !str_eq(dir, "desc"))
-        return fail(l->c->cx, ERR_INVALID, "Invalid input for query parameters sort_dir: '%s' is neither asc nor desc", dir);
+        return fail(l->c->cx, ERR_INVALID,
+                    "Invalid input for query parameters sort_dir: '%s' is neither asc nor desc",
+                    dir);
     if (l->n_sort + 1 >= MAX_SORT)
         return fail(l->c->cx, ERR_INVALID, "Too many sort keys: at most %d", MAX_SORT - 1);
     l->sort[l->n_sort++] = (struct sort_key){f, str_eq(dir, "desc")};
@@ -206,8 +218,9 @@ static struct err *read_sort(struct list *l)
 
 static bool is_paging_arg(const char *name)
 {
-    static const char *const names[] = {"limit", "marker", "sort", "sort_key", "sort_dir", "fields", "page_reverse",
-                                        "all_tenants", "all_projects"};
+    static const char *const names[] = {"limit",        "marker",      "sort",
+                                        "sort_key",     "sort_dir",    "fields",
+                                        "page_reverse", "all_tenants", "all_projects"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(names[i], name))
             return true;
@@ -227,7 +240,8 @@ static struct err *paging_arg(struct list *l, const char *name, const char *valu
         l->reverse = b;
     else if (str_eq(name, "all_tenants") || str_eq(name, "all_projects")) {
         if (*value && !str_to_bool(value, &b))
-            return fail(l->c->cx, ERR_INVALID, "Invalid value for %s: '%s' is not a boolean", name, value);
+            return fail(l->c->cx, ERR_INVALID, "Invalid value for %s: '%s' is not a boolean", name,
+                        value);
         l->all = !*value || b;
     }
     return NULL;
@@ -271,7 +285,7 @@ static void scope(struct list *l)
     const char *project = param(l, V_TEXT(l->c->actor->project_id ? l->c->actor->project_id : ""));
     if (l->more->shared_where)
         and_where(l, arena_printf(l->c->cx->arena, "%s = %s OR %s", owner, project,
-                                   bound(l, l->more->shared_where, NULL)));
+                                  bound(l, l->more->shared_where, NULL)));
     else
         and_where(l, arena_printf(l->c->cx->arena, "%s = %s", owner, project));
 }
@@ -307,7 +321,10 @@ static struct err *after_marker(struct list *l)
         for (size_t k = 0; k <= i; k++) {
             const struct sort_key *s = &l->sort[k];
             bool desc = s->desc != l->reverse;
-            buf_printf(&b, "%s%s %s %s", k ? " AND " : "", sort_expr(l, s->field), k < i ? "=" : desc ? "<" : ">",
+            buf_printf(&b, "%s%s %s %s", k ? " AND " : "", sort_expr(l, s->field),
+                       k < i  ? "="
+                       : desc ? "<"
+                              : ">",
                        param(l, sort_value(l, s->field, row)));
         }
         buf_char(&b, ')');
@@ -369,13 +386,14 @@ static const char *query_without_marker(struct list *l)
 static const char *row_id(struct list *l, size_t i)
 {
     struct db_value v = res_value(l->res, key_of(l->res), l->rows[i]);
-    return v.type == DB_INT ? arena_printf(l->c->cx->arena, "%" PRId64, v.i) : str_url(l->c->cx, v.s);
+    return v.type == DB_INT ? arena_printf(l->c->cx->arena, "%" PRId64, v.i)
+                            : str_url(l->c->cx, v.s);
 }
 
 static const char *page_link(struct list *l, const char *prefix, const char *marker, bool reverse)
 {
-    return arena_printf(l->c->cx->arena, "%s%s?%smarker=%s%s", prefix, l->c->rq->raw_path, query_without_marker(l), marker,
-                        reverse ? "&page_reverse=True" : "");
+    return arena_printf(l->c->cx->arena, "%s%s?%smarker=%s%s", prefix, l->c->rq->raw_path,
+                        query_without_marker(l), marker, reverse ? "&page_reverse=True" : "");
 }
 
 static void link_item(struct jw *w, const char *rel, const char *href)
@@ -408,17 +426,22 @@ static void links(struct list *l, struct jw *w, bool more_rows)
     case PAGING_IDENTITY:
         jw_kobj(w, "links");
         jw_kstr(w, "next", more_rows && last ? page_link(l, rq->base_url, last, false) : NULL);
-        jw_kstr(w, "self", arena_printf(cx->arena, "%s%s%s%s", rq->base_url, rq->raw_path, *rq->query ? "?" : "", rq->query));
+        jw_kstr(w, "self",
+                arena_printf(cx->arena, "%s%s%s%s", rq->base_url, rq->raw_path,
+                             *rq->query ? "?" : "", rq->query));
         jw_knull(w, "previous");
         jw_obj_end(w);
         return;
     case PAGING_IMAGE: {
         /* Paths as the service itself sees them: below its mount. */
-        const char *path = rq->raw_path + strlen(l->c->service->family->prefix), *q = query_without_marker(l);
+        const char *path = rq->raw_path + strlen(l->c->service->family->prefix),
+                   *q = query_without_marker(l);
         size_t n = strlen(q);
-        jw_kstr(w, "first", arena_printf(cx->arena, "%s%s%.*s", path, n ? "?" : "", n ? (int)n - 1 : 0, q));
+        jw_kstr(w, "first",
+                arena_printf(cx->arena, "%s%s%.*s", path, n ? "?" : "", n ? (int)n - 1 : 0, q));
         if (more_rows && last)
-            jw_kstr(w, "next", page_link(l, "", last, false) + strlen(l->c->service->family->prefix));
+            jw_kstr(w, "next",
+                    page_link(l, "", last, false) + strlen(l->c->service->family->prefix));
         jw_kstr(w, "schema", arena_printf(cx->arena, "/v2/schemas/%s", l->res->plural));
         return;
     }
@@ -458,7 +481,8 @@ static struct err *reply(struct list *l)
     return NULL;
 }
 
-struct err *call_reply_list(struct call *c, const struct resource *res, const struct list_more *more)
+struct err *call_reply_list(struct call *c, const struct resource *res,
+                            const struct list_more *more)
 {
     static const struct list_more none = {0};
     const struct family *fam = c->service->family;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Lists over HTTP: filters, order, pages in both directions, the links of each family, hostile queries. */
+/* Lists over HTTP: filters, order, pages in both directions, the links of each family, hostile
+ * queries. */
 #include "resource/test_widgets.h"
 
 #define N 23
@@ -13,13 +14,15 @@ static int setup(void **state UNUSED)
     for (int i = 0; i < N; i++) {
         char size[8];
         snprintf(size, sizeof(size), "%d", i / 3);
-        struct test_reply r = test_expect(&t, 201, "p1", "POST", "/compute/v2.1/widgets",
-                                          "{'widget': {'name': 'w%02d', 'size': %s, 'color': %s, 'ready': %s}}", i,
-                                          i % 5 ? size : "null", colors[i % 4], i % 2 ? "true" : "false");
+        struct test_reply r =
+            test_expect(&t, 201, "p1", "POST", "/compute/v2.1/widgets",
+                        "{'widget': {'name': 'w%02d', 'size': %s, 'color': %s, 'ready': %s}}", i,
+                        i % 5 ? size : "null", colors[i % 4], i % 2 ? "true" : "false");
         ids[i] = test_str(&t, &r, "widget.id");
     }
     test_expect(&t, 201, "p2", "POST", "/compute/v2.1/widgets", "{'widget': {'name': 'other'}}");
-    test_expect(&t, 201, "admin", "POST", "/compute/v2.1/widgets", "{'widget': {'name': 'public', 'shared': true}}");
+    test_expect(&t, 201, "admin", "POST", "/compute/v2.1/widgets",
+                "{'widget': {'name': 'public', 'shared': true}}");
     return 0;
 }
 
@@ -130,9 +133,13 @@ static void order(void **state UNUSED)
     assert_string_equal(names_of(&r), "w00 w01 w02 ");
     r = test_expect(&t, 200, "p1", "GET", C "?limit=3&sort_key=name&sort_dir=desc", NULL);
     assert_string_equal(names_of(&r), "w22 w21 w20 ");
-    r = test_expect(&t, 200, "p1", "GET", C "?limit=3&sort=color:desc,name:asc&color=red&color=blue", NULL);
+    r = test_expect(&t, 200, "p1", "GET",
+                    C "?limit=3&sort=color:desc,name:asc&color=red&color=blue", NULL);
     assert_string_equal(names_of(&r), "w00 w04 w08 ");
-    r = test_expect(&t, 200, "p1", "GET", C "?limit=2&sort_key=size&sort_key=name&sort_dir=asc&sort_dir=desc&name=w00&name=w05&name=w01", NULL);
+    r = test_expect(&t, 200, "p1", "GET",
+                    C "?limit=2&sort_key=size&sort_key=name&sort_dir=asc&sort_dir=desc&name=w00&"
+                      "name=w05&name=w01",
+                    NULL);
     assert_string_equal(names_of(&r), "w05 w00 "); /* without a size: first */
     test_expect(&t, 400, "p1", "GET", C "?sort_key=nonsense", NULL);
     test_expect(&t, 400, "p1", "GET", C "?sort_key=name&sort_dir=sideways", NULL);
@@ -153,7 +160,8 @@ static void limits(void **state UNUSED)
     assert_int_equal(count("p1", NET "?limit=0"), N + 1); /* neutron: none */
     assert_int_equal(count("p1", NET), N + 1);
     test_expect(&t, 400, "p1", "GET", C "?marker=nothing", NULL);
-    test_expect(&t, 400, "p2", "GET", arena_printf(t.cx.arena, C "?marker=%s", ids[3]), NULL); /* a stranger's */
+    test_expect(&t, 400, "p2", "GET", arena_printf(t.cx.arena, C "?marker=%s", ids[3]),
+                NULL); /* a stranger's */
     assert_int_equal(count("p1", C "?marker="), N + 1);
 }
 
@@ -207,7 +215,8 @@ static void pages(void **state UNUSED)
 
 static void back_and_forth(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 200, "p1", "GET", NET "?limit=4&sort_key=name&shared=False", NULL);
+    struct test_reply r =
+        test_expect(&t, 200, "p1", "GET", NET "?limit=4&sort_key=name&shared=False", NULL);
     assert_string_equal(names_of(&r), "w00 w01 w02 w03 ");
     assert_null(link_of(&r, "previous"));
     r = test_expect(&t, 200, "p1", "GET", path_of(link_of(&r, "next")), NULL);
@@ -221,7 +230,8 @@ static void back_and_forth(void **state UNUSED)
     assert_null(link_of(&r, "previous"));
     r = test_expect(&t, 200, "p1", "GET", path_of(link_of(&r, "next")), NULL);
     assert_string_equal(names_of(&r), "w04 w05 w06 w07 ");
-    r = test_expect(&t, 200, "p1", "GET", NET "?limit=4&sort_key=name&page_reverse=True&shared=False", NULL);
+    r = test_expect(&t, 200, "p1", "GET",
+                    NET "?limit=4&sort_key=name&page_reverse=True&shared=False", NULL);
     assert_string_equal(names_of(&r), "w19 w20 w21 w22 ");
     r = test_expect(&t, 200, "p1", "GET", NET "?sort_key=name", NULL);
     assert_null(test_at(&r, "widgets_links")); /* no page was asked for */
@@ -229,19 +239,25 @@ static void back_and_forth(void **state UNUSED)
 
 static void links_of_families(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 200, "p1", "GET", "/identity/v3/widgets?limit=2&name=w01&name=w02&name=w03", NULL);
+    struct test_reply r = test_expect(
+        &t, 200, "p1", "GET", "/identity/v3/widgets?limit=2&name=w01&name=w02&name=w03", NULL);
     assert_non_null(test_at(&r, "links"));
     assert_true(json_is_null(test_at(&r, "links.previous")));
     assert_string_equal(test_str(&t, &r, "links.self"),
-                        arena_printf(t.cx.arena, "%s/identity/v3/widgets?limit=2&name=w01&name=w02&name=w03", t.url));
+                        arena_printf(t.cx.arena,
+                                     "%s/identity/v3/widgets?limit=2&name=w01&name=w02&name=w03",
+                                     t.url));
     r = test_expect(&t, 200, "p1", "GET", path_of(test_str(&t, &r, "links.next")), NULL);
     assert_string_equal(names_of(&r), "w03 ");
     assert_true(json_is_null(test_at(&r, "links.next")));
 
-    r = test_expect(&t, 200, "p1", "GET", "/image/v2/widgets?limit=2&name=w01&name=w02&name=w03", NULL);
-    assert_string_equal(test_str(&t, &r, "first"), "/v2/widgets?limit=2&name=w01&name=w02&name=w03");
+    r = test_expect(&t, 200, "p1", "GET", "/image/v2/widgets?limit=2&name=w01&name=w02&name=w03",
+                    NULL);
+    assert_string_equal(test_str(&t, &r, "first"),
+                        "/v2/widgets?limit=2&name=w01&name=w02&name=w03");
     assert_string_equal(test_str(&t, &r, "schema"), "/v2/schemas/widgets");
-    r = test_expect(&t, 200, "p1", "GET", arena_printf(t.cx.arena, "/image%s", test_str(&t, &r, "next")), NULL);
+    r = test_expect(&t, 200, "p1", "GET",
+                    arena_printf(t.cx.arena, "/image%s", test_str(&t, &r, "next")), NULL);
     assert_string_equal(names_of(&r), "w03 ");
     assert_null(test_at(&r, "next"));
     r = test_expect(&t, 200, "p1", "GET", "/image/v2/widgets?limit=0", NULL);
@@ -250,7 +266,8 @@ static void links_of_families(void **state UNUSED)
 
 static void only_some_members(void **state UNUSED)
 {
-    struct test_reply r = test_expect(&t, 200, "p1", "GET", NET "?name=w01&fields=name&fields=tenant_id&fields=nonsense", NULL);
+    struct test_reply r = test_expect(
+        &t, 200, "p1", "GET", NET "?name=w01&fields=name&fields=tenant_id&fields=nonsense", NULL);
     assert_int_equal(json_object_size(test_at(&r, "widgets[0]")), 2);
     assert_string_equal(test_str(&t, &r, "widgets[0].tenant_id"), "p1");
     r = test_expect(&t, 200, "p1", "GET", NET "?name=w01", NULL);
@@ -262,9 +279,15 @@ static void only_some_members(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_sees_what), cmocka_unit_test(filters),           cmocka_unit_test(a_services_own_condition),
-        cmocka_unit_test(order),         cmocka_unit_test(limits),            cmocka_unit_test(pages),
-        cmocka_unit_test(back_and_forth), cmocka_unit_test(links_of_families), cmocka_unit_test(only_some_members),
+        cmocka_unit_test(who_sees_what),
+        cmocka_unit_test(filters),
+        cmocka_unit_test(a_services_own_condition),
+        cmocka_unit_test(order),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(pages),
+        cmocka_unit_test(back_and_forth),
+        cmocka_unit_test(links_of_families),
+        cmocka_unit_test(only_some_members),
         cmocka_unit_test(too_much_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

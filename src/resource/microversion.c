@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Microversions: OpenStack-API-Version: <service> <major.minor>, or the service's older header; echoed in the reply. */
+/* Microversions: OpenStack-API-Version: <service> <major.minor>, or the service's older header;
+ * echoed in the reply. */
 #include "resource/engine.h"
 
 static struct err *parse(struct call *c, const struct family *fam, const char *text)
@@ -10,14 +11,18 @@ static struct err *parse(struct call *c, const struct family *fam, const char *t
         return NULL;
     }
     const char *dot = strchr(text, '.');
-    if (!dot || !str_to_i64(arena_strndup(c->cx->arena, text, (size_t)(dot - text)), 0, 99, &major) ||
+    if (!dot ||
+        !str_to_i64(arena_strndup(c->cx->arena, text, (size_t)(dot - text)), 0, 99, &major) ||
         !str_to_i64(dot + 1, 0, 9999, &minor))
-        return fail(c->cx, ERR_INVALID, "API Version String '%s' is of invalid format. Must be of format MajorNum.MinorNum.",
-                    text);
+        return fail(
+            c->cx, ERR_INVALID,
+            "API Version String '%s' is of invalid format. Must be of format MajorNum.MinorNum.",
+            text);
     if (major != fam->major || minor < fam->min || minor > fam->max)
-        return fail(c->cx, ERR_NOT_ACCEPTABLE,
-                    "Version %s is not supported by the API. Minimum is %u.%u and maximum is %u.%u.", text, fam->major,
-                    fam->min, fam->major, fam->max);
+        return fail(
+            c->cx, ERR_NOT_ACCEPTABLE,
+            "Version %s is not supported by the API. Minimum is %u.%u and maximum is %u.%u.", text,
+            fam->major, fam->min, fam->major, fam->max);
     c->microversion = (unsigned)minor;
     return NULL;
 }
@@ -52,7 +57,8 @@ struct err *negotiate_version(struct call *c)
     if (text)
         e = parse(c, fam, text);
     const char *version = arena_printf(c->cx->arena, "%u.%u", fam->major, c->microversion);
-    http_reply_header(c->rp, c->cx, "OpenStack-API-Version", arena_printf(c->cx->arena, "%s %s", fam->name, version));
+    http_reply_header(c->rp, c->cx, "OpenStack-API-Version",
+                      arena_printf(c->cx->arena, "%s %s", fam->name, version));
     if (fam->microversion_header)
         http_reply_header(c->rp, c->cx, fam->microversion_header, version);
     http_reply_header(c->rp, c->cx, "Vary", "OpenStack-API-Version");

@@ -4,9 +4,13 @@
 
 const char *rule_name(enum rule rule)
 {
-    static const char *const names[] = {[RULE_NOBODY] = "nobody", [RULE_PUBLIC] = "public", [RULE_ANY] = "any token",
-                                        [RULE_READER] = "project reader", [RULE_MEMBER] = "project member",
-                                        [RULE_ADMIN] = "admin", [RULE_NODE] = "agent"};
+    static const char *const names[] = {[RULE_NOBODY] = "nobody",
+                                        [RULE_PUBLIC] = "public",
+                                        [RULE_ANY] = "any token",
+                                        [RULE_READER] = "project reader",
+                                        [RULE_MEMBER] = "project member",
+                                        [RULE_ADMIN] = "admin",
+                                        [RULE_NODE] = "agent"};
     return names[rule];
 }
 
@@ -121,15 +125,17 @@ static void schema_of_resource(struct jw *w, const struct resource *res, enum si
     jw_obj_end(w);
 }
 
-static const char *schema_name(struct ctx *cx, const struct service *svc, const struct resource *res, enum side side)
+static const char *schema_name(struct ctx *cx, const struct service *svc,
+                               const struct resource *res, enum side side)
 {
     static const char *const suffix[] = {"", "-create", "-update"};
     return arena_printf(cx->arena, "%s.%s%s", svc->name, res->name, suffix[side]);
 }
 
-/* {"server": {"$ref": …}}, or the reference alone for bare resources; a list: {"servers": [ … ]}. */
-static void wrapped(struct ctx *cx, struct jw *w, const struct service *svc, const struct resource *res, enum side side,
-                    bool list)
+/* {"server": {"$ref": …}}, or the reference alone for bare resources; a list: {"servers": [ … ]}.
+ */
+static void wrapped(struct ctx *cx, struct jw *w, const struct service *svc,
+                    const struct resource *res, enum side side, bool list)
 {
     bool wrap = list || !res->bare;
     jw_obj(w);
@@ -142,14 +148,15 @@ static void wrapped(struct ctx *cx, struct jw *w, const struct service *svc, con
         jw_kstr(w, "type", "array");
         jw_kobj(w, "items");
     }
-    jw_kstr(w, "$ref", arena_printf(cx->arena, "#/components/schemas/%s", schema_name(cx, svc, res, side)));
+    jw_kstr(w, "$ref",
+            arena_printf(cx->arena, "#/components/schemas/%s", schema_name(cx, svc, res, side)));
     for (int i = 0; i < (list ? 1 : 0) + (wrap ? 2 : 0); i++)
         jw_obj_end(w);
     jw_obj_end(w);
 }
 
-static void content(struct ctx *cx, struct jw *w, const struct service *svc, const struct resource *res, enum side side,
-                    bool list)
+static void content(struct ctx *cx, struct jw *w, const struct service *svc,
+                    const struct resource *res, enum side side, bool list)
 {
     jw_kobj(w, "content");
     jw_kobj(w, "application/json");
@@ -173,7 +180,8 @@ static void parameter(struct jw *w, const char *where, const char *name, const c
     jw_obj_end(w);
 }
 
-static void parameters(struct ctx *cx, struct jw *w, const struct service *svc, const struct route *r)
+static void parameters(struct ctx *cx, struct jw *w, const struct service *svc,
+                       const struct route *r)
 {
     jw_karr(w, "parameters");
     for (const char *p = strchr(r->pattern, '{'); p; p = strchr(p + 1, '{'))
@@ -189,28 +197,34 @@ static void parameters(struct ctx *cx, struct jw *w, const struct service *svc, 
     }
     if (svc->family->max)
         parameter(w, "header", "OpenStack-API-Version",
-                  arena_printf(cx->arena, "\"%s %u.%u\" to \"%s %u.%u\"", svc->family->name, svc->family->major,
-                               svc->family->min, svc->family->name, svc->family->major, svc->family->max));
+                  arena_printf(cx->arena, "\"%s %u.%u\" to \"%s %u.%u\"", svc->family->name,
+                               svc->family->major, svc->family->min, svc->family->name,
+                               svc->family->major, svc->family->max));
     jw_arr_end(w);
 }
 
-static void responses(struct ctx *cx, struct jw *w, const struct service *svc, const struct route *r)
+static void responses(struct ctx *cx, struct jw *w, const struct service *svc,
+                      const struct route *r)
 {
     const struct resource *one = r->body ? r->body : r->target;
     bool listed = r->list != NULL, delete = str_eq(r->method, "DELETE");
-    const struct resource *res = listed ? r->list : delete || str_eq(r->method, "HEAD") ? NULL : one;
+    const struct resource *res = listed                                ? r->list
+                                 : delete || str_eq(r->method, "HEAD") ? NULL
+                                                                       : one;
     int status = r->status ? r->status : 200;
     jw_kobj(w, "responses");
     jw_kobj(w, arena_printf(cx->arena, "%d", status));
     jw_kstr(w, "description", "Done.");
-    if (res && status != 204 && res->table && (listed || str_eq(r->method, "POST") || r->target == res))
+    if (res && status != 204 && res->table &&
+        (listed || str_eq(r->method, "POST") || r->target == res))
         content(cx, w, svc, res, SIDE_REPLY, listed);
     jw_obj_end(w);
     jw_kraw(w, "default", "{\"description\":\"An error in the service's own shape.\"}");
     jw_obj_end(w);
 }
 
-static void operation(struct ctx *cx, struct jw *w, const struct service *svc, const struct route *r)
+static void operation(struct ctx *cx, struct jw *w, const struct service *svc,
+                      const struct route *r)
 {
     bool update = (r->flags & RT_UPDATE) || str_eq(r->method, "PUT") || str_eq(r->method, "PATCH");
     jw_key(w, str_lower(cx, r->method));
@@ -237,8 +251,9 @@ static void operation(struct ctx *cx, struct jw *w, const struct service *svc, c
         content(cx, w, svc, r->body, update ? SIDE_UPDATE : SIDE_CREATE, false);
         jw_obj_end(w);
     } else if (r->flags & RT_STREAM) {
-        jw_kraw(w, "requestBody", "{\"content\":{\"application/octet-stream\":{\"schema\":{\"type\":\"string\","
-                                  "\"format\":\"binary\"}}}}");
+        jw_kraw(w, "requestBody",
+                "{\"content\":{\"application/octet-stream\":{\"schema\":{\"type\":\"string\","
+                "\"format\":\"binary\"}}}}");
     }
     responses(cx, w, svc, r);
     jw_obj_end(w);
@@ -258,7 +273,8 @@ static int by_path(const void *a, const void *b)
     return order ? order : strcmp(x->method, y->method);
 }
 
-static void paths(struct ctx *cx, struct jw *w, const struct service *const *services, size_t n_services)
+static void paths(struct ctx *cx, struct jw *w, const struct service *const *services,
+                  size_t n_services)
 {
     size_t n = 0;
     for (size_t i = 0; i < n_services; i++)
@@ -291,7 +307,8 @@ static bool used_as(const struct service *svc, const struct resource *res)
     return false;
 }
 
-static void resource_schemas(struct ctx *cx, struct jw *w, const struct service *svc, const struct resource *res)
+static void resource_schemas(struct ctx *cx, struct jw *w, const struct service *svc,
+                             const struct resource *res)
 {
     for (int side = SIDE_REPLY; side <= SIDE_UPDATE; side++) {
         jw_key(w, schema_name(cx, svc, res, (enum side)side));
@@ -305,11 +322,13 @@ static void schemas(struct ctx *cx, struct jw *w, const struct service *svc)
     for (size_t i = 0; i < svc->n_resources; i++)
         resource_schemas(cx, w, svc, svc->resources[i]);
     for (size_t i = 0; i < svc->n_routes; i++) {
-        const struct resource *named[] = {svc->routes[i].body, svc->routes[i].target, svc->routes[i].list};
+        const struct resource *named[] = {svc->routes[i].body, svc->routes[i].target,
+                                          svc->routes[i].list};
         for (size_t k = 0; k < ARRAY_LEN(named); k++) {
             bool seen = !named[k] || used_as(svc, named[k]);
             for (size_t e = 0; e < i && !seen; e++)
-                seen = svc->routes[e].body == named[k] || svc->routes[e].target == named[k] || svc->routes[e].list == named[k];
+                seen = svc->routes[e].body == named[k] || svc->routes[e].target == named[k] ||
+                       svc->routes[e].list == named[k];
             for (size_t e = 0; e < k && !seen; e++)
                 seen = named[e] == named[k];
             if (!seen)
@@ -318,7 +337,8 @@ static void schemas(struct ctx *cx, struct jw *w, const struct service *svc)
     }
 }
 
-void openapi_write(struct ctx *cx, const struct service *const *services, size_t n_services, struct buf *out)
+void openapi_write(struct ctx *cx, const struct service *const *services, size_t n_services,
+                   struct buf *out)
 {
     struct jw w;
     jw_init(&w, out);
@@ -332,8 +352,9 @@ void openapi_write(struct ctx *cx, const struct service *const *services, size_t
     jw_kraw(&w, "security", "[{\"token\":[]}]");
     paths(cx, &w, services, n_services);
     jw_kobj(&w, "components");
-    jw_kraw(&w, "securitySchemes", "{\"token\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-Auth-Token\"},"
-                                   "\"agent\":{\"type\":\"http\",\"scheme\":\"bearer\"}}");
+    jw_kraw(&w, "securitySchemes",
+            "{\"token\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-Auth-Token\"},"
+            "\"agent\":{\"type\":\"http\",\"scheme\":\"bearer\"}}");
     jw_kobj(&w, "schemas");
     for (size_t i = 0; i < n_services; i++)
         schemas(cx, &w, services[i]);

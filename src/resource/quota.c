@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Quotas: limits are rows, usage is always counted from the resources themselves in the same transaction, so it can
- * neither leak nor drift.
+ * Quotas: limits are rows, usage is always counted from the resources themselves in the same
+ * transaction, so it can neither leak nor drift.
  */
 #include "resource/engine.h"
 
@@ -51,18 +51,21 @@ struct err *quota_check(struct ctx *cx, struct tx *tx, const struct service *svc
     if (svc->family->paging == PAGING_NETWORK)
         return fail_type(cx, ERR_QUOTA, "OverQuota", "Quota exceeded for resources: ['%s'].", name);
     return fail(cx, ERR_QUOTA,
-                "Quota exceeded for %s: Requested %" PRId64 ", but already used %" PRId64 " of %" PRId64 " %s", name,
-                more, used, limit, name);
+                "Quota exceeded for %s: Requested %" PRId64 ", but already used %" PRId64
+                " of %" PRId64 " %s",
+                name, more, used, limit, name);
 }
 
 struct err *quota_set(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
                       const char *project_id, int64_t limit)
 {
     find(svc, name);
-    return db_run(cx, tx, &stmt_quota_set, V_TEXT(svc->name), V_TEXT(project_id), V_TEXT(name), V_INT(limit));
+    return db_run(cx, tx, &stmt_quota_set, V_TEXT(svc->name), V_TEXT(project_id), V_TEXT(name),
+                  V_INT(limit));
 }
 
-struct err *quota_reset(struct ctx *cx, struct tx *tx, const struct service *svc, const char *project_id)
+struct err *quota_reset(struct ctx *cx, struct tx *tx, const struct service *svc,
+                        const char *project_id)
 {
     return db_run(cx, tx, &stmt_quota_reset, V_TEXT(svc->name), V_TEXT(project_id));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Resources declared once: a .def table of FIELD rows gives the struct, the SQL table, strict decoding, encoding,
- * filters, sorting, paging and the OpenAPI schema. This header has the types; declare_struct.h and declare_fields.h
- * turn a .def into C.
+ * Resources declared once: a .def table of FIELD rows gives the struct, the SQL table, strict
+ * decoding, encoding, filters, sorting, paging and the OpenAPI schema. This header has the types;
+ * declare_struct.h and declare_fields.h turn a .def into C.
  *
  *   FIELD(member, "wire name", KIND, attributes…)
  */
@@ -21,11 +21,20 @@ typedef const char *ctype_MAP;  /* TEXT, a JSON object of strings; .max bounds k
 typedef const char *ctype_LIST; /* TEXT, a JSON array of strings */
 #define INT_NULL INT64_MIN
 
-enum field_kind { KIND_UUID, KIND_STR, KIND_INT, KIND_BOOL, KIND_TIME, KIND_JSON, KIND_MAP, KIND_LIST };
+enum field_kind {
+    KIND_UUID,
+    KIND_STR,
+    KIND_INT,
+    KIND_BOOL,
+    KIND_TIME,
+    KIND_JSON,
+    KIND_MAP,
+    KIND_LIST
+};
 
 enum field_flags {
-    F_CREATE = 1 << 0,    /* a client may give it at creation */
-    F_UPDATE = 1 << 1,    /* … and change it later */
+    F_CREATE = 1 << 0, /* a client may give it at creation */
+    F_UPDATE = 1 << 1, /* … and change it later */
     F_RW = F_CREATE | F_UPDATE,
     F_RO = 0,
     F_REQ = 1 << 2,       /* required at creation */
@@ -50,12 +59,13 @@ struct row {
 struct view {
     bool brief;
     bool admin;
-    unsigned microversion;     /* minor: 2.26 is 26 */
-    const char *base_url;      /* "http://host:port/compute/v2.1": of the service, without trailing slash */
+    unsigned microversion; /* minor: 2.26 is 26 */
+    const char
+        *base_url; /* "http://host:port/compute/v2.1": of the service, without trailing slash */
     const char *const *fields; /* only these wire names (neutron's fields=); NULL: all */
     size_t n_fields;
     const struct actor *actor;
-    void *call;                /* the struct call, for hooks that want it */
+    void *call; /* the struct call, for hooks that want it */
 };
 
 struct field {
@@ -64,15 +74,17 @@ struct field {
     enum field_kind kind;
     size_t offset;
     unsigned flags;
-    int64_t min, max;           /* length of strings in characters, range of numbers; max 0: 255 for STR, none for others */
-    const char *dflt;           /* default as text: a string, a number, "true", or JSON */
-    const char *const *values;  /* NULL-terminated: the only ones allowed */
-    const char *ref;            /* plural of the resource it names (documentation) */
-    const char *also;           /* a second wire name for the same value: project_id and tenant_id */
-    const char *query;          /* another name in queries, as filter and sort key: "image" for imageRef */
-    unsigned since, until;      /* microversions; 0: any */
-    const char *fk;             /* "table(id)" for a foreign key */
-    /* Further validation: NULL, or the reason why not. May give another form to keep (owned by cx). */
+    int64_t min, max; /* length of strings in characters, range of numbers; max 0: 255 for STR, none
+                         for others */
+    const char *dflt; /* default as text: a string, a number, "true", or JSON */
+    const char *const *values; /* NULL-terminated: the only ones allowed */
+    const char *ref;           /* plural of the resource it names (documentation) */
+    const char *also;          /* a second wire name for the same value: project_id and tenant_id */
+    const char *query; /* another name in queries, as filter and sort key: "image" for imageRef */
+    unsigned since, until; /* microversions; 0: any */
+    const char *fk;        /* "table(id)" for a foreign key */
+    /* Further validation: NULL, or the reason why not. May give another form to keep (owned by cx).
+     */
     const char *(*check)(struct ctx *cx, const json_t *v, json_t **ret_canonical);
     /* Writes the value (not the key) instead of the default form. */
     void (*encode)(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
@@ -95,29 +107,31 @@ struct resource_state {
 };
 
 struct resource {
-    const char *name, *plural; /* wrap bodies and lists: "server", "servers"; unwrapped: see .bare */
-    const char *table;         /* NULL: only a body, never stored */
+    const char *name,
+        *plural;       /* wrap bodies and lists: "server", "servers"; unwrapped: see .bare */
+    const char *table; /* NULL: only a body, never stored */
     const struct field *fields;
     size_t n_fields, row_size;
     struct resource_state *state;
-    bool bare;                 /* bodies are not wrapped in {"name": …} (image) */
-    enum extra_members extra;  /* members that no field names; EXTRA_KEEP: into .extra_member */
-    int extra_member;          /* index of the MAP field that takes them */
-    int owner;                 /* index of the project field, or -1: belongs to nobody */
-    const char *key;           /* column of the primary key; NULL: "id" */
-    const char *not_found;     /* message with one %s for the id */
-    const char *not_found_type;/* the service's own error type */
+    bool bare;                  /* bodies are not wrapped in {"name": …} (image) */
+    enum extra_members extra;   /* members that no field names; EXTRA_KEEP: into .extra_member */
+    int extra_member;           /* index of the MAP field that takes them */
+    int owner;                  /* index of the project field, or -1: belongs to nobody */
+    const char *key;            /* column of the primary key; NULL: "id" */
+    const char *not_found;      /* message with one %s for the id */
+    const char *not_found_type; /* the service's own error type */
     const struct res_index *indexes;
     size_t n_indexes;
     enum time_style time_style;
     /* Whether somebody who does not own it may see it (shared, public). NULL: no. */
     bool (*visible)(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor);
     /* Loads, for all rows at once, what encoding needs beside the row itself (into row.extra). */
-    struct err *(*prepare)(struct ctx *cx, struct tx *tx, void *const *rows, size_t n, const struct view *v);
+    struct err *(*prepare)(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v);
     /* Members beyond the fields: links. */
     void (*encode_more)(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
     /* A first sort order for lists; NULL: created_at, id where there is one, else the key. */
-    const char *dflt_sort;     /* "created_at:desc,id:desc" */
+    const char *dflt_sort; /* "created_at:desc,id:desc" */
     const char *doc;
 };
 
@@ -129,7 +143,8 @@ static inline void row_give(struct row *r, int field)
 {
     r->set[field / 64] |= (uint64_t)1 << (field % 64);
 }
-const struct field *resource_field(const struct resource *res, const char *wire); /* NULL: none; knows .also */
+const struct field *resource_field(const struct resource *res,
+                                   const char *wire); /* NULL: none; knows .also */
 int resource_field_index(const struct resource *res, const struct field *f);
 static inline struct row *row_of(void *row)
 {
@@ -140,21 +155,26 @@ static inline struct row *row_of(void *row)
 struct family; /* how an API family words and renders errors: family.h */
 enum decode_mode { DECODE_CREATE, DECODE_UPDATE };
 /*
- * Strict: unknown, read-only, too new, missing, null, mistyped, too long members are refused in the family's words.
- * CREATE fills defaults. UPDATE changes only what is given; row holds the stored values before.
+ * Strict: unknown, read-only, too new, missing, null, mistyped, too long members are refused in the
+ * family's words. CREATE fills defaults. UPDATE changes only what is given; row holds the stored
+ * values before.
  */
-MUST_USE struct err *res_decode(struct ctx *cx, const struct family *fam, const struct resource *res, const json_t *obj,
-                                enum decode_mode mode, unsigned microversion, bool admin, void *row);
-/* Takes the object out of its wrapper {"server": {…}} (or as it is for bare ones), then the same. */
-MUST_USE struct err *res_decode_body(struct ctx *cx, const struct family *fam, const struct resource *res,
-                                     const json_t *body, enum decode_mode mode, unsigned microversion, bool admin,
+MUST_USE struct err *res_decode(struct ctx *cx, const struct family *fam,
+                                const struct resource *res, const json_t *obj,
+                                enum decode_mode mode, unsigned microversion, bool admin,
+                                void *row);
+/* Takes the object out of its wrapper {"server": {…}} (or as it is for bare ones), then the same.
+ */
+MUST_USE struct err *res_decode_body(struct ctx *cx, const struct family *fam,
+                                     const struct resource *res, const json_t *body,
+                                     enum decode_mode mode, unsigned microversion, bool admin,
                                      void *row);
 /* How Python prints a value: 'text', None, True, ['a'] — clients match messages that contain it. */
 const char *json_python(struct ctx *cx, const json_t *j);
 
 /* Ready .check hooks. */
 const char *check_uuid(struct ctx *cx, const json_t *v, json_t **ret);
-const char *check_ip(struct ctx *cx, const json_t *v, json_t **ret);   /* canonical by RFC 5952 */
+const char *check_ip(struct ctx *cx, const json_t *v, json_t **ret); /* canonical by RFC 5952 */
 const char *check_ipv4(struct ctx *cx, const json_t *v, json_t **ret);
 const char *check_ipv6(struct ctx *cx, const json_t *v, json_t **ret);
 const char *check_cidr(struct ctx *cx, const json_t *v, json_t **ret); /* host bits cleared */
@@ -163,26 +183,35 @@ const char *check_object(struct ctx *cx, const json_t *v, json_t **ret);
 
 /* ---- encode.c */
 /* The object; .prepare must have been called (res_prepare). */
-void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row, const struct view *v);
-MUST_USE struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res, void *const *rows, size_t n,
-                                 const struct view *v);
+void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
+                const struct view *v);
+MUST_USE struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                 void *const *rows, size_t n, const struct view *v);
 
 /* ---- sql.c */
-void resource_init(const struct resource *res); /* builds the SQL texts; asserts that the table is sound */
+void resource_init(
+    const struct resource *res); /* builds the SQL texts; asserts that the table is sound */
 const char *resource_ddl(struct ctx *cx, const struct resource *res);
-void *res_new(struct ctx *cx, const struct resource *res); /* zeroed, INTs that may be NULL are INT_NULL */
-MUST_USE struct err *res_insert(struct ctx *cx, struct tx *tx, const struct resource *res, void *row);
+void *res_new(struct ctx *cx,
+              const struct resource *res); /* zeroed, INTs that may be NULL are INT_NULL */
+MUST_USE struct err *res_insert(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                void *row);
 /* *ret is NULL when there is none. */
-MUST_USE struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret);
+MUST_USE struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res,
+                             const char *id, void **ret);
 /* ERR_NOT_FOUND in the resource's words when there is none. */
-MUST_USE struct err *res_find(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret);
+MUST_USE struct err *res_find(struct ctx *cx, struct tx *tx, const struct resource *res,
+                              const char *id, void **ret);
 /* As res_find, within what the actor may see: a stranger's id looks like one that doesn't exist. */
-MUST_USE struct err *res_find_visible(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id,
-                                      const struct actor *actor, void **ret);
+MUST_USE struct err *res_find_visible(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                      const char *id, const struct actor *actor, void **ret);
 struct err *res_not_found(struct ctx *cx, const struct resource *res, const char *id);
-/* Every column, where the generation is still the row's (else ERR_STALE); updated_at is set if there is one. */
-MUST_USE struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res, void *row);
-MUST_USE struct err *res_delete(struct ctx *cx, struct tx *tx, const struct resource *res, void *row);
+/* Every column, where the generation is still the row's (else ERR_STALE); updated_at is set if
+ * there is one. */
+MUST_USE struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                void *row);
+MUST_USE struct err *res_delete(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                void *row);
 
 /* A declared selection of whole rows: "SELECT … FROM table WHERE <where> [ORDER BY <order>]". */
 struct res_where {
@@ -190,16 +219,18 @@ struct res_where {
     const char *where; /* "network_id = $1" */
     const char *order; /* may be NULL */
 };
-MUST_USE struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
-                                size_t n_params, void ***ret_rows, size_t *ret_n);
-#define res_select_by(cx, tx, q, ret_rows, ret_n, ...)                                              \
-    res_select(cx, tx, q, (const struct db_value[]){__VA_ARGS__},                                   \
-               sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), ret_rows, ret_n)
+MUST_USE struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                                const struct db_value *params, size_t n_params, void ***ret_rows,
+                                size_t *ret_n);
+#define res_select_by(cx, tx, q, ret_rows, ret_n, ...)                                             \
+    res_select(cx, tx, q, (const struct db_value[]){__VA_ARGS__},                                  \
+               sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), ret_rows, \
+               ret_n)
 /* The first such row or NULL. */
-MUST_USE struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
-                               size_t n_params, void **ret);
-#define res_first_by(cx, tx, q, ret, ...)                                                           \
-    res_first(cx, tx, q, (const struct db_value[]){__VA_ARGS__},                                    \
+MUST_USE struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                               const struct db_value *params, size_t n_params, void **ret);
+#define res_first_by(cx, tx, q, ret, ...)                                                          \
+    res_first(cx, tx, q, (const struct db_value[]){__VA_ARGS__},                                   \
               sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), ret)
 const char *res_where_sql(struct ctx *cx, const struct res_where *q);
 /* Row i of an array res_select gave, as its type. */
@@ -207,5 +238,6 @@ const char *res_where_sql(struct ctx *cx, const struct res_where *q);
 
 /* ---- for list.c */
 const char *res_columns(const struct resource *res); /* "id, name, …, generation" in field order */
-void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells, size_t n);
+void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells,
+                   size_t n);
 struct db_value res_value(const struct resource *res, const struct field *f, const void *row);

@@ -51,7 +51,8 @@ static void nulls_and_extremes_come_back(void **state UNUSED)
     struct widget *w = new_widget("a");
     store(w);
     struct widget *r = fetch(w->id);
-    assert_true(r->size == INT_NULL && !r->color && !r->address && !r->host && !r->secret && r->at == 0);
+    assert_true(r->size == INT_NULL && !r->color && !r->address && !r->host && !r->secret &&
+                r->at == 0);
     assert_int_equal(r->row.generation, 1);
     assert_true(r->created_at > 0 && r->updated_at == r->created_at);
     assert_false(r->ready);
@@ -67,7 +68,8 @@ static void nulls_and_extremes_come_back(void **state UNUSED)
     store(w);
     r = fetch(w->id);
     assert_string_equal(r->name, w->name);
-    assert_true(r->size == 0 && r->weight == INT64_MAX && r->level == INT64_MIN + 1 && r->ready && r->at == -1);
+    assert_true(r->size == 0 && r->weight == INT64_MAX && r->level == INT64_MIN + 1 && r->ready &&
+                r->at == -1);
     assert_string_equal(r->address, "");
     assert_string_equal(r->notes, w->notes);
     assert_null(fetch("nothing"));
@@ -122,7 +124,8 @@ static void strangers_find_nothing(void **state UNUSED)
     void *row = NULL;
     struct widget *w = new_widget("f");
     store(w);
-    const struct actor owner = {.project_id = "p1"}, stranger = {.project_id = "p2"}, none = {0}, admin = {.admin = true};
+    const struct actor owner = {.project_id = "p1"}, stranger = {.project_id = "p2"}, none = {0},
+                       admin = {.admin = true};
     assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
     assert_ok(&t.cx, res_find_visible(&t.cx, tx, &widget_resource, w->id, &owner, &row));
     assert_ok(&t.cx, res_find_visible(&t.cx, tx, &widget_resource, w->id, &admin, &row));
@@ -130,9 +133,11 @@ static void strangers_find_nothing(void **state UNUSED)
     struct err *nobody = res_find_visible(&t.cx, tx, &widget_resource, w->id, &none, &row);
     struct err *missing = res_find_visible(&t.cx, tx, &widget_resource, "x", &stranger, &row);
     assert_true(foreign && nobody && missing);
-    assert_true(foreign->kind == ERR_NOT_FOUND && missing->kind == ERR_NOT_FOUND && nobody->kind == ERR_NOT_FOUND);
+    assert_true(foreign->kind == ERR_NOT_FOUND && missing->kind == ERR_NOT_FOUND &&
+                nobody->kind == ERR_NOT_FOUND);
     assert_string_equal(foreign->type, missing->type);
-    assert_string_equal(foreign->message, arena_printf(t.cx.arena, "Widget %s could not be found.", w->id));
+    assert_string_equal(foreign->message,
+                        arena_printf(t.cx.arena, "Widget %s could not be found.", w->id));
     tx_rollback(&tx);
 }
 
@@ -186,7 +191,8 @@ static void views(void **state UNUSED)
     assert_string_equal(json_get_str(j, "tenant_id"), "p1");
     assert_string_equal(json_get_str(j, "project_id"), "p1");
     assert_string_equal(json_get_str(j, "created_at"), "2026-11-23T07:08:42Z");
-    assert_true(json_is_null(json_get(j, "size")) && json_is_null(json_get(j, "at")) && json_is_null(json_get(j, "color")));
+    assert_true(json_is_null(json_get(j, "size")) && json_is_null(json_get(j, "at")) &&
+                json_is_null(json_get(j, "color")));
     assert_true(json_is_object(json_get(j, "metadata")) && json_is_array(json_get(j, "tags")));
     assert_true(json_is_integer(json_get(j, "weight")) && json_is_boolean(json_get(j, "ready")));
     assert_null(json_get(j, "host"));
@@ -226,17 +232,20 @@ static void quotas(void **state UNUSED)
     assert_ok(&t.cx, quota_check(&t.cx, tx, s, "widgets", "p8", 3));
     struct err *e = quota_check(&t.cx, tx, s, "widgets", "p8", 4);
     assert_true(e && e->kind == ERR_QUOTA);
-    assert_string_equal(e->message, "Quota exceeded for widgets: Requested 4, but already used 0 of 3 widgets");
+    assert_string_equal(e->message,
+                        "Quota exceeded for widgets: Requested 4, but already used 0 of 3 widgets");
     assert_err(&t.cx, ERR_QUOTA, quota_check(&t.cx, tx, s, "widgets", "p8", INT64_MAX));
     struct widget *w = new_widget("q");
     w->project_id = "p8";
     assert_ok(&t.cx, res_insert(&t.cx, tx, &widget_resource, w));
-    assert_ok(&t.cx, quota_usage(&t.cx, tx, s, "widgets", "p8", &n)); /* counted from the rows themselves */
+    assert_ok(&t.cx, quota_usage(&t.cx, tx, s, "widgets", "p8",
+                                 &n)); /* counted from the rows themselves */
     assert_int_equal(n, 1);
     assert_err(&t.cx, ERR_QUOTA, quota_check(&t.cx, tx, s, "widgets", "p8", 3));
     assert_err(&t.cx, ERR_QUOTA, quota_check(&t.cx, tx, s, "widgets", "p8", INT64_MAX));
     assert_ok(&t.cx, quota_check(&t.cx, tx, s, "free", "p8", INT64_MAX));
-    assert_ok(&t.cx, quota_set(&t.cx, tx, s, "widgets", "p8", 0)); /* below what is used: nothing more */
+    assert_ok(&t.cx,
+              quota_set(&t.cx, tx, s, "widgets", "p8", 0)); /* below what is used: nothing more */
     assert_err(&t.cx, ERR_QUOTA, quota_check(&t.cx, tx, s, "widgets", "p8", 1));
     assert_ok(&t.cx, quota_set(&t.cx, tx, s, "widgets", "p8", -1));
     assert_ok(&t.cx, quota_check(&t.cx, tx, s, "widgets", "p8", 1000));
@@ -252,8 +261,10 @@ static void quotas(void **state UNUSED)
 static void statements_prepare(void **state UNUSED)
 {
     struct tx *tx = NULL;
-    const struct stmt texts[] = {{"insert", widget_resource.state->insert}, {"get", widget_resource.state->get},
-                                 {"update", widget_resource.state->update}, {"delete", widget_resource.state->del}};
+    const struct stmt texts[] = {{"insert", widget_resource.state->insert},
+                                 {"get", widget_resource.state->get},
+                                 {"update", widget_resource.state->update},
+                                 {"delete", widget_resource.state->del}};
     assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_ok(&t.cx, store_check(&t.cx, tx, &texts[i]));
@@ -268,10 +279,14 @@ static void statements_prepare(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nulls_and_extremes_come_back), cmocka_unit_test(checks_of_the_table_hold),
-        cmocka_unit_test(the_second_writer_is_told),    cmocka_unit_test(strangers_find_nothing),
-        cmocka_unit_test(selections),                   cmocka_unit_test(views),
-        cmocka_unit_test(quotas),                       cmocka_unit_test(statements_prepare),
+        cmocka_unit_test(nulls_and_extremes_come_back),
+        cmocka_unit_test(checks_of_the_table_hold),
+        cmocka_unit_test(the_second_writer_is_told),
+        cmocka_unit_test(strangers_find_nothing),
+        cmocka_unit_test(selections),
+        cmocka_unit_test(views),
+        cmocka_unit_test(quotas),
+        cmocka_unit_test(statements_prepare),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Tables, inserts, updates and selections from the descriptors. Identifiers come from the tables only, values are parameters. */
+/* Tables, inserts, updates and selections from the descriptors. Identifiers come from the tables
+ * only, values are parameters. */
 #include "resource/resource.h"
 
 static bool is_column(const struct field *f)
@@ -22,7 +23,8 @@ static const struct field *key_field(const struct resource *res)
 
 /* ---------------------------------------------------------------- texts */
 
-static const char *columns_text(struct ctx *cx, const struct resource *res, const char *fmt, bool numbered)
+static const char *columns_text(struct ctx *cx, const struct resource *res, const char *fmt,
+                                bool numbered)
 {
     struct buf b;
     buf_init(&b, cx->arena);
@@ -51,7 +53,8 @@ static const char *build_insert(struct ctx *cx, const struct resource *res)
 {
     struct buf b;
     buf_init(&b, cx->arena);
-    buf_printf(&b, "INSERT INTO %s (%s, generation) VALUES (", res->table, columns_text(cx, res, NULL, false));
+    buf_printf(&b, "INSERT INTO %s (%s, generation) VALUES (", res->table,
+               columns_text(cx, res, NULL, false));
     for (int i = 1; i <= count_columns(res); i++)
         buf_printf(&b, "$%d, ", i);
     buf_str(&b, "1)");
@@ -93,11 +96,17 @@ void resource_init(const struct resource *res)
         const char *cols = columns_text(&cx, res, NULL, false), *key = key_field(res)->member;
         st->columns = keep(&cx, arena_printf(cx.arena, "%s, generation", cols));
         st->insert = keep(&cx, build_insert(&cx, res));
-        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", st->columns, res->table, key));
-        st->update = keep(&cx, arena_printf(cx.arena,
-                                            "UPDATE %s SET %s, generation = generation + 1 WHERE %s = $%d AND generation = $%d",
-                                            res->table, columns_text(&cx, res, "%s = $%d", true), key, n + 1, n + 2));
-        st->del = keep(&cx, arena_printf(cx.arena, "DELETE FROM %s WHERE %s = $1 AND generation = $2", res->table, key));
+        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", st->columns,
+                                         res->table, key));
+        st->update = keep(
+            &cx,
+            arena_printf(
+                cx.arena,
+                "UPDATE %s SET %s, generation = generation + 1 WHERE %s = $%d AND generation = $%d",
+                res->table, columns_text(&cx, res, "%s = $%d", true), key, n + 1, n + 2));
+        st->del =
+            keep(&cx, arena_printf(cx.arena, "DELETE FROM %s WHERE %s = $1 AND generation = $2",
+                                   res->table, key));
     }
     st->ready = true;
 }
@@ -136,8 +145,8 @@ const char *resource_ddl(struct ctx *cx, const struct resource *res)
     buf_str(&b, "    generation BIGINT NOT NULL\n);\n");
     for (size_t i = 0; i < res->n_indexes; i++) {
         const struct res_index *ix = &res->indexes[i];
-        buf_printf(&b, "CREATE %sINDEX %s ON %s (%s)%s%s;\n", ix->unique ? "UNIQUE " : "", ix->name, res->table,
-                   ix->columns, ix->where ? " WHERE " : "", ix->where ? ix->where : "");
+        buf_printf(&b, "CREATE %sINDEX %s ON %s (%s)%s%s;\n", ix->unique ? "UNIQUE " : "", ix->name,
+                   res->table, ix->columns, ix->where ? " WHERE " : "", ix->where ? ix->where : "");
     }
     return buf_cstr(&b);
 }
@@ -210,7 +219,8 @@ static void take_cell(struct ctx *cx, const struct field *f, const struct db_val
     }
 }
 
-void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells, size_t n)
+void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells,
+                   size_t n)
 {
     char *row = res_new(cx, res);
     size_t c = 0;
@@ -247,12 +257,14 @@ static struct err *collect(struct ctx *cx, const struct db_value *cells, size_t 
 
 const char *res_where_sql(struct ctx *cx, const struct res_where *q)
 {
-    return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", res_columns(q->res), q->res->table, q->where,
-                        q->order ? " ORDER BY " : "", q->order ? q->order : "");
+    return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", res_columns(q->res),
+                        q->res->table, q->where, q->order ? " ORDER BY " : "",
+                        q->order ? q->order : "");
 }
 
-struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
-                       size_t n_params, void ***ret_rows, size_t *ret_n)
+struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                       const struct db_value *params, size_t n_params, void ***ret_rows,
+                       size_t *ret_n)
 {
     struct stmt st = {.name = q->res->plural, .sql = res_where_sql(cx, q)};
     struct collected c = {.res = q->res};
@@ -262,8 +274,8 @@ struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
     return NULL;
 }
 
-struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q, const struct db_value *params,
-                      size_t n_params, void **ret)
+struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                      const struct db_value *params, size_t n_params, void **ret)
 {
     void **rows;
     size_t n;
@@ -272,7 +284,8 @@ struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q, 
     return NULL;
 }
 
-struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret)
+struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id,
+                    void **ret)
 {
     must(res->state && res->state->ready);
     struct stmt st = {.name = res->name, .sql = res->state->get};
@@ -285,12 +298,14 @@ struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, c
 
 struct err *res_not_found(struct ctx *cx, const struct resource *res, const char *id)
 {
-    const char *message = res->not_found ? arena_printf(cx->arena, res->not_found, id)
-                                         : arena_printf(cx->arena, "No %s with the id %s", res->name, id);
+    const char *message = res->not_found
+                              ? arena_printf(cx->arena, res->not_found, id)
+                              : arena_printf(cx->arena, "No %s with the id %s", res->name, id);
     return fail_type(cx, ERR_NOT_FOUND, res->not_found_type, "%s", message);
 }
 
-struct err *res_find(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id, void **ret)
+struct err *res_find(struct ctx *cx, struct tx *tx, const struct resource *res, const char *id,
+                     void **ret)
 {
     void *row = NULL;
     TRY(res_get(cx, tx, res, id, &row));
@@ -308,7 +323,8 @@ static const struct field *field_of(const struct resource *res, const char *memb
     return NULL;
 }
 
-static void set_time(const struct resource *res, const char *member, void *row, int64_t now, bool only_if_empty)
+static void set_time(const struct resource *res, const char *member, void *row, int64_t now,
+                     bool only_if_empty)
 {
     const struct field *f = field_of(res, member);
     if (!f || f->kind != KIND_TIME)
@@ -343,7 +359,8 @@ struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res
     struct stmt st = {.name = res->name, .sql = res->state->update};
     TRY(db_exec(cx, tx, &st, values, n + 2, &changes));
     if (changes != 1)
-        return fail(cx, ERR_STALE, "The %s was changed by another request: read it again, then retry", res->name);
+        return fail(cx, ERR_STALE,
+                    "The %s was changed by another request: read it again, then retry", res->name);
     row_of(row)->generation++;
     return NULL;
 }
@@ -351,10 +368,12 @@ struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res
 struct err *res_delete(struct ctx *cx, struct tx *tx, const struct resource *res, void *row)
 {
     int64_t changes = 0;
-    struct db_value values[2] = {res_value(res, key_field(res), row), V_INT(row_of(row)->generation)};
+    struct db_value values[2] = {res_value(res, key_field(res), row),
+                                 V_INT(row_of(row)->generation)};
     struct stmt st = {.name = res->name, .sql = res->state->del};
     TRY(db_exec(cx, tx, &st, values, 2, &changes));
     if (changes != 1)
-        return fail(cx, ERR_STALE, "The %s was changed by another request: read it again, then retry", res->name);
+        return fail(cx, ERR_STALE,
+                    "The %s was changed by another request: read it again, then retry", res->name);
     return NULL;
 }

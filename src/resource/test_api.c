@@ -2,7 +2,8 @@
 /* See test_api.h. */
 #include "resource/test_api.h"
 
-static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const char *token, struct actor *ret)
+static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const char *token,
+                                     struct actor *ret)
 {
     static const char *const admin_roles[] = {"admin", "member", "reader", NULL};
     static const char *const member_roles[] = {"member", "reader", NULL};
@@ -10,9 +11,10 @@ static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const
     if (str_eq(token, "bad"))
         return fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
     bool admin = str_eq(token, "admin"), reader = str_ends(token, ":reader");
-    const char *project = admin    ? "admin-project"
-                          : reader ? arena_strndup(cx->arena, token, strlen(token) - strlen(":reader"))
-                                   : token;
+    const char *project = admin ? "admin-project"
+                          : reader
+                              ? arena_strndup(cx->arena, token, strlen(token) - strlen(":reader"))
+                              : token;
     *ret = (struct actor){.user_id = arena_printf(cx->arena, "user-%s", project),
                           .user_name = project,
                           .user_domain_id = "default",
@@ -21,14 +23,17 @@ static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const
                           .project_name = project,
                           .project_domain_id = "default",
                           .project_domain_name = "Default",
-                          .roles = admin ? admin_roles : reader ? reader_roles : member_roles,
+                          .roles = admin    ? admin_roles
+                                   : reader ? reader_roles
+                                            : member_roles,
                           .token = token,
                           .admin = admin,
                           .member = !reader};
     return NULL;
 }
 
-static struct err *fake_node(struct ctx *cx, struct tx *tx UNUSED, const char *secret, const char *host, struct actor *ret)
+static struct err *fake_node(struct ctx *cx, struct tx *tx UNUSED, const char *secret,
+                             const char *host, struct actor *ret)
 {
     if (!str_eq(secret, "secret"))
         return fail(cx, ERR_UNAUTHENTICATED, "Wrong secret");
@@ -50,7 +55,8 @@ static void empty_database(struct test_api *t)
 
 void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
 {
-    static const struct api_hooks hooks = {.authenticate = fake_authenticate, .authenticate_node = fake_node};
+    static const struct api_hooks hooks = {.authenticate = fake_authenticate,
+                                           .authenticate_node = fake_node};
     test_api_start_with(t, services, n, &hooks);
 }
 
@@ -58,8 +64,13 @@ void test_api_start_with(struct test_api *t, const struct service *const *servic
                          const struct api_hooks *hooks)
 {
     static const struct api_config cfg = {.region = "RegionOne"};
-    const struct http_config http = {.host = "127.0.0.1", .io_threads = 2, .workers = 4, .slow_workers = 1,
-                                     .queue_max = 64, .connections_max = 64, .body_max_bytes = 1 << 20,
+    const struct http_config http = {.host = "127.0.0.1",
+                                     .io_threads = 2,
+                                     .workers = 4,
+                                     .slow_workers = 1,
+                                     .queue_max = 64,
+                                     .connections_max = 64,
+                                     .body_max_bytes = 1 << 20,
                                      .idle_timeout_s = 30};
     *t = (struct test_api){0};
     ctx_init(&t->cx);
@@ -87,8 +98,8 @@ void test_api_stop(struct test_api *t)
     ctx_release(&t->cx);
 }
 
-struct test_reply test_call(struct test_api *t, const char *token, const char *method, const char *path,
-                            const char *body_fmt, ...)
+struct test_reply test_call(struct test_api *t, const char *token, const char *method,
+                            const char *path, const char *body_fmt, ...)
 {
     struct http_pair headers[10] = {0};
     size_t n = 0;
@@ -100,8 +111,8 @@ struct test_reply test_call(struct test_api *t, const char *token, const char *m
     for (size_t i = 0; i < ARRAY_LEN(t->headers) && t->headers[i]; i++) {
         const char *colon = strchr(t->headers[i], ':');
         must(colon);
-        headers[n++] = (struct http_pair){arena_strndup(t->cx.arena, t->headers[i], (size_t)(colon - t->headers[i])),
-                                          colon + 2};
+        headers[n++] = (struct http_pair){
+            arena_strndup(t->cx.arena, t->headers[i], (size_t)(colon - t->headers[i])), colon + 2};
     }
     char *body = NULL;
     if (body_fmt) {
@@ -113,8 +124,11 @@ struct test_reply test_call(struct test_api *t, const char *token, const char *m
             if (*p == '\'')
                 *p = '"';
     }
-    struct http_call call = {.method = method, .url = arena_printf(t->cx.arena, "%s%s", t->url, path),
-                             .headers = headers, .n_headers = n, .body = body,
+    struct http_call call = {.method = method,
+                             .url = arena_printf(t->cx.arena, "%s%s", t->url, path),
+                             .headers = headers,
+                             .n_headers = n,
+                             .body = body,
                              .body_size = body ? strlen(body) : 0};
     struct test_reply r = {0};
     assert_ok(&t->cx, http_client_call(&t->cx, t->client, &call, &r.answer));

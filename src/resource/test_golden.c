@@ -61,21 +61,26 @@ static void differ(struct comparison *c, const char *what, const char *path)
     c->differences++;
 }
 
-static void compare(struct comparison *c, const json_t *theirs, const json_t *ours, const char *path)
+static void compare(struct comparison *c, const json_t *theirs, const json_t *ours,
+                    const char *path)
 {
     const char *key;
     json_t *value;
     if (json_is_null(theirs) || json_is_null(ours)) /* a value that happens to be absent */
         return;
     if (!str_eq(type_of(theirs), type_of(ours))) {
-        differ(c, arena_printf(c->t->cx.arena, "is a %s, recorded was a %s", type_of(ours), type_of(theirs)), path);
+        differ(c,
+               arena_printf(c->t->cx.arena, "is a %s, recorded was a %s", type_of(ours),
+                            type_of(theirs)),
+               path);
         return;
     }
     if (json_is_array(theirs) && json_array_size(theirs) && json_array_size(ours))
         compare(c, json_array_get(theirs, 0), json_array_get(ours, 0), path);
     if (!json_is_object(theirs))
         return;
-    json_object_foreach((json_t *)(uintptr_t)theirs, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)theirs, key, value)
+    {
         const char *below = arena_printf(c->t->cx.arena, "%s%s%s", path, *path ? "." : "", key);
         if (excepted(c->but, below))
             continue;
@@ -84,15 +89,16 @@ static void compare(struct comparison *c, const json_t *theirs, const json_t *ou
         else
             compare(c, value, json_get(ours, key), below);
     }
-    json_object_foreach((json_t *)(uintptr_t)ours, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)ours, key, value)
+    {
         const char *below = arena_printf(c->t->cx.arena, "%s%s%s", path, *path ? "." : "", key);
         if (!json_get(theirs, key) && !excepted(c->but, below))
             differ(c, "was not recorded", below);
     }
 }
 
-void golden_compare(struct test_api *t, const char *service, const char *call, const struct test_reply *r,
-                    const char *const *but)
+void golden_compare(struct test_api *t, const char *service, const char *call,
+                    const struct test_reply *r, const char *const *but)
 {
     struct comparison c = {.t = t, .but = but};
     const char *status = strrchr(call, ' ') + 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* A resource with every kind of field, served in the manner of four API families: what the engine's tests act on. */
+/* A resource with every kind of field, served in the manner of four API families: what the engine's
+ * tests act on. */
 #pragma once
 
 #include "resource/test_api.h"
@@ -11,7 +12,8 @@
 /* The same table, in the shape of an EXTRA_KEEP and of an EXTRA_IGNORE resource. */
 extern const struct resource widget_keep_resource, widget_ignore_resource;
 
-/* "/compute/v2.1/widgets", "/network/v2.0/widgets", "/identity/v3/widgets", "/image/v2/widgets" … */
+/* "/compute/v2.1/widgets", "/network/v2.0/widgets", "/identity/v3/widgets", "/image/v2/widgets" …
+ */
 extern const struct service *const widget_services[];
 extern const size_t n_widget_services;
 extern const struct service widget_compute;

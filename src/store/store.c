@@ -156,7 +156,8 @@ static int64_t wait_us(struct ctx *cx)
     return cx->deadline_us ? cx->deadline_us - mono_us(cx) : WAIT_US;
 }
 
-/* Places in the gates are held. A pooled connection may have been lost while idle: tries the next. */
+/* Places in the gates are held. A pooled connection may have been lost while idle: tries the next.
+ */
 static struct err *begin(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret)
 {
     for (;;) {

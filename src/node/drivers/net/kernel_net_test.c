@@ -126,12 +126,13 @@ static void test_refused(void **state)
     REFUSED(rule->port_min, 23);
     REFUSED(rule->protocol, "gre");
     REFUSED(rule->ip_version, 5);
-    /* But all that the API takes is: one tenant's rule must not stop a network that others share. */
+    /* But all that the API takes is: one tenant's rule must not stop a network that others share.
+     */
     static const char *const taken[] = {
-        "ah",         "dccp",      "egp",       "esp",        "gre",       "hopopt",
-        "icmp",       "igmp",      "ipip",      "ipv6-encap", "ipv6-frag", "ipv6-icmp",
-        "icmpv6",     "ipv6-nonxt", "ipv6-opts", "ipv6-route", "ospf",     "pgm",
-        "rsvp",       "sctp",      "tcp",       "udp",        "udplite",   "vrrp"};
+        "ah",     "dccp",       "egp",       "esp",        "gre",       "hopopt",
+        "icmp",   "igmp",       "ipip",      "ipv6-encap", "ipv6-frag", "ipv6-icmp",
+        "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route", "ospf",      "pgm",
+        "rsvp",   "sctp",       "tcp",       "udp",        "udplite",   "vrrp"};
     rule->port_min = rule->port_max = -1;
     for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
         rule->protocol = taken[i];
