@@ -289,9 +289,10 @@ static struct err *console_output(struct call *c, const json_t *args)
         return bad_member(c, "length", length, "it is less than the minimum of -1");
     TRY(load_for_console(c, &s, &host));
     buf_init(&body, c->cx->arena);
-    TRY(fleet_call(c->cx, &host,
-                   arena_printf(c->cx->arena, "/servers/%s/console?lines=%" PRId64, s->id, lines),
-                   &body, &status));
+    const char *path = arena_printf(c->cx->arena, "/servers/%s/console", s->id);
+    if (lines > 0)
+        path = arena_printf(c->cx->arena, "%s?length=%" PRId64, path, min_i64(lines, 1000000));
+    TRY(fleet_call(c->cx, &host, path, &body, &status));
     if (status != 200 && status != 404)
         return fail(c->cx, ERR_UNAVAILABLE,
                     "The host of instance %s could not read its console (status %d)", s->id,
