@@ -34,6 +34,15 @@ void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, cons
     jw_obj_end(w);
 }
 
+void identity_page_links(struct call *c, struct jw *w)
+{
+    jw_kobj(w, "links");
+    jw_kstr(w, "self", arena_printf(c->cx->arena, "%s%s", c->rq->base_url, c->rq->raw_path));
+    jw_knull(w, "previous");
+    jw_knull(w, "next");
+    jw_obj_end(w);
+}
+
 void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
                     const char *id)
 {

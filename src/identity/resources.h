@@ -204,6 +204,8 @@ extern const char *const endpoint_interfaces[];
 /* {"self": …} */
 void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
                         const char *id);
+/* Of a list that has no further page: "links": {"self", "previous": null, "next": null}. */
+void identity_page_links(struct call *c, struct jw *w);
 /* "links": {"self": …} */
 void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
                     const char *id);

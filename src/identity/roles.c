@@ -284,11 +284,7 @@ struct err *assignment_roles(struct call *c)
         res_encode(c->cx, &w, &role_resource, r, &v);
     }
     jw_arr_end(&w);
-    jw_kobj(&w, "links");
-    jw_kstr(&w, "self", arena_printf(c->cx->arena, "%s%s", c->rq->base_url, c->rq->raw_path));
-    jw_knull(&w, "previous");
-    jw_knull(&w, "next");
-    jw_obj_end(&w);
+    identity_page_links(c, &w);
     jw_obj_end(&w);
     return NULL;
 }
@@ -353,11 +349,7 @@ struct err *assignment_list(struct call *c)
     for (size_t i = 0; i < rows.n_rows; i++)
         assignment_row(c, &w, &rows, i, names);
     jw_arr_end(&w);
-    jw_kobj(&w, "links");
-    jw_kstr(&w, "self", arena_printf(c->cx->arena, "%s%s", c->rq->base_url, c->rq->raw_path));
-    jw_knull(&w, "previous");
-    jw_knull(&w, "next");
-    jw_obj_end(&w);
+    identity_page_links(c, &w);
     jw_obj_end(&w);
     return NULL;
 }

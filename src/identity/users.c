@@ -102,11 +102,7 @@ static struct err *reply_projects(struct call *c, const char *user_id)
             res_encode(c->cx, &w, &project_resource, p, &v);
     }
     jw_arr_end(&w);
-    jw_kobj(&w, "links");
-    jw_kstr(&w, "self", arena_printf(c->cx->arena, "%s%s", c->rq->base_url, c->rq->raw_path));
-    jw_knull(&w, "previous");
-    jw_knull(&w, "next");
-    jw_obj_end(&w);
+    identity_page_links(c, &w);
     jw_obj_end(&w);
     return NULL;
 }

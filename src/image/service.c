@@ -135,23 +135,6 @@ const struct resource member_resource = {.name = "member",
 
 /* ---------------------------------------------------------------- schemas, versions */
 
-static const char *schema_type(const struct field *f)
-{
-    switch (f->kind) {
-    case KIND_INT:
-        return "integer";
-    case KIND_BOOL:
-        return "boolean";
-    case KIND_LIST:
-        return "array";
-    case KIND_MAP:
-    case KIND_JSON:
-        return "object";
-    default:
-        return "string";
-    }
-}
-
 static void schema_of(struct jw *w, const struct resource *res)
 {
     jw_obj(w);
@@ -163,7 +146,7 @@ static void schema_of(struct jw *w, const struct resource *res)
             continue;
         jw_kobj(w, f->wire);
         jw_karr(w, "type");
-        jw_str(w, schema_type(f));
+        jw_str(w, field_json_type(f));
         if (f->flags & F_NULL)
             jw_str(w, "null");
         jw_arr_end(w);

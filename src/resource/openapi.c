@@ -14,7 +14,7 @@ const char *rule_name(enum rule rule)
     return names[rule];
 }
 
-static const char *type_name(const struct field *f)
+const char *field_json_type(const struct field *f)
 {
     switch (f->kind) {
     case KIND_INT:
@@ -49,7 +49,7 @@ static void schema_of_field(struct jw *w, const struct field *f)
 {
     jw_obj(w);
     if (f->kind != KIND_JSON && !f->encode)
-        jw_kstr(w, "type", type_name(f));
+        jw_kstr(w, "type", field_json_type(f));
     if (f->kind == KIND_TIME && !f->encode)
         jw_kstr(w, "format", "date-time");
     if (f->kind == KIND_LIST && !f->encode)

@@ -181,6 +181,10 @@ const char *check_cidr(struct ctx *cx, const json_t *v, json_t **ret); /* host b
 const char *check_mac(struct ctx *cx, const json_t *v, json_t **ret);  /* lower case with colons */
 const char *check_object(struct ctx *cx, const json_t *v, json_t **ret);
 
+/* ---- openapi.c */
+/* JSON Schema's name of a field's type; KIND_JSON may be any and has none of its own. */
+const char *field_json_type(const struct field *f);
+
 /* ---- encode.c */
 /* The object; .prepare must have been called (res_prepare). */
 void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
