@@ -219,8 +219,9 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     if (!s)
         return;
     atomic_store(&s->closing, true);
-    int fd = MHD_quiesce_daemon(s->mhd);
-    close_fd_p(&fd);
+    /* Refuses newcomers at once; closed when no thread of MHD can still look at it. */
+    AUTO_FD int listener = MHD_quiesce_daemon(s->mhd);
+    shutdown(listener, SHUT_RDWR);
     lanes_drain(s);
     wait_idle(s, (int64_t)drain_ms * 1000);
     lanes_stop(s);

@@ -238,7 +238,8 @@ static void from_qemu_img(void **state UNUSED)
              {"-o extended_l2=on,cluster_size=128k IMG 10M", "not known"},
              {"-o data_file=IMG.raw,data_file_raw=on IMG 1M", "another file"},
              {"-u -b /etc/passwd -F raw IMG 1M", "backing file"},
-             {"--object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s IMG 1M",
+             /* LUKS would measure this CPU first, and fail where others keep it busy. */
+             {"--object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s IMG 1M",
               "encrypted"}};
     char dir[] = "/tmp/colvert-format-XXXXXX";
     assert_non_null(mkdtemp(dir));
