@@ -22,6 +22,12 @@
 #define RESOURCE_DEF "compute/instance_action.def"
 #include "resource/declare_struct.h"
 
+/* Handlers, statements and selections of all topics. */
+#define API(method, path, handler, ...) struct err *handler(struct call *c);
+#define STMT(name) extern const struct stmt name;
+#define ROWS(name) extern const struct res_where name;
+#include "compute/topics.def"
+
 #define MAX_METADATA_TEXT 255
 
 /* ---- service.c */
@@ -43,25 +49,11 @@ bool arg_true(const struct call *c, const char *name);
 
 /* ---- flavors.c */
 MUST_USE struct err *flavor_find(struct call *c, const char *id, struct flavor **ret);
-extern const struct stmt stmt_flavor_names, stmt_flavor_access_add, stmt_flavor_access_remove,
-    stmt_flavor_access_list, stmt_flavor_access_has, stmt_flavor_access_drop, stmt_flavor_bootstrap;
-struct err *flavor_list(struct call *c), *flavor_list_detail(struct call *c),
-    *flavor_create(struct call *c), *flavor_show(struct call *c), *flavor_update(struct call *c),
-    *flavor_delete(struct call *c);
-/* ---- flavor_more.c */
-struct err *flavor_action(struct call *c), *flavor_access(struct call *c),
-    *flavor_specs(struct call *c), *flavor_specs_add(struct call *c),
-    *flavor_spec_show(struct call *c), *flavor_spec_set(struct call *c),
-    *flavor_spec_delete(struct call *c);
 
 /* ---- keypairs.c */
 MUST_USE struct err *keypair_find(struct call *c, const char *user_id, const char *name,
                                   struct keypair **ret);
-extern const struct res_where keypairs_by_user, keypair_by_name;
-extern const struct stmt stmt_keypair_count;
-struct err *keypair_list(struct call *c), *keypair_create(struct call *c),
-    *keypair_create_before(struct call *c),
-    *keypair_show(struct call *c), *keypair_delete(struct call *c);
+struct err *keypair_create_before(struct call *c);
 
 /* ---- server_show.c */
 /* row.extra of a server once prepared. */
@@ -72,7 +64,6 @@ struct server_more {
 };
 /* c->state while answering PUT and rebuild before 2.75: a part of the server alone is shown. */
 extern const char server_reduced[];
-extern const struct res_where servers_on_host;
 /* What tells a project whether two servers share a host, without naming it; "" without a host. */
 const char *host_hash(struct ctx *cx, const char *project_id, const char *host_name);
 /* Ports of one server. */
@@ -84,8 +75,6 @@ void write_addresses(struct jw *w, const struct server_port *ports, size_t n, bo
                      const char *only);
 
 /* ---- server_state.c */
-extern const struct stmt stmt_actions_finish, stmt_actions_gone, stmt_actions_stale,
-    stmt_actions_purge;
 struct server_desired desired_of(const struct server *s);
 struct server_observed observed_of(const struct server *s);
 enum server_state state_of(const struct server *s);
@@ -105,7 +94,6 @@ MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
 
 /* ---- server_spec.c, server_report.c */
-extern const struct stmt stmt_servers_on_host, stmt_image_on_host;
 struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                         struct jw *w, bool *ret_present);
 struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
@@ -113,11 +101,7 @@ struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
 struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                           const json_t *observed);
 
-/* ---- sweep.c */
-extern const struct res_where servers_expired;
-
 /* ---- hosts.c */
-extern const struct stmt stmt_use_by_host;
 /* Snapshot for placement: hosts with what is promised on them. */
 MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret,
                                     size_t *ret_n);
@@ -138,51 +122,10 @@ MUST_USE struct err *take_image(struct call *c, struct server *s, const char *im
 const char *hostname_of(struct ctx *cx, const char *name, const char *server_id);
 MUST_USE struct err *check_metadata_count(struct call *c, const char *metadata);
 const char *new_password(struct ctx *cx);
-struct err *server_create(struct call *c);
 
-/* ---- servers.c */
-struct err *server_list(struct call *c), *server_list_detail(struct call *c),
-    *server_show(struct call *c), *server_update(struct call *c), *server_delete(struct call *c);
-extern const struct stmt stmt_server_ids_all, stmt_server_ids_of;
 /* ---- server_actions.c */
-struct err *server_act(struct call *c), *server_act_before(struct call *c);
+struct err *server_act_before(struct call *c);
 /* The reply of PUT and rebuild. */
 MUST_USE struct err *reply_changed(struct call *c, int status, struct server *s);
-/* ---- server_meta.c */
-struct err *meta_list(struct call *c), *meta_merge(struct call *c), *meta_replace(struct call *c),
-    *meta_show(struct call *c), *meta_set(struct call *c), *meta_delete(struct call *c);
-/* ---- server_parts.c */
-struct err *ips_list(struct call *c), *ips_one(struct call *c), *interface_list(struct call *c),
-    *interface_show(struct call *c), *attachment_list(struct call *c);
-/* ---- security_groups.c */
-struct err *server_groups_list(struct call *c), *group_list(struct call *c),
-    *group_show(struct call *c), *group_create(struct call *c), *group_update(struct call *c),
-    *group_delete(struct call *c);
 /* ---- server_tags.c */
 bool server_has_tag(struct ctx *cx, const struct server *s, const char *tag);
-struct err *tag_list(struct call *c), *tags_replace(struct call *c), *tags_delete(struct call *c),
-    *tag_check(struct call *c), *tag_add(struct call *c), *tag_delete(struct call *c);
-/* ---- images.c */
-struct err *image_proxy_list(struct call *c), *image_proxy_detail(struct call *c),
-    *image_proxy_show(struct call *c), *image_proxy_delete(struct call *c);
-/* ---- instance_actions.c */
-extern const struct res_where actions_of_server, action_by_request;
-struct err *action_list(struct call *c), *action_show(struct call *c);
-
-/* ---- hypervisors.c, services.c */
-struct err *hypervisor_list(struct call *c), *hypervisor_detail(struct call *c),
-    *hypervisor_show(struct call *c), *hypervisor_statistics(struct call *c),
-    *hypervisor_uptime(struct call *c), *hypervisor_search(struct call *c),
-    *hypervisor_servers(struct call *c);
-struct err *compute_service_list(struct call *c), *compute_service_update(struct call *c),
-    *compute_service_enable(struct call *c), *compute_service_disable(struct call *c),
-    *compute_service_disable_reason(struct call *c), *zone_list(struct call *c),
-    *zone_detail(struct call *c), *host_list(struct call *c), *host_show(struct call *c);
-/* ---- limits.c */
-struct err *limits_show(struct call *c), *quota_show(struct call *c),
-    *quota_defaults(struct call *c), *quota_detail(struct call *c), *quota_update(struct call *c),
-    *quota_delete(struct call *c), *quota_class_show(struct call *c);
-/* ---- versions.c */
-struct err *versions_list(struct call *c), *version_show(struct call *c),
-    *version_show_old(struct call *c),
-    *extension_list(struct call *c), *extension_show(struct call *c);
