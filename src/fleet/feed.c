@@ -109,6 +109,13 @@ static struct err *change_get(struct ctx *cx, struct tx *tx, const char *host_id
     return NULL;
 }
 
+struct err *fleet_revision(struct ctx *cx, struct tx *tx, const char *host_id, const char *kind,
+                           const char *item_id, int64_t *ret)
+{
+    int64_t reported_at;
+    return change_get(cx, tx, host_id, kind, item_id, ret, &reported_at);
+}
+
 /*
  * What is wanted on this host though nobody has touched it: an older database, or a service that
  * forgot. It joins the feed with revision 0; every touched item, wanted or not, has been written

@@ -27,6 +27,9 @@ void fleet_add_kind(const struct fleet_kind *kind); /* at start-up, static memor
 /* The item changed on this host; wakes its agent when the transaction commits. */
 MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id,
                                  const char *kind, const char *item_id);
+/* Of the item's latest word to this host, which its reports repeat; 0: never touched. */
+MUST_USE struct err *fleet_revision(struct ctx *cx, struct tx *tx, const char *host_id,
+                                    const char *kind, const char *item_id, int64_t *ret);
 /* On every host (networks and routers of the kernel driver, which one host carries). */
 MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind,
                                      const char *item_id);

@@ -25,3 +25,31 @@ MUST_USE struct err *image_remove(struct call *c, const char *id);
  * false: it is gone. */
 MUST_USE struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id,
                                    struct image_info *ret, bool *ret_found);
+
+/*
+ * Exports: a disk on a host becomes an image. The row is made at once (queued), the host's agent
+ * copies the disk and sends it; then the image is active and fn runs, in the transaction of the
+ * host's report. An export whose host fails, or that takes too long, ends with an error and without
+ * an image.
+ */
+enum export_source { EXPORT_SERVER, EXPORT_VOLUME };
+struct image_export {
+    enum export_source source;
+    const char *source_id, *host_id;
+    const char *name, *disk_format, *container_format, *visibility; /* NULL: as the API's default */
+    int64_t min_disk_gib, min_ram_mib;
+    const char *properties; /* JSON object of strings */
+};
+/* Of the actor's project. ERR_QUOTA and what the image service's POST refuses. */
+MUST_USE struct err *image_export_begin(struct call *c, const struct image_export *x,
+                                        const char **ret_image_id);
+/* An image without data, active at once: what its properties name is what a server boots from. */
+MUST_USE struct err *image_describe(struct call *c, const struct image_export *x,
+                                    const char **ret_image_id);
+/* What the source's owner does once it is over; error NULL: the image is active. */
+typedef struct err *image_export_done_fn(struct ctx *cx, struct tx *tx, const char *source_id,
+                                         const char *image_id, const char *error);
+void image_on_export(enum export_source source, image_export_done_fn *fn); /* at start */
+/* The source goes: what is still under way is given up. */
+MUST_USE struct err *image_export_cancel(struct ctx *cx, struct tx *tx, enum export_source source,
+                                         const char *source_id);

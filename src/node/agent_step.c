@@ -52,7 +52,7 @@ static struct err *start(struct ctx *cx, struct agent *a, const struct spec_serv
         e = a->setup.net.ops->tap_open(cx, a->setup.net.drv, &want->nics[n], &taps[n]);
     }
     if (!e)
-        e = a->setup.guests.ops->start(cx, a->setup.guests.drv, want, taps);
+        e = a->setup.guests.ops->start(cx, a->setup.guests.drv, want, taps, NULL);
     for (size_t i = 0; i < n; i++)
         close_fd_p(&taps[i]);
     return e;

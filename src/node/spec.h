@@ -10,6 +10,19 @@ struct spec_image {
     int64_t size_bytes, virtual_size_bytes;
 };
 
+/* A volume in a server: its disk, whole, as a virtio block device. */
+struct spec_use {
+    const char *volume_id; /* the guest sees its first 20 characters as the serial number */
+    int64_t boot_index;    /* 0: the root disk; -1: not booted from */
+    bool read_only;
+};
+
+/* A disk to boot from instead of the root disk, which becomes the second one. */
+struct spec_rescue {
+    int64_t seq; /* 0: none; grows with each rescue */
+    struct spec_image image;
+};
+
 struct spec_nic {
     const char *port_id, *network_id, *mac, *tap;
     int64_t mtu;
@@ -21,10 +34,17 @@ struct spec_server {
     bool power_on;
     int64_t boot_seq, reset_seq, build_seq;
     int64_t vcpus, memory_mib, root_gib;
-    struct spec_image image;
+    struct spec_image image; /* id NULL: boots from the volume with boot_index 0 */
     bool config_drive;
     struct spec_nic *nics;
     size_t n_nics;
+    struct spec_use *volumes;
+    size_t n_volumes;
+    bool paused;    /* on, with its vCPUs stopped */
+    bool suspended; /* power_on false: its memory is kept in a file, for the next start */
+    struct spec_rescue rescue;
+    int64_t checkpoint;  /* a way back for the root disk is kept under this number; 0: none */
+    int64_t restore_seq; /* how often the root disk was to go back to its checkpoint */
     const json_t *meta_data, *network_data, *vendor_data; /* objects */
     const char *user_data;                                /* decoded bytes, may be NULL */
     size_t user_data_size;
@@ -93,6 +113,31 @@ struct spec_floating {
     const char *id, *floating_ip, *fixed_ip;
 };
 
+/* Where a volume's first bytes come from. All NULL: it is blank. */
+struct spec_source {
+    struct spec_image image;             /* id NULL: none */
+    const char *volume_id, *snapshot_id; /* a volume on this host, as it is or as it was then */
+};
+
+struct spec_volume {
+    const char *id;
+    int64_t revision;
+    int64_t size_gib; /* grows only */
+    struct spec_source source;
+    const char **snapshots; /* ids of those that are to exist */
+    size_t n_snapshots;
+    const char *server_id; /* what may have it open; NULL: nothing */
+};
+
+/* The disk of a server or a volume that becomes an image: copied at one instant, sent, forgotten.
+ */
+struct spec_export {
+    const char *id; /* the image's */
+    int64_t revision;
+    const char *server_id, *volume_id; /* one of them: a server's is its root disk */
+    const char *disk_format;           /* "qcow2" or "raw" */
+};
+
 struct spec_router {
     const char *id;
     int64_t revision;
@@ -115,3 +160,5 @@ struct spec_router {
 MUST_USE struct err *spec_server_read(struct ctx *cx, const json_t *j, struct spec_server *ret);
 MUST_USE struct err *spec_network_read(struct ctx *cx, const json_t *j, struct spec_network *ret);
 MUST_USE struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router *ret);
+MUST_USE struct err *spec_volume_read(struct ctx *cx, const json_t *j, struct spec_volume *ret);
+MUST_USE struct err *spec_export_read(struct ctx *cx, const json_t *j, struct spec_export *ret);

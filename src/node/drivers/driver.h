@@ -17,18 +17,72 @@ struct guest_state {
     int64_t boot_seq, reset_seq, build_seq; /* 0: never */
     bool guest_shutdown;                    /* went off by its own doing */
     int64_t started_at_us;
+    bool paused;         /* on, with its vCPUs stopped */
+    bool suspended;      /* off, its memory kept: the next start goes on from there */
+    int64_t rescue_seq;  /* of the rescue disk it stands on; 0: on its own root disk */
+    int64_t checkpoint;  /* number of the root disk's way back; 0: there is none */
+    int64_t restore_seq; /* how often the root disk went back */
+    /* What its process has open now, in cx's arena: ids of volumes and of ports. */
+    const char **volumes, **ports;
+    size_t n_volumes, n_ports;
 };
+
+/* How a guest reaches a volume's disk. */
+struct volume_access {
+    const char *path;   /* absolute */
+    const char *format; /* "qcow2" */
+};
+
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VNC };
 
 struct guest_driver {
     const char *name; /* "qemu" */
     /* The root disk made from the image file for spec->build_seq (older ones replaced), config
-     * drive written. Guest must be off. */
+     * drive written. Guest must be off. image_path NULL: it boots from a volume. */
     struct err *(*prepare)(struct ctx *cx, void *drv, const struct spec_server *spec,
                            const char *image_path);
+    /* The disk for spec->rescue.seq, made from its image. Guest must be off. */
+    struct err *(*prepare_rescue)(struct ctx *cx, void *drv, const struct spec_server *spec,
+                                  const char *image_path);
     /* Starts it, recording boot_seq and reset_seq. taps[i] is the open tap of spec->nics[i] (driver
-     * dups what it keeps). */
-    struct err *(*start)(struct ctx *cx, void *drv, const struct spec_server *spec,
-                         const int *taps);
+     * dups what it keeps), volumes[i] the disk of spec->volumes[i]. The root disk has at least
+     * spec->root_gib from here on. A suspended guest goes on where it stood, with the devices it
+     * had, unless spec->boot_seq is higher than its own: then its memory is thrown away. With
+     * spec->rescue it stands on the rescue disk. */
+    struct err *(*start)(struct ctx *cx, void *drv, const struct spec_server *spec, const int *taps,
+                         const struct volume_access *volumes);
+    /* vCPUs stop, or go on. */
+    struct err *(*pause)(struct ctx *cx, void *drv, const char *id, bool paused);
+    /* Its memory goes into a file, then it is off, `suspended`. A crash between leaves it on or
+     * suspended. */
+    struct err *(*suspend)(struct ctx *cx, void *drv, const char *id);
+    /* Into, and out of, a running guest. Unplugging asks the guest and waits a while for it:
+     * ERR_TIMEOUT when it does not let go; the same call asks again. */
+    struct err *(*plug_nic)(struct ctx *cx, void *drv, const char *id, const struct spec_nic *nic,
+                            int tap);
+    struct err *(*unplug_nic)(struct ctx *cx, void *drv, const char *id, const char *port_id);
+    struct err *(*plug_volume)(struct ctx *cx, void *drv, const char *id,
+                               const struct spec_use *use, const struct volume_access *volume);
+    struct err *(*unplug_volume)(struct ctx *cx, void *drv, const char *id, const char *volume_id);
+    /* A way back for the root disk under this number, made while the guest is off, or (0) given up,
+     * also while it runs. */
+    struct err *(*checkpoint)(struct ctx *cx, void *drv, const char *id, int64_t number);
+    /* The root disk is again what it was at its checkpoint. Guest must be off. */
+    struct err *(*restore)(struct ctx *cx, void *drv, const char *id, int64_t restore_seq);
+    /* The root disk as it is at one instant, flattened into a new qcow2 file; running or not. */
+    struct err *(*copy_root)(struct ctx *cx, void *drv, const char *id, const char *to_path);
+    /* The same three things that a volume driver does, for a volume this guest has open. */
+    struct err *(*volume_grow)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
+                               int64_t size_gib);
+    struct err *(*volume_snapshot)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
+                                   const char *snapshot_id, bool exists);
+    struct err *(*volume_copy)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
+                               const char *to_path);
+    /* Members of the diagnostics, without braces (nova's 2.48 form). */
+    struct err *(*diagnostics)(struct ctx *cx, void *drv, const char *id, struct jw *w);
+    /* A connection to the guest's screen or serial line. */
+    struct err *(*connect)(struct ctx *cx, void *drv, const char *id, enum console_kind kind,
+                           int *ret_fd);
     /* ACPI power button; returns at once. */
     struct err *(*shutdown)(struct ctx *cx, void *drv, const char *id);
     /* Off, by force, now. */
@@ -68,7 +122,38 @@ struct net_driver {
     void (*free)(void *drv); /* lets networks stand */
 };
 
+struct volume_state {
+    bool present; /* whole, on disk */
+    int64_t size_gib;
+    const char **snapshots; /* in cx's arena */
+    size_t n_snapshots;
+};
+
+/* Volumes' data on this host. What a guest has open is changed through the guest (above). */
+struct volume_driver {
+    const char *name; /* "qcow2" */
+    /* The whole volume or nothing of it: blank, or from image_path (of spec->source.image), or from
+     * a volume of this driver, as it is or as it was at a snapshot. from_path: a ready copy of the
+     * source (made through the guest that has it open), taken over; else NULL. */
+    struct err *(*make)(struct ctx *cx, void *drv, const struct spec_volume *spec,
+                        const char *image_path, const char *from_path);
+    struct err *(*grow)(struct ctx *cx, void *drv, const char *id, int64_t size_gib);
+    struct err *(*snapshot)(struct ctx *cx, void *drv, const char *id, const char *snapshot_id,
+                            bool exists);
+    /* Flattened into a new qcow2 file. */
+    struct err *(*copy)(struct ctx *cx, void *drv, const char *id, const char *to_path);
+    struct err *(*remove)(struct ctx *cx, void *drv, const char *id);
+    struct err *(*state)(struct ctx *cx, void *drv, const char *id, struct volume_state *ret);
+    struct err *(*access)(struct ctx *cx, void *drv, const char *id, struct volume_access *ret);
+    struct err *(*list)(struct ctx *cx, void *drv, const char ***ret_ids, size_t *ret_n);
+    void (*free)(void *drv);
+};
+
 /* A driver and its state. */
+struct volume_backend {
+    const struct volume_driver *ops;
+    void *drv;
+};
 struct guest_backend {
     const struct guest_driver *ops;
     void *drv;
@@ -106,5 +191,13 @@ struct kernel_net_config {
 MUST_USE struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg,
                                     struct net_backend *ret);
 
+struct qcow2_volumes_config {
+    const char *data_dir;      /* volumes are DATA/volumes/<id>/ */
+    const char *qemu_img_path; /* NULL: from PATH */
+};
+MUST_USE struct err *qcow2_volumes_new(struct ctx *cx, const struct qcow2_volumes_config *cfg,
+                                       struct volume_backend *ret);
+
 void fake_guests_new(struct guest_backend *ret);
 void fake_net_new(struct net_backend *ret);
+void fake_volumes_new(struct volume_backend *ret);

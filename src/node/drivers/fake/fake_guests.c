@@ -128,7 +128,7 @@ static struct err *fake_prepare(struct ctx *cx, void *drv, const struct spec_ser
 }
 
 static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_server *spec,
-                              const int *taps)
+                              const int *taps, const struct volume_access *volumes UNUSED)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);

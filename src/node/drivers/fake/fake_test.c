@@ -34,18 +34,18 @@ static void test_life(void **state UNUSED)
     fake_guests_new(&b);
     int tap = 0;
     expect(&b, GUEST_ABSENT, 0, false);
-    assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &server, &tap));
+    assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &server, &tap, NULL));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
     expect(&b, GUEST_OFF, 0, false);
     for (int twice = 0; twice < 2; twice++)
-        assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap));
+        assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap, NULL));
     assert_int_equal(fake_guest_starts(&b, server.id), 1);
     expect(&b, GUEST_ON, 3, false);
     assert_err(&cx, ERR_CONFLICT, b.ops->prepare(&cx, b.drv, &server, "/image"));
     assert_ok(&cx, b.ops->shutdown(&cx, b.drv, server.id));
     expect(&b, GUEST_OFF, 3, true);
     assert_err(&cx, ERR_CONFLICT, b.ops->reset(&cx, b.drv, server.id, 2));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap, NULL));
     assert_true(fake_guest_crash(&b, server.id));
     expect(&b, GUEST_CRASHED, 3, false);
     for (int twice = 0; twice < 2; twice++)
@@ -67,7 +67,7 @@ static void test_file(void **state UNUSED)
     fake_guests_new(&b);
     assert_ok(&cx, fake_guests_set_file(&cx, &b, path));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap, NULL));
     fake_guests_new(&again);
     assert_ok(&cx, fake_guests_set_file(&cx, &again, path));
     expect(&again, GUEST_ON, 3, false);
@@ -94,7 +94,7 @@ static void test_fault_after(void **state UNUSED)
     fake_guests_set_fault(&b, third_call_fails, &n);
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
-    assert_err(&cx, ERR_UNAVAILABLE, b.ops->start(&cx, b.drv, &server, &tap));
+    assert_err(&cx, ERR_UNAVAILABLE, b.ops->start(&cx, b.drv, &server, &tap, NULL));
     expect(&b, GUEST_ON, 3, false); /* the work was done all the same */
     b.ops->free(b.drv);
 }

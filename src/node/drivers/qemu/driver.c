@@ -148,7 +148,7 @@ static struct err *check_start(struct ctx *cx, const struct spec_server *spec)
 }
 
 static struct err *op_start(struct ctx *cx, void *drv, const struct spec_server *spec,
-                            const int *taps)
+                            const int *taps, const struct volume_access *volumes UNUSED)
 {
     struct qemu *d = drv;
     TRY(check_start(cx, spec));

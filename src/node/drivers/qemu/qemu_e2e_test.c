@@ -103,12 +103,12 @@ static struct err *live_once(struct guest_backend *b, const char *img)
 {
     struct spec_server spec = spec_of(ID_A, 1);
     TRY(b->ops->prepare(&cx, b->drv, &spec, img));
-    TRY(b->ops->start(&cx, b->drv, &spec, NULL));
+    TRY(b->ops->start(&cx, b->drv, &spec, NULL, NULL));
     if (write(3, "y", 1) != 1)
         pause();
     TRY(b->ops->stop(&cx, b->drv, ID_A));
     spec.boot_seq = 2;
-    TRY(b->ops->start(&cx, b->drv, &spec, NULL));
+    TRY(b->ops->start(&cx, b->drv, &spec, NULL, NULL));
     return b->ops->destroy(&cx, b->drv, ID_A);
 }
 
@@ -128,7 +128,7 @@ static int victim(const char *dir, const char *name, const char *img, bool cycle
     if (!e)
         e = b.ops->prepare(&cx, b.drv, &spec, img);
     if (!e)
-        e = b.ops->start(&cx, b.drv, &spec, NULL);
+        e = b.ops->start(&cx, b.drv, &spec, NULL, NULL);
     if (e)
         dprintf(2, "victim: %s\n", err_chain(&cx, e));
     else
@@ -231,11 +231,11 @@ static void test_life(void **state UNUSED)
     spec.meta_data = json_own(&cx, json_pack("{s:s}", "uuid", ID_A));
     AUTO_FD int tap = open_tap();
     assert_int_equal(state_of(&b, ID_A).power, GUEST_ABSENT);
-    assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
     assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
     assert_int_equal(state_of(&b, ID_A).build_seq, 1);
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     pid_t pid = only_pid(ID_A);
     struct guest_state s = state_of(&b, ID_A);
     assert_int_equal(s.power, GUEST_ON);
@@ -245,7 +245,7 @@ static void test_life(void **state UNUSED)
     assert_limited(ID_A);
     await_console(&b, ID_A, "guest: up", 1);
     /* Again: nothing changes. */
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
     assert_int_equal(only_pid(ID_A), pid);
     /* A soft reboot, once for each number. */
@@ -263,7 +263,7 @@ static void test_life(void **state UNUSED)
     /* A second boot, ended by force. */
     spec.boot_seq = 2;
     spec.reset_seq = 1;
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     assert_int_equal(state_of(&b, ID_A).boot_seq, 2);
     assert_false(state_of(&b, ID_A).guest_shutdown);
     await_console(&b, ID_A, "guest: up", 3);
@@ -283,10 +283,10 @@ static void test_hard_reboot_and_rebuild(void **state UNUSED)
     struct guest_backend b = open_driver();
     struct spec_server spec = spec_of(ID_A, 1);
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
     pid_t first = only_pid(ID_A);
     spec.boot_seq = 2;
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
     assert_int_not_equal(only_pid(ID_A), first);
     spec.build_seq = 2;
     assert_err(&cx, ERR_CONFLICT, b.ops->prepare(&cx, b.drv, &spec, image));
@@ -329,7 +329,7 @@ static void test_taken_over_after_sigkill(void **state UNUSED)
     struct guest_backend b = open_driver();
     struct spec_server spec = spec_of(ID_A, 1);
     assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
     assert_int_equal(only_pid(ID_A), qemu);
     await_console(&b, ID_A, "guest: up", 1);
     assert_ok(&cx, b.ops->shutdown(&cx, b.drv, ID_A)); /* its monitor answers the new driver */
@@ -364,7 +364,7 @@ static void test_crash(void **state UNUSED)
     struct guest_backend b = open_driver();
     struct spec_server spec = spec_of(ID_A, 1);
     assert_int_equal(state_of(&b, ID_A).power, GUEST_CRASHED);
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
     kill(only_pid(ID_A), SIGKILL); /* the driver watches */
     await_power(&b, ID_A, GUEST_CRASHED);
     assert_false(state_of(&b, ID_A).guest_shutdown);
@@ -396,7 +396,7 @@ static void check_after_death(bool go_on, bool may_be_stopping)
     if (go_on) {
         struct spec_server spec = spec_of(ID_A, is.power == GUEST_ON ? is.boot_seq : 3);
         assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
-        assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL));
+        assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
         assert_true(n == 0 || may_be_stopping || only_pid(ID_A) == pids[0]);
         assert_true(only_pid(ID_A) > 0);
         assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
@@ -458,7 +458,7 @@ static void test_refusals_say_why(void **state UNUSED)
     cfg.qemu_path = bad_qemu;
     assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
-    e = b.ops->start(&cx, b.drv, &spec, NULL);
+    e = b.ops->start(&cx, b.drv, &spec, NULL, NULL);
     assert_non_null(e);
     assert_non_null(strstr(e->message, "no-such-option"));
     assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);

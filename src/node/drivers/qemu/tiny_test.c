@@ -90,7 +90,7 @@ static void test_linux(void **state UNUSED)
     spec.n_nics = 1;
     AUTO_FD int tap = open_tap(nic.tap);
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, tiny));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     await_console(&b, ID_A, "tiny: ready", 1);
     assert_non_null(strstr(console_of(&b, ID_A), "instance " ID_A " hostname tiny-one keys 1"));
     await_console(&b, ID_A, "user-data ran: tiny-one", 1);
