@@ -307,8 +307,8 @@ static void test_two_guests_share_no_uid(void **state UNUSED)
     struct spec_server one = spec_of(ID_A, 1), two = spec_of(ID_B, 1);
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &two, image));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &two, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &two, NULL, NULL));
     assert_non_null(strstr(proc_text(only_pid(ID_A), "status"), "Uid:\t610000"));
     assert_non_null(strstr(proc_text(only_pid(ID_B), "status"), "Uid:\t610001"));
     const char **ids;
@@ -485,11 +485,11 @@ static void *live_thrice(void *arg)
         struct spec_server spec = spec_of(l->id, 1);
         struct guest_state s = {0};
         e = ops->prepare(&own, drv, &spec, image);
-        e = e ? e : ops->start(&own, drv, &spec, NULL);
+        e = e ? e : ops->start(&own, drv, &spec, NULL, NULL);
         e = e ? e : ops->reset(&own, drv, l->id, 1);
         e = e ? e : ops->stop(&own, drv, l->id);
         spec.boot_seq = 2;
-        e = e ? e : ops->start(&own, drv, &spec, NULL);
+        e = e ? e : ops->start(&own, drv, &spec, NULL, NULL);
         e = e ? e : ops->state(&own, drv, l->id, &s);
         l->failed = l->failed || s.power != GUEST_ON || s.boot_seq != 2;
         e = e ? e : ops->destroy(&own, drv, l->id);
@@ -542,7 +542,7 @@ static void test_broken_records_keep_disks(void **state UNUSED)
             assert_ok(&cx, file_write(&cx, dir, "guest.json", "{\"version\":99}", 14, 0600));
         b = open_driver();
         assert_err(&cx, ERR_CONFLICT, b.ops->prepare(&cx, b.drv, &one, image));
-        assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &one, NULL));
+        assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &one, NULL, NULL));
         assert_err(&cx, ERR_CONFLICT, b.ops->state(&cx, b.drv, ID_A, &s));
         assert_int_equal(fstatat(dir, "root-1.qcow2", &after, 0), 0);
         assert_int_equal(before.st_ino, after.st_ino);
@@ -571,7 +571,7 @@ static void test_half_made_and_half_destroyed(void **state UNUSED)
     assert_int_equal(state_of(&b, ID_A).power, GUEST_OFF);
     assert_int_not_equal(access(home_of(".gone-" ID_B), F_OK), 0);
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL, NULL));
     assert_ok(&cx, b.ops->destroy(&cx, b.drv, ID_A));
     assert_nothing_left(ID_A);
     close_driver();
@@ -584,7 +584,7 @@ static void test_endless_console(void **state UNUSED)
     struct spec_server one = spec_of(ID_A, 1);
     struct stat st;
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &one, image));
-    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &one, NULL, NULL));
     await_console(&b, ID_A, "guest: up", 1);
     close_driver();
     AUTO_FD int log = open(arena_printf(cx.arena, "%s/console.log", home_of(ID_A)),
