@@ -32,39 +32,11 @@
 
 const struct identity_config *identity_settings(void);
 
-/* ---- every statement that is not a resource's own, defined where it is used */
-#define IDENTITY_STATEMENTS(X)                                                                     \
-    X(stmt_history_add)                                                                            \
-    X(stmt_history)                                                                                \
-    X(stmt_key_add)                                                                                \
-    X(stmt_keys)                                                                                   \
-    X(stmt_revoke)                                                                                 \
-    X(stmt_revoked)                                                                                \
-    X(stmt_revocations_prune)                                                                      \
-    X(stmt_roles_of)                                                                               \
-    X(stmt_assign)                                                                                 \
-    X(stmt_unassign)                                                                               \
-    X(stmt_forget_user)                                                                            \
-    X(stmt_forget_target)                                                                          \
-    X(stmt_forget_role)                                                                            \
-    X(stmt_assignments)                                                                            \
-    X(stmt_user_projects)                                                                          \
-    X(stmt_history_forget)                                                                         \
-    X(stmt_domain_used)                                                                            \
-    X(stmt_catalog)                                                                                \
-    X(stmt_region_used)                                                                            \
-    X(stmt_endpoints_forget)                                                                       \
-    X(stmt_revoke_role)                                                                            \
-    X(stmt_project_used)                                                                           \
-    X(stmt_credentials_forget_user)                                                                \
-    X(stmt_credentials_forget_project)
-#define X(name) extern const struct stmt name;
-IDENTITY_STATEMENTS(X)
-#undef X
-
-/* ---- selections shared between files */
-extern const struct res_where users_by_name, projects_by_name, domains_by_name, roles_by_name,
-    endpoints_of_service, services_by_type, credentials_by_name;
+/* Handlers, statements and selections of all topics. */
+#define API(method, path, handler, ...) struct err *handler(struct call *c);
+#define STMT(name) extern const struct stmt name;
+#define ROWS(name) extern const struct res_where name;
+#include "identity/topics.def"
 
 /* ---- password.c */
 /* Argon2id with the configured cost. ERR_INVALID for a password that is too long. */
@@ -83,7 +55,6 @@ MUST_USE struct err *password_find_user(struct ctx *cx, struct tx *tx, const jso
 /* .before hook of user create and update: c->state = the hash or NULL. */
 struct err *hash_given_password(struct call *c);
 struct err *change_own_password_before(struct call *c);
-struct err *change_own_password(struct call *c);
 MUST_USE struct err *password_remember(struct ctx *cx, struct tx *tx, const char *user_id,
                                        const char *hash);
 
@@ -115,6 +86,8 @@ MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kin
 MUST_USE struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id);
 
 /* ---- application_credentials.c */
+/* .before hook: the secret, given or made, and its hash. */
+struct err *credential_secret(struct call *c);
 /* Whoever knows the secret acts as the user; any refusal is the same ERR_UNAUTHENTICATED. Own
  * transactions. */
 MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given,
@@ -146,56 +119,7 @@ MUST_USE struct err *credential_roles(struct ctx *cx, struct tx *tx,
 MUST_USE struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id,
                                    const char *base_url, struct jw *w);
 
-/* ---- handlers, by file */
-struct err *auth_create(struct call *c);
-struct err *auth_show(struct call *c);
-struct err *auth_revoke(struct call *c);
-struct err *auth_catalog(struct call *c);
-struct err *auth_projects(struct call *c);
-struct err *auth_domains(struct call *c);
-struct err *auth_system(struct call *c);
-struct err *user_list(struct call *c);
-struct err *user_create(struct call *c);
-struct err *user_show(struct call *c);
-struct err *user_update(struct call *c);
-struct err *user_delete(struct call *c);
-struct err *user_projects(struct call *c);
-struct err *domain_list(struct call *c);
-struct err *domain_create(struct call *c);
-struct err *domain_show(struct call *c);
-struct err *domain_update(struct call *c);
-struct err *domain_delete(struct call *c);
-struct err *project_list(struct call *c);
-struct err *project_create(struct call *c);
-struct err *project_show(struct call *c);
-struct err *project_update(struct call *c);
-struct err *project_delete(struct call *c);
-struct err *role_list(struct call *c);
-struct err *role_create(struct call *c);
-struct err *role_show(struct call *c);
-struct err *role_update(struct call *c);
-struct err *role_delete(struct call *c);
-struct err *assignment_put(struct call *c);
-struct err *assignment_check(struct call *c);
-struct err *assignment_delete(struct call *c);
-struct err *assignment_roles(struct call *c);
-struct err *assignment_list(struct call *c);
-struct err *role_inferences(struct call *c);
-struct err *catalog_list(struct call *c);
-struct err *catalog_create(struct call *c);
-struct err *catalog_show(struct call *c);
-struct err *catalog_update(struct call *c);
-struct err *catalog_delete(struct call *c);
-struct err *region_delete(struct call *c);
-struct err *service_delete(struct call *c);
-struct err *credential_secret(struct call *c);
-struct err *credential_create(struct call *c);
-struct err *credential_list(struct call *c);
-struct err *credential_show(struct call *c);
-struct err *credential_delete(struct call *c);
-struct err *identity_versions(struct call *c);
-struct err *identity_version(struct call *c);
-
+/* ---- resources.c: hooks of the fields, links */
 void user_links_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 bool user_has_default_project(const void *row, const struct view *v);
 bool user_has_description(const void *row, const struct view *v);
