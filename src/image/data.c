@@ -10,6 +10,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+const struct stmt stmt_locations = {"image_locations",
+                                    "SELECT location FROM images WHERE location IS NOT NULL"};
+const struct stmt stmt_location_named = {"image_location_named",
+                                         "SELECT 1 FROM images WHERE location = $1"};
+
 struct upload {
     struct http_sink sink;
     struct call *call;

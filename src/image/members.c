@@ -3,6 +3,11 @@
  * accepts or rejects. */
 #include "image/resources.h"
 
+const struct res_where members_of_image = {&member_resource, "image_id = $1",
+                                           "created_at, member_id"};
+const struct stmt stmt_members_forget = {"image_members_forget",
+                                         "DELETE FROM image_members WHERE image_id = $1"};
+
 static const char *key_of(struct ctx *cx, const char *image_id, const char *project_id)
 {
     return arena_printf(cx->arena, "%s/%s", image_id, project_id);

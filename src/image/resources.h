@@ -14,8 +14,11 @@
 
 const struct image_config *image_settings(void);
 
-extern const struct res_where members_of_image, images_for;
-extern const struct stmt stmt_members_forget, stmt_locations, stmt_location_named;
+/* Handlers, statements and selections of all topics. */
+#define API(method, path, handler, ...) struct err *handler(struct call *c);
+#define STMT(name) extern const struct stmt name;
+#define ROWS(name) extern const struct res_where name;
+#include "image/topics.def"
 
 /* The member's row or NULL. */
 MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id,
@@ -24,8 +27,6 @@ MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *imag
 /* ---- data.c */
 struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
 struct err *image_upload_settle(struct call *c);
-struct err *image_upload(struct call *c);
-struct err *image_download(struct call *c);
 /* Removes the file once the transaction has committed. */
 void image_data_forget(struct call *c, const char *location);
 
@@ -43,22 +44,7 @@ MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format,
                                         const uint8_t *head, size_t head_size, int64_t size,
                                         struct image_format *ret);
 
-/* ---- handlers */
-struct err *image_list(struct call *c);
-struct err *image_create(struct call *c);
-struct err *image_show(struct call *c);
-struct err *image_patch(struct call *c);
-struct err *image_delete(struct call *c);
-struct err *image_tag_add(struct call *c);
-struct err *image_tag_remove(struct call *c);
-struct err *image_deactivate(struct call *c);
-struct err *image_reactivate(struct call *c);
-struct err *image_schema(struct call *c);
-struct err *member_list(struct call *c);
-struct err *member_create(struct call *c);
-struct err *member_show(struct call *c);
-struct err *member_update(struct call *c);
-struct err *member_delete(struct call *c);
+/* ---- images.c */
 /* Whoever may not change it: 403 where it is seen, 404 where it isn't. */
 MUST_USE struct err *image_own(struct call *c, struct image **ret);
 

@@ -56,7 +56,6 @@ MUST_USE struct err *nw_create(struct call *c, const struct resource *res,
                                struct err *(*make)(struct call *c, void *row));
 /* The list of c->route->list, with the filters on tags that all network resources have. */
 MUST_USE struct err *nw_list(struct call *c, const struct list_more *more);
-struct err *nw_show(struct call *c); /* handler: the target as it is */
 /* A text that is JSON in a column; never NULL (an empty array for NULL). */
 const json_t *nw_json(struct ctx *cx, const char *text);
 bool nw_list_has(struct ctx *cx, const char *list, const char *item); /* a LIST column */
@@ -182,59 +181,10 @@ MUST_USE struct err *nw_router_for(struct ctx *cx, struct tx *tx, const char *ne
 MUST_USE struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx,
                                           const struct port *p); /* those of lost addresses */
 
-/* ---- resource tables, handlers and statements that service.c lists */
-#define HANDLERS(X)                                                                                \
-    X(networks_create)                                                                             \
-    X(networks_list) X(network_update) X(network_delete) X(subnets_create) X(subnets_list)         \
-        X(subnet_update) X(subnet_delete) X(subnetpools_create) X(subnetpools_list)                \
-            X(subnetpool_update) X(subnetpool_delete) X(ports_create) X(ports_list) X(port_update) \
-                X(port_delete) X(groups_create) X(groups_list) X(group_update) X(group_delete)     \
-                    X(rules_create) X(rules_list) X(rule_delete) X(routers_create) X(routers_list) \
-                        X(router_update) X(router_delete) X(router_interface_add)                  \
-                            X(router_interface_remove) X(router_routes_add)                        \
-                                X(router_routes_remove) X(floatingips_create) X(floatingips_list)  \
-                                    X(floatingip_update) X(floatingip_delete) X(quotas_list)       \
-                                        X(quota_show) X(quota_default) X(quota_details)            \
-                                            X(quota_update) X(quota_delete) X(extensions_list)     \
-                                                X(extension_show) X(agents_list) X(agent_show)     \
-                                                    X(zones_list) X(ip_availability_list)          \
-                                                        X(ip_availability_show) X(tags_list)       \
-                                                            X(tags_replace) X(tags_clear)          \
-                                                                X(tag_check) X(tag_add)            \
-                                                                    X(tag_remove) X(versions_list) \
-                                                                        X(version_show)
-#define X(name) struct err *nw_##name(struct call *c);
-HANDLERS(X)
-#undef X
-
 extern const struct fleet_kind nw_kind_network, nw_kind_router;
 
-/* Each file's declared statements, listed in service.c. */
-#define STMTS(X)                                                                                   \
-    X(batch_subnet_ids)                                                                            \
-    X(fixed_in_subnet) X(group_in_use) X(group_rules_delete) X(ip_delete) X(ip_delete_holder)      \
-        X(ip_first) X(ip_gap) X(ip_insert) X(ip_max) X(ip_of_subnet) X(ip_used) X(ips_used)        \
-            X(mac_used) X(network_in_use) X(plugged) X(port_group_add) X(port_groups_clear)        \
-                X(quota_projects) X(report_floating) X(report_network) X(report_ports)             \
-                    X(report_router) X(report_router_ports) X(router_for) X(subnet_floating)       \
-                        X(touch_group) X(touch_remote) X(touch_routers) X(use_floatingip)          \
-                            X(use_network) X(use_port) X(use_router) X(use_security_group)         \
-                                X(use_security_group_rule) X(use_subnet) X(use_subnetpool)         \
-                                    X(view_members) X(view_networks) X(view_routers)               \
-                                        X(view_wanted)
-#define X(name) extern const struct stmt nw_st_##name;
-STMTS(X)
-#undef X
-
-#define WHERES(X)                                                                                  \
-    X(all_networks)                                                                                \
-    X(all_subnets) X(auto_ports) X(default_external) X(default_group) X(default_pool) X(dhcp_port) \
-        X(external_named) X(floating_by_ports) X(floating_of_port) X(floating_of_router)           \
-            X(floating_same) X(foreign_ports) X(groups_by_ids) X(groups_named) X(groups_of)        \
-                X(networks_by_ids) X(own_networks) X(pool_subnets) X(ports_by_ids)                 \
-                    X(ports_of_server) X(ports_of_servers) X(ports_on_host) X(router_ports)        \
-                        X(rules_of) X(rules_of_groups) X(slaac_takers) X(subnets_by_ids)           \
-                            X(subnets_by_network)
-#define X(name) extern const struct res_where nw_w_##name;
-WHERES(X)
-#undef X
+/* Handlers, statements and selections of all topics. */
+#define API(method, path, handler, ...) struct err *handler(struct call *c);
+#define STMT(name) extern const struct stmt name;
+#define ROWS(name) extern const struct res_where name;
+#include "network/topics.def"

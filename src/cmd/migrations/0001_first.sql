@@ -33,6 +33,12 @@ CREATE TABLE revocations (
     PRIMARY KEY (kind, subject)
 );
 CREATE INDEX revocations_expires ON revocations (expires_at);
+CREATE TABLE password_history (
+    user_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE INDEX password_history_user ON password_history (user_id, at);
 CREATE TABLE role_assignments (
     user_id TEXT NOT NULL,
     target_type TEXT NOT NULL,
@@ -41,12 +47,6 @@ CREATE TABLE role_assignments (
     PRIMARY KEY (user_id, target_type, target_id, role_id)
 );
 CREATE INDEX role_assignments_target ON role_assignments (target_id);
-CREATE TABLE password_history (
-    user_id TEXT NOT NULL,
-    at BIGINT NOT NULL,
-    hash TEXT NOT NULL
-);
-CREATE INDEX password_history_user ON password_history (user_id, at);
 CREATE TABLE domains (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
