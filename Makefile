@@ -25,10 +25,10 @@ demo-stop:
 check:
 	@tests/check
 
-# OpenStack's own tests: SUITE=required (scs-0128), full, or a regular expression of their names.
+# OpenStack's own tests: SUITE=required (scs-0128), full, scenario, or a regular expression of their names.
 SUITE ?= required
 conformance:
-	@tools/install-packages build run conformance
+	@tools/install-packages build run image conformance
 	@$(MAKE) --no-print-directory build/release/colvert
 	@tests/conformance/run '$(SUITE)'
 

@@ -70,15 +70,16 @@ class Reply:
 
 
 class Cloud:
-    """driver: "fake" or "qemu" (then as root, with a namespace that stands for the host)."""
+    """driver: "fake" or "qemu" (then as root, with a namespace that stands for the host; isolated: this very process
+    is in one)."""
 
-    def __init__(self, name, driver="fake", options=()):
+    def __init__(self, name, driver="fake", options=(), isolated=False):
         self.colvert = os.environ.get("COLVERT", f"{TOP}/build/release/src/cmd/colvert")
         self.dir = tempfile.mkdtemp(prefix=f"colvert-{name}-")
         os.chmod(self.dir, 0o755)
         self.data = f"{self.dir}/data"
         self.port = free_port()
-        self.netns = f"cvt-{name}-{os.getpid()}"[:15] if driver == "qemu" else None
+        self.netns = f"cvt-{name}-{os.getpid()}"[:15] if driver == "qemu" and not isolated else None
         self.driver = driver
         self.options = list(options)
         self.up = None
