@@ -227,7 +227,8 @@ static void resources_are_sound(void **state UNUSED)
             const struct resource *res = all_services[i]->resources[k];
             assert_true(res->owner >= -1 && res->owner < (int)res->n_fields);
             assert_true(res->extra != EXTRA_KEEP ||
-                        res->fields[res->extra_member].kind == KIND_MAP);
+                        res->fields[res->extra_member].kind == KIND_MAP ||
+                        res->fields[res->extra_member].kind == KIND_JSON);
             if (!res->doc)
                 fail_msg("%s has no documentation", res->name);
             for (size_t f = 0; f < res->n_fields; f++)

@@ -77,16 +77,6 @@ bool user_has_description(const void *row, const struct view *v UNUSED)
     return ((const struct user *)row)->description != NULL;
 }
 
-static void user_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
-{
-    const struct user *u = row;
-    json_t *extra = NULL;
-    const char *key;
-    json_t *value;
-    if (u->extra && !json_read(cx, u->extra, strlen(u->extra), &extra))
-        json_object_foreach(extra, key, value) jw_kjson(w, key, value);
-}
-
 static const struct res_index domain_indexes[] = {{"domains_name", "name", .unique = true}};
 static const struct res_index project_indexes[] = {
     {"projects_name", "domain_id, name", .unique = true}};
@@ -128,7 +118,6 @@ const struct resource user_resource = {.name = "user",
                                        .dflt_sort = "name",
                                        .not_found = "Could not find user: %s.",
                                        INDEXES(user_indexes),
-                                       .encode_more = user_more,
                                        .doc = "Someone who logs in."};
 const struct resource role_resource = {.name = "role",
                                        .plural = "roles",

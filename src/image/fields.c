@@ -73,15 +73,6 @@ static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct
            m;
 }
 
-static void encode_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v UNUSED)
-{
-    const struct image *i = row;
-    json_t *properties = NULL, *value;
-    const char *key;
-    if (!json_read(cx, i->properties, strlen(i->properties), &properties))
-        json_object_foreach(properties, key, value) jw_kjson(w, key, value);
-}
-
 static const struct res_index image_indexes[] = {{"images_owner", "owner, created_at"},
                                                  {"images_created", "created_at, id"}};
 static const struct res_index member_indexes[] = {{"image_members_image", "image_id"},
@@ -100,7 +91,6 @@ const struct resource image_resource = {.name = "image",
                                         .indexes = image_indexes,
                                         .n_indexes = ARRAY_LEN(image_indexes),
                                         .visible = visible,
-                                        .encode_more = encode_more,
                                         .dflt_sort = "created_at:desc,id:desc",
                                         .doc = "A disk to make servers from."};
 const struct resource member_resource = {.name = "member",

@@ -238,13 +238,14 @@ static struct err *keep_extra(struct ctx *cx, const struct family *fam, const st
                               const char *key, const json_t *v, json_t *kept)
 {
     int64_t len = str_utf8_len(key);
-    if (!json_is_string(v))
+    bool any = res->fields[res->extra_member].kind == KIND_JSON;
+    if (!any && !json_is_string(v))
         return fam->invalid(cx, res, key, v,
                             arena_printf(cx->arena, "%s is not of type 'string'", repr(cx, v)));
     if (len < 1 || len > 255)
         return fam->invalid(cx, res, str_cut(cx, key, REPR_MAX), v,
                             "a property's name has 1 to 255 characters");
-    if (json_string_length(v) > EXTRA_VALUE_MAX)
+    if ((any ? strlen(json_text(cx, v)) : json_string_length(v)) > EXTRA_VALUE_MAX)
         return fam->invalid(cx, res, key, v,
                             arena_printf(cx->arena, "%s is too long", repr(cx, v)));
     json_object_set(kept, key, (json_t *)(uintptr_t)v);
@@ -297,6 +298,16 @@ static struct err *other_member(struct ctx *cx, const struct family *fam,
     return kept ? keep_extra(cx, fam, res, key, value, kept) : fam->unknown(cx, res, key);
 }
 
+/* What the update says of a member that stays is what it is. */
+static bool repeats(const struct field *f, const json_t *v, const void *row)
+{
+    if (f->flags & F_VIRTUAL)
+        return true;
+    must(f->kind == KIND_STR || f->kind == KIND_UUID);
+    const char *now = *(const char *const *)(const void *)((const char *)row + f->offset);
+    return now ? str_eq(json_string_value(v), now) : json_is_null(v);
+}
+
 static struct err *decode_members(struct ctx *cx, const struct family *fam,
                                   const struct resource *res, const json_t *obj,
                                   enum decode_mode mode, unsigned microversion, bool admin,
@@ -314,6 +325,8 @@ static struct err *decode_members(struct ctx *cx, const struct family *fam,
         }
         if (!(f->flags & need)) {
             if (res->extra == EXTRA_IGNORE)
+                continue;
+            if (mode == DECODE_UPDATE && (f->flags & F_REPEAT) && repeats(f, value, row))
                 continue;
             return fam->read_only(cx, res, key);
         }

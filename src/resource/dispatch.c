@@ -89,10 +89,10 @@ const char *api_ddl(struct ctx *cx, const struct service *const *services, size_
     struct buf b;
     buf_init(&b, cx->arena);
     for (size_t i = 0; i < n; i++) {
-        if (services[i]->ddl)
-            buf_str(&b, services[i]->ddl);
         for (size_t k = 0; k < services[i]->n_resources; k++)
             buf_str(&b, resource_ddl(cx, services[i]->resources[k]));
+        if (services[i]->ddl) /* may refer to the resources */
+            buf_str(&b, services[i]->ddl);
     }
     return buf_cstr(&b);
 }

@@ -54,6 +54,18 @@ static void value(struct ctx *cx, struct jw *w, const struct resource *res, cons
     }
 }
 
+static void kept_members(struct ctx *cx, struct jw *w, const struct resource *res, const void *row)
+{
+    const struct field *f = &res->fields[res->extra_member];
+    json_t *kept = NULL, *v;
+    const char *key;
+    if (res->extra != EXTRA_KEEP || !(f->flags & F_HIDDEN))
+        return;
+    const char *text = *(const char *const *)(const void *)((const char *)row + f->offset);
+    if (text && !json_read(cx, text, strlen(text), &kept))
+        json_object_foreach(kept, key, v) jw_kjson(w, key, v);
+}
+
 void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
                 const struct view *v)
 {
@@ -70,6 +82,7 @@ void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const 
             value(cx, w, res, f, row, v);
         }
     }
+    kept_members(cx, w, res, row);
     if (res->encode_more)
         res->encode_more(cx, w, row, v);
     jw_obj_end(w);

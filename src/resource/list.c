@@ -126,6 +126,33 @@ static struct err *add_filter(struct list *l, const struct field *f, const char 
     return NULL;
 }
 
+/* Keystone's inexact filters: "name__icontains". {column} and {value} are lowered for the i… ones.
+ */
+static const struct {
+    const char *suffix, *sql;
+} inexact[] = {
+    {"contains", "replace(%1$s, %2$s, '') <> %1$s"},
+    {"startswith", "substr(%1$s, 1, length(%2$s)) = %2$s"},
+    {"endswith", "length(%1$s) >= length(%2$s) AND substr(%1$s, length(%1$s) - length(%2$s) + 1) = "
+                 "%2$s"},
+};
+
+static void add_inexact(struct list *l, const struct field *f, const char *op, const char *value)
+{
+    struct ctx *cx = l->c->cx;
+    for (size_t i = 0; i < ARRAY_LEN(inexact); i++) {
+        bool any_case = *op == 'i' && str_eq(op + 1, inexact[i].suffix);
+        if (!any_case && !str_eq(op, inexact[i].suffix))
+            continue;
+        const char *text = arena_printf(cx->arena, "CAST(%s AS TEXT)", param(l, V_TEXT(value)));
+        and_where(l, any_case ? arena_printf(cx->arena, inexact[i].sql,
+                                             arena_printf(cx->arena, "lower(%s)", f->member),
+                                             arena_printf(cx->arena, "lower(%s)", text))
+                              : arena_printf(cx->arena, inexact[i].sql, f->member, text));
+        return;
+    }
+}
+
 /* What is not shown to the actor can't be found out by filters or order either. */
 static bool may_see(const struct list *l, const struct field *f)
 {
@@ -216,6 +243,19 @@ static struct err *read_sort(struct list *l)
     return NULL;
 }
 
+/* True: it was one, and names a text to filter by. An empty value is in every text. */
+static bool take_inexact(struct list *l, const char *name, const char *value)
+{
+    const char *op = strstr(name, "__");
+    if (l->c->service->family->paging != PAGING_IDENTITY || !op)
+        return false;
+    const struct field *f =
+        query_field(l->res, arena_strndup(l->c->cx->arena, name, (size_t)(op - name)));
+    if (f && (f->flags & F_FILTER) && may_see(l, f) && f->kind == KIND_STR && *value)
+        add_inexact(l, f, op + 2, value);
+    return true;
+}
+
 static bool is_paging_arg(const char *name)
 {
     static const char *const names[] = {"limit",        "marker",      "sort",
@@ -264,6 +304,8 @@ static struct err *read_args(struct list *l)
             TRY(paging_arg(l, name, value));
             continue;
         }
+        if (take_inexact(l, name, value))
+            continue;
         const struct field *f = query_field(l->res, name);
         if (f && (f->flags & F_FILTER) && may_see(l, f) && !seen_before(rq, i))
             TRY(add_filter(l, f, name));

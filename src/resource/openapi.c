@@ -119,7 +119,8 @@ static void schema_of_resource(struct jw *w, const struct resource *res, enum si
         jw_arr_end(w);
     }
     if (res->extra == EXTRA_KEEP)
-        jw_kraw(w, "additionalProperties", "{\"type\":\"string\"}");
+        jw_kraw(w, "additionalProperties",
+                res->fields[res->extra_member].kind == KIND_MAP ? "{\"type\":\"string\"}" : "{}");
     else if (side != SIDE_REPLY)
         jw_kbool(w, "additionalProperties", res->extra == EXTRA_IGNORE);
     jw_obj_end(w);

@@ -37,17 +37,19 @@ enum field_flags {
     F_UPDATE = 1 << 1, /* … and change it later */
     F_RW = F_CREATE | F_UPDATE,
     F_RO = 0,
-    F_REQ = 1 << 2,       /* required at creation */
-    F_NULL = 1 << 3,      /* may be null, in JSON and SQL */
-    F_BRIEF = 1 << 4,     /* also in the short list form */
-    F_ADMIN = 1 << 5,     /* shown to administrators only */
-    F_ADMIN_SET = 1 << 6, /* set by administrators only */
-    F_HIDDEN = 1 << 7,    /* a column that is never shown */
-    F_VIRTUAL = 1 << 8,   /* no column: shown through .encode, or only read from the body */
-    F_FILTER = 1 << 9,    /* a list filter of this name */
-    F_SORT = 1 << 10,     /* a sort key */
-    F_LAX = 1 << 11,      /* numbers and booleans also as strings, as the field's API takes them */
-    F_NOT_SHOWN = 1 << 12 /* accepted and kept in the struct, not encoded (F_VIRTUAL input) */
+    F_REQ = 1 << 2,        /* required at creation */
+    F_NULL = 1 << 3,       /* may be null, in JSON and SQL */
+    F_BRIEF = 1 << 4,      /* also in the short list form */
+    F_ADMIN = 1 << 5,      /* shown to administrators only */
+    F_ADMIN_SET = 1 << 6,  /* set by administrators only */
+    F_HIDDEN = 1 << 7,     /* a column that is never shown */
+    F_VIRTUAL = 1 << 8,    /* no column: shown through .encode, or only read from the body */
+    F_FILTER = 1 << 9,     /* a list filter of this name */
+    F_SORT = 1 << 10,      /* a sort key */
+    F_LAX = 1 << 11,       /* numbers and booleans also as strings, as the field's API takes them */
+    F_NOT_SHOWN = 1 << 12, /* accepted and kept in the struct, not encoded (F_VIRTUAL input) */
+    F_REPEAT =
+        1 << 13 /* not to be changed, but an update may repeat what it is (virtual: anything) */
 };
 
 struct row {
@@ -115,7 +117,8 @@ struct resource {
     struct resource_state *state;
     bool bare;                  /* bodies are not wrapped in {"name": …} (image) */
     enum extra_members extra;   /* members that no field names; EXTRA_KEEP: into .extra_member */
-    int extra_member;           /* index of the MAP field that takes them */
+    int extra_member;           /* index of the field that takes them: MAP (texts only) or JSON; a
+                                   hidden one's members are shown beside the fields */
     int owner;                  /* index of the project field, or -1: belongs to nobody */
     const char *key;            /* column of the primary key; NULL: "id" */
     const char *not_found;      /* message with one %s for the id */

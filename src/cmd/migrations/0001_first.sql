@@ -19,34 +19,6 @@ CREATE TABLE quota_limits (
     hard_limit BIGINT NOT NULL,
     PRIMARY KEY (service, project_id, name)
 );
-CREATE TABLE token_keys (
-    id TEXT PRIMARY KEY NOT NULL,
-    public_key BYTEA NOT NULL,
-    seed BYTEA NOT NULL,
-    created_at BIGINT NOT NULL
-);
-CREATE TABLE revocations (
-    kind TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    before BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL,
-    PRIMARY KEY (kind, subject)
-);
-CREATE INDEX revocations_expires ON revocations (expires_at);
-CREATE TABLE password_history (
-    user_id TEXT NOT NULL,
-    at BIGINT NOT NULL,
-    hash TEXT NOT NULL
-);
-CREATE INDEX password_history_user ON password_history (user_id, at);
-CREATE TABLE role_assignments (
-    user_id TEXT NOT NULL,
-    target_type TEXT NOT NULL,
-    target_id TEXT NOT NULL,
-    role_id TEXT NOT NULL,
-    PRIMARY KEY (user_id, target_type, target_id, role_id)
-);
-CREATE INDEX role_assignments_target ON role_assignments (target_id);
 CREATE TABLE domains (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -133,6 +105,34 @@ CREATE TABLE application_credentials (
 );
 CREATE UNIQUE INDEX application_credentials_name ON application_credentials (user_id, name);
 CREATE INDEX application_credentials_project ON application_credentials (project_id);
+CREATE TABLE token_keys (
+    id TEXT PRIMARY KEY NOT NULL,
+    public_key BYTEA NOT NULL,
+    seed BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE TABLE revocations (
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    before BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
+CREATE INDEX revocations_expires ON revocations (expires_at);
+CREATE TABLE password_history (
+    user_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE INDEX password_history_user ON password_history (user_id, at);
+CREATE TABLE role_assignments (
+    user_id TEXT NOT NULL,
+    target_type TEXT NOT NULL,
+    target_id TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    PRIMARY KEY (user_id, target_type, target_id, role_id)
+);
+CREATE INDEX role_assignments_target ON role_assignments (target_id);
 CREATE TABLE fleet_hosts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -200,23 +200,6 @@ CREATE TABLE image_members (
 );
 CREATE INDEX image_members_image ON image_members (image_id);
 CREATE INDEX image_members_member ON image_members (member_id);
-CREATE TABLE ip_allocations (
-    subnet_id TEXT NOT NULL,
-    address TEXT NOT NULL,
-    next_address TEXT NOT NULL,
-    network_id TEXT NOT NULL,
-    holder_id TEXT NOT NULL,
-    ip TEXT NOT NULL,
-    PRIMARY KEY (subnet_id, address)
-);
-CREATE INDEX ip_allocations_holder ON ip_allocations (holder_id);
-CREATE INDEX ip_allocations_ip ON ip_allocations (ip);
-CREATE TABLE port_groups (
-    port_id TEXT NOT NULL,
-    group_id TEXT NOT NULL,
-    PRIMARY KEY (port_id, group_id)
-);
-CREATE INDEX port_groups_group ON port_groups (group_id);
 CREATE TABLE networks (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -396,11 +379,23 @@ CREATE UNIQUE INDEX floatingips_address ON floatingips (floating_network_id, flo
 CREATE UNIQUE INDEX floatingips_fixed ON floatingips (port_id, fixed_ip_address) WHERE port_id IS NOT NULL;
 CREATE INDEX floatingips_router ON floatingips (router_id) WHERE router_id IS NOT NULL;
 CREATE INDEX floatingips_project ON floatingips (project_id, created_at, id);
-CREATE TABLE flavor_access (
-    flavor_id TEXT NOT NULL,
-    project_id TEXT NOT NULL,
-    PRIMARY KEY (flavor_id, project_id)
+CREATE TABLE ip_allocations (
+    subnet_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    next_address TEXT NOT NULL,
+    network_id TEXT NOT NULL,
+    holder_id TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    PRIMARY KEY (subnet_id, address)
 );
+CREATE INDEX ip_allocations_holder ON ip_allocations (holder_id);
+CREATE INDEX ip_allocations_ip ON ip_allocations (ip);
+CREATE TABLE port_groups (
+    port_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    PRIMARY KEY (port_id, group_id)
+);
+CREATE INDEX port_groups_group ON port_groups (group_id);
 CREATE TABLE flavors (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -510,3 +505,8 @@ CREATE TABLE instance_actions (
 );
 CREATE INDEX instance_actions_server ON instance_actions (server_id, start_time);
 CREATE INDEX instance_actions_gone ON instance_actions (gone_at) WHERE gone_at IS NOT NULL;
+CREATE TABLE flavor_access (
+    flavor_id TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    PRIMARY KEY (flavor_id, project_id)
+);
