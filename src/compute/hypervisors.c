@@ -48,7 +48,7 @@ static void write_brief(struct jw *w, const struct hypervisor *h, unsigned micro
 }
 
 /* "http://10.0.0.5:6000/…" → "10.0.0.5" */
-static const char *host_ip(struct ctx *cx, const struct fleet_host *h)
+const char *host_ip(struct ctx *cx, const struct fleet_host *h)
 {
     const char *p = h->agent_url ? strstr(h->agent_url, "://") : NULL;
     json_t *canonical = NULL;

@@ -18,6 +18,12 @@
 #define RESOURCE server
 #define RESOURCE_DEF "compute/server.def"
 #include "resource/declare_struct.h"
+#define RESOURCE server_usage
+#define RESOURCE_DEF "compute/usage.def"
+#include "resource/declare_struct.h"
+#define RESOURCE server_migration
+#define RESOURCE_DEF "compute/migration.def"
+#include "resource/declare_struct.h"
 #define RESOURCE instance_action
 #define RESOURCE_DEF "compute/instance_action.def"
 #include "resource/declare_struct.h"
@@ -100,6 +106,36 @@ struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
                           struct db_rows *ret_ids);
 struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                           const json_t *observed);
+
+/* ---- hypervisors.c */
+const char *host_ip(struct ctx *cx, const struct fleet_host *h);
+
+/* ---- usage.c */
+/* What a server uses is recorded: from its first run, anew whenever its size or host is another,
+ * until its row goes. */
+MUST_USE struct err *usage_begin(struct ctx *cx, struct tx *tx, const struct server *s);
+MUST_USE struct err *usage_change(struct ctx *cx, struct tx *tx, const struct server *s);
+/* Nothing goes on: fine. */
+MUST_USE struct err *usage_end(struct ctx *cx, struct tx *tx, const struct server *s);
+
+/* ---- migrations.c */
+struct migration_plan {
+    const char *type;          /* "resize", "migration", "live-migration", "evacuation" */
+    const char *status;        /* nova's: "queued", "migrating", "finished", "confirmed", … */
+    const char *dest_host_id;  /* may be NULL */
+    const char *new_flavor_id; /* NULL: it keeps its own */
+};
+/* Before the server's row is changed: it says where the server comes from. */
+MUST_USE struct err *migration_record(struct call *c, const struct server *s,
+                                      const struct migration_plan *plan);
+/* Of its last migration. */
+MUST_USE struct err *migration_status(struct ctx *cx, struct tx *tx, const char *server_id,
+                                      const char *status);
+
+/* ---- server_password.c */
+/* What the guest posted to its metadata service, as its host reports it; saves the row. */
+MUST_USE struct err *server_password_report(struct ctx *cx, struct tx *tx, struct server *s,
+                                            const char *password);
 
 /* ---- hosts.c */
 /* Snapshot for placement: hosts with what is promised on them. */

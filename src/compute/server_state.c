@@ -47,6 +47,15 @@ static struct err *finish_actions(struct ctx *cx, struct tx *tx, const struct se
                   V_TEXT(s->host_name), V_TEXT(s->id));
 }
 
+/* It runs for the first time: from now on it uses something. */
+static struct err *note_launch(struct ctx *cx, struct tx *tx, struct server *s)
+{
+    if (s->launched_at)
+        return NULL;
+    s->launched_at = now_us(cx);
+    return usage_begin(cx, tx, s);
+}
+
 struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
 {
     enum server_state from = state_of(s);
@@ -62,8 +71,7 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
         s->fault_code = INT_NULL;
         s->fault_at = 0;
         s->admin_pass = NULL; /* the config drive has it by now */
-        if (!s->launched_at)
-            s->launched_at = now_us(cx);
+        TRY(note_launch(cx, tx, s));
     }
     if (l->task_state)
         return NULL;
@@ -86,6 +94,7 @@ struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s)
 struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
 {
     TRY(network_ports_release(cx, tx, s->id));
+    TRY(usage_end(cx, tx, s));
     TRY(finish_actions(cx, tx, s, true));
     TRY(db_run(cx, tx, &stmt_actions_gone, V_INT(now_us(cx)), V_TEXT(s->id)));
     return res_delete(cx, tx, &server_resource, s);

@@ -254,8 +254,15 @@ static void add_host(struct compute_world *w, size_t i, int64_t memory_mib)
 
 void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
 {
-    static const struct service *const services[] = {&engine_service, &fleet_service,
-                                                     &fake_network_service, &compute_service};
+    world_start_with(w, n_hosts, memory_mib, NULL);
+}
+
+void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
+                      const struct service *more)
+{
+    static const struct service *services[] = {&engine_service, &fleet_service,
+                                               &fake_network_service, &compute_service, NULL};
+    services[ARRAY_LEN(services) - 1] = more; /* the api keeps the array */
     static const struct compute_config cfg = {.default_zone = "nova",
                                               .placement = {1600, 100, 100}};
     static bool configured;
@@ -263,7 +270,7 @@ void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
         compute_configure(&cfg);
     configured = true;
     *w = (struct compute_world){.n_hosts = n_hosts};
-    test_api_start(&w->t, services, ARRAY_LEN(services));
+    test_api_start(&w->t, services, ARRAY_LEN(services) - !more);
     assert_ok(&w->t.cx, compute_bootstrap(&w->t.cx, w->t.store));
     for (size_t i = 0; i < n_hosts; i++)
         add_host(w, i, memory_mib);

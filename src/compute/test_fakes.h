@@ -23,6 +23,9 @@ struct compute_world {
 /* The service with fleet, fakes and default flavors; n_hosts of 4 vCPUs and memory_mib each, named
  * h0, h1 … */
 void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib);
+/* With a service of the test's own beside. */
+void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
+                      const struct service *more);
 void world_stop(struct compute_world *w);
 /* What the host's agent would say; body_fmt with single quotes. */
 void world_report(struct compute_world *w, const char *host_id, const char *server_id,

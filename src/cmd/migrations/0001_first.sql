@@ -462,6 +462,7 @@ CREATE TABLE servers (
     image_spec TEXT,
     random_seed TEXT NOT NULL,
     project_name TEXT,
+    password_data TEXT,
     host_id TEXT,
     host_name TEXT,
     want_power BIGINT NOT NULL CHECK (want_power IN (0, 1)),
@@ -505,6 +506,41 @@ CREATE TABLE instance_actions (
 );
 CREATE INDEX instance_actions_server ON instance_actions (server_id, start_time);
 CREATE INDEX instance_actions_gone ON instance_actions (gone_at) WHERE gone_at IS NOT NULL;
+CREATE TABLE server_usages (
+    id TEXT PRIMARY KEY NOT NULL,
+    server_id TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    flavor_name TEXT NOT NULL,
+    vcpus BIGINT NOT NULL,
+    memory_mib BIGINT NOT NULL,
+    disk_gib BIGINT NOT NULL,
+    host_name TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX server_usages_project ON server_usages (project_id, server_id, started_at);
+CREATE UNIQUE INDEX server_usages_open ON server_usages (server_id) WHERE ended_at IS NULL;
+CREATE TABLE migrations (
+    id TEXT PRIMARY KEY NOT NULL,
+    number BIGINT NOT NULL,
+    server_id TEXT NOT NULL,
+    type TEXT NOT NULL CHECK (type IN ('migration', 'resize', 'live-migration', 'evacuation')),
+    status TEXT NOT NULL,
+    source_host TEXT,
+    dest_host TEXT,
+    dest_address TEXT,
+    old_flavor_id TEXT,
+    new_flavor_id TEXT,
+    user_id TEXT,
+    project_id TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX migrations_number ON migrations (number);
+CREATE INDEX migrations_server ON migrations (server_id);
 CREATE TABLE flavor_access (
     flavor_id TEXT NOT NULL,
     project_id TEXT NOT NULL,
