@@ -3,8 +3,8 @@
 #include "compute/impl.h"
 
 const struct stmt stmt_use_by_host = {
-    "use_by_host", "SELECT host_id, CAST(SUM(vcpus) AS BIGINT), CAST(SUM(memory_mib) AS BIGINT), "
-                   "CAST(SUM(root_gib + ephemeral_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
+    "use_by_host", "SELECT host_id, CAST(SUM(held_vcpus) AS BIGINT), CAST(SUM(held_memory_mib) AS "
+                   "BIGINT), CAST(SUM(held_disk_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
                    "host_id IS NOT NULL GROUP BY host_id"};
 
 static void take_use(struct place_host *h, const struct db_rows *use)

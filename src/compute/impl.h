@@ -34,6 +34,12 @@
 #define ROWS(name) extern const struct res_where name;
 #include "compute/topics.def"
 
+/* What POST /servers/{id}/action takes. */
+#define ACTION(name, act, ...)                                                                     \
+    struct err *act(struct call *c, struct server *s, const json_t *args);
+#define QUESTION(name, ask, ...) struct err *ask(struct call *c, const json_t *args);
+#include "compute/actions.def"
+
 #define MAX_METADATA_TEXT 255
 
 /* ---- service.c */
@@ -90,6 +96,10 @@ MUST_USE struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s
 void server_fault(struct ctx *cx, struct server *s, int code, const char *message);
 /* Writes the row and tells its host. */
 MUST_USE struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s);
+/* On or off, and nothing in between: neither paused nor suspended. */
+void server_power(struct server *s, bool on);
+/* What is promised to it is what its flavor says. */
+void server_hold(struct server *s);
 /* What is left of it goes: ports, row. Its actions stay for a while. */
 MUST_USE struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s);
 MUST_USE struct err *action_record(struct call *c, const struct server *s, const char *action,
@@ -155,12 +165,18 @@ MUST_USE struct err *read_groups(struct call *c, const struct server *s, const c
 MUST_USE struct err *read_block_devices(struct call *c, struct server *s);
 /* The image, usable with this flavor; fills image_id and image_spec. */
 MUST_USE struct err *take_image(struct call *c, struct server *s, const char *image_id);
+/* An image that this server could stand on, and what its host is told of it. */
+MUST_USE struct err *find_image(struct call *c, const struct server *s, const char *image_id,
+                                struct image_info *ret, const char **ret_spec);
+const char *image_spec(struct ctx *cx, const struct image_info *image);
 const char *hostname_of(struct ctx *cx, const char *name, const char *server_id);
 MUST_USE struct err *check_metadata_count(struct call *c, const char *metadata);
 const char *new_password(struct ctx *cx);
 
 /* ---- server_actions.c */
 struct err *server_act_before(struct call *c);
+/* Saves; 202. */
+MUST_USE struct err *server_accepted(struct call *c, struct server *s);
 /* The reply of PUT and rebuild. */
 MUST_USE struct err *reply_changed(struct call *c, int status, struct server *s);
 /* ---- server_tags.c */

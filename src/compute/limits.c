@@ -6,10 +6,10 @@ const struct stmt stmt_use_instances = {"use_instances",
                                         "SELECT COUNT(*) FROM servers WHERE project_id = $1"};
 const struct stmt stmt_use_cores = {
     "use_cores",
-    "SELECT CAST(COALESCE(SUM(vcpus), 0) AS BIGINT) FROM servers WHERE project_id = $1"};
+    "SELECT CAST(COALESCE(SUM(held_vcpus), 0) AS BIGINT) FROM servers WHERE project_id = $1"};
 const struct stmt stmt_use_ram = {
     "use_ram",
-    "SELECT CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) FROM servers WHERE project_id = $1"};
+    "SELECT CAST(COALESCE(SUM(held_memory_mib), 0) AS BIGINT) FROM servers WHERE project_id = $1"};
 
 struct limit_row {
     const char *name;       /* in os-quota-sets, and the service's quota */

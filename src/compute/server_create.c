@@ -221,7 +221,8 @@ static struct server *copy_of(struct call *c, const struct creation *cr, int64_t
     s->zone = cr->want.zone ? cr->want.zone : "";
     s->access_ip_v4 = s->access_ip_v4 && *s->access_ip_v4 ? s->access_ip_v4 : NULL;
     s->access_ip_v6 = s->access_ip_v6 && *s->access_ip_v6 ? s->access_ip_v6 : NULL;
-    s->want_power = true;
+    server_power(s, true);
+    server_hold(s);
     s->boot_seq = s->build_seq = 1;
     s->state = lifecycle_of(ST_BUILD)->name;
     s->state_since = now_us(c->cx);

@@ -173,7 +173,7 @@ static struct err *check_fits(struct call *c, const struct server *s,
     return NULL;
 }
 
-static const char *image_spec(struct ctx *cx, const struct image_info *image)
+const char *image_spec(struct ctx *cx, const struct image_info *image)
 {
     struct buf b;
     struct jw w;
@@ -190,9 +190,9 @@ static const char *image_spec(struct ctx *cx, const struct image_info *image)
     return buf_cstr(&b);
 }
 
-struct err *take_image(struct call *c, struct server *s, const char *image_id)
+struct err *find_image(struct call *c, const struct server *s, const char *image_id,
+                       struct image_info *ret, const char **ret_spec)
 {
-    struct image_info image;
     const char *slash = image_id ? strrchr(image_id, '/') : NULL;
     const char *id = slash ? slash + 1 : image_id; /* very old clients send links */
     if (!id || !*id)
@@ -200,13 +200,20 @@ struct err *take_image(struct call *c, struct server *s, const char *image_id)
                     "Invalid image_ref and/or boot device: name an image (imageRef)");
     if (!uuid_valid(id))
         return fail(c->cx, ERR_INVALID, "Invalid imageRef provided.");
-    struct err *e = image_get(c->cx, c->tx, id, c->actor, &image);
+    struct err *e = image_get(c->cx, c->tx, id, c->actor, ret);
     if (e && e->kind == ERR_NOT_FOUND)
         return fail(c->cx, ERR_INVALID, "Image %s could not be found.", id);
     TRY(e);
-    TRY(check_fits(c, s, &image));
+    TRY(check_fits(c, s, ret));
+    *ret_spec = image_spec(c->cx, ret);
+    return NULL;
+}
+
+struct err *take_image(struct call *c, struct server *s, const char *image_id)
+{
+    struct image_info image;
+    TRY(find_image(c, s, image_id, &image, &s->image_spec));
     s->image_id = image.id;
-    s->image_spec = image_spec(c->cx, &image);
     return NULL;
 }
 

@@ -39,13 +39,20 @@ static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed,
     s->seen_boot_seq = seq(observed, "boot_seq", s->boot_seq);
     s->seen_reset_seq = seq(observed, "reset_seq", s->reset_seq);
     s->seen_build_seq = seq(observed, "build_seq", s->build_seq);
+    s->seen_paused = json_get_bool(observed, "paused", false);
+    s->seen_suspended = json_get_bool(observed, "suspended", false);
+    s->seen_rescue_seq = seq(observed, "rescue_seq", s->rescue_seq);
+    s->seen_checkpoint = seq(observed, "checkpoint", s->resize_seq);
+    s->seen_restore_seq = seq(observed, "restore_seq", s->restore_seq);
     s->seen_error =
         error && *error ? arena_strndup(cx->arena, error, strnlen(error, ERROR_MAX)) : NULL;
     if (str_utf8_len(s->seen_error ? s->seen_error : "") < 0)
         s->seen_error = "the host reported an error that is no valid text";
     return !str_eq(old.seen_power, s->seen_power) || old.seen_boot_seq != s->seen_boot_seq ||
            old.seen_reset_seq != s->seen_reset_seq || old.seen_build_seq != s->seen_build_seq ||
-           !str_eq(old.seen_error, s->seen_error);
+           old.seen_paused != s->seen_paused || old.seen_suspended != s->seen_suspended ||
+           old.seen_rescue_seq != s->seen_rescue_seq || old.seen_checkpoint != s->seen_checkpoint ||
+           old.seen_restore_seq != s->seen_restore_seq || !str_eq(old.seen_error, s->seen_error);
 }
 
 static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
@@ -59,7 +66,7 @@ static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
     TRY(server_move(cx, tx, s, step->state));
     if (!step->want_off)
         return res_update(cx, tx, &server_resource, s);
-    s->want_power = false;
+    server_power(s, false);
     return server_save(cx, tx, s);
 }
 

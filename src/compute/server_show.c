@@ -96,7 +96,8 @@ static void encode_vm_state(struct ctx *cx UNUSED, struct jw *w, const void *row
 static void encode_power_state(struct ctx *cx UNUSED, struct jw *w, const void *row,
                                const struct view *v UNUSED)
 {
-    jw_int(w, power_state_number(observed_of(row).power));
+    const struct server_observed o = observed_of(row);
+    jw_int(w, power_state_number(&o));
 }
 
 static void encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,

@@ -5,10 +5,12 @@
 
 const struct stmt stmt_servers_on_host = {
     "servers_on_host",
-    "SELECT id FROM servers WHERE host_id = $1 AND state <> 'DELETING' ORDER BY id"};
+    "SELECT id FROM servers WHERE host_id = $1 AND state NOT IN ('DELETING', 'OFFLOADING') "
+    "ORDER BY id"};
 
 const struct stmt stmt_image_on_host = {
-    "image_on_host", "SELECT id FROM servers WHERE host_id = $1 AND image_id = $2 LIMIT 1"};
+    "image_on_host", "SELECT id FROM servers WHERE host_id = $1 AND (image_id = $2 OR "
+                     "rescue_image_id = $2) LIMIT 1"};
 
 static void write_nics(struct jw *w, const struct server_port *ports, size_t n)
 {
@@ -60,6 +62,23 @@ static void write_meta_data(struct jw *w, const struct server *s)
     jw_obj_end(w);
 }
 
+/* Beside on and off. */
+static void write_condition(struct jw *w, const struct server *s)
+{
+    jw_kbool(w, "paused", s->paused);
+    jw_kbool(w, "suspended", s->suspended);
+    jw_kint(w, "checkpoint", s->checkpoint);
+    jw_kint(w, "restore_seq", s->restore_seq);
+    if (!s->rescue_spec) {
+        jw_knull(w, "rescue");
+        return;
+    }
+    jw_kobj(w, "rescue");
+    jw_kint(w, "seq", s->rescue_seq);
+    jw_kraw(w, "image", s->rescue_spec);
+    jw_obj_end(w);
+}
+
 static void write_machine(struct jw *w, const struct server *s)
 {
     jw_kstr(w, "id", s->id);
@@ -88,12 +107,13 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     *ret_present = false;
     TRY(res_get(cx, tx, &server_resource, item_id, &row));
     const struct server *s = row;
-    if (!s || !str_eq(s->host_id, host_id) || state_of(s) == ST_DELETING)
+    if (!s || !str_eq(s->host_id, host_id) || lifecycle_of(state_of(s))->leaves_host)
         return NULL;
     TRY(server_ports(cx, tx, s->id, &ports, &n_ports));
     *ret_present = true;
     jw_obj(w);
     write_machine(w, s);
+    write_condition(w, s);
     write_nics(w, ports, n_ports);
     write_meta_data(w, s);
     jw_key(w, "network_data");

@@ -24,20 +24,44 @@ struct server_desired desired_of(const struct server *s)
 {
     return (struct server_desired){.has_host = s->host_id != NULL,
                                    .want_power = s->want_power,
+                                   .paused = s->paused,
+                                   .suspended = s->suspended,
+                                   .resizing = s->old_flavor != NULL,
                                    .boot_seq = s->boot_seq,
                                    .reset_seq = s->reset_seq,
-                                   .build_seq = s->build_seq};
+                                   .build_seq = s->build_seq,
+                                   .restore_seq = s->restore_seq,
+                                   .rescue_seq = s->rescue_spec ? s->rescue_seq : 0,
+                                   .checkpoint = s->checkpoint};
 }
 
 struct server_observed observed_of(const struct server *s)
 {
-    struct server_observed o = {.boot_seq = s->seen_boot_seq,
+    struct server_observed o = {.paused = s->seen_paused,
+                                .suspended = s->seen_suspended,
+                                .boot_seq = s->seen_boot_seq,
                                 .reset_seq = s->seen_reset_seq,
                                 .build_seq = s->seen_build_seq,
+                                .restore_seq = s->seen_restore_seq,
+                                .rescue_seq = s->seen_rescue_seq,
+                                .checkpoint = s->seen_checkpoint,
                                 .error = s->seen_error};
     if (s->seen_power)
         must(seen_power_named(s->seen_power, &o.power));
     return o;
+}
+
+void server_power(struct server *s, bool on)
+{
+    s->want_power = on;
+    s->paused = s->suspended = false;
+}
+
+void server_hold(struct server *s)
+{
+    s->held_vcpus = s->vcpus;
+    s->held_memory_mib = s->memory_mib;
+    s->held_disk_gib = s->root_gib + s->ephemeral_gib;
 }
 
 static struct err *finish_actions(struct ctx *cx, struct tx *tx, const struct server *s, bool good)
@@ -60,13 +84,14 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
 {
     enum server_state from = state_of(s);
     const struct lifecycle *l = lifecycle_of(to);
+    bool good = !l->task_state && to != ST_ERROR && to != ST_FAILED;
     if (from == to)
         return NULL;
     must(lifecycle_allows(from, to));
     s->state = l->name;
     s->state_since = now_us(cx);
     s->state_deadline = l->deadline_s ? now_us(cx) + l->deadline_s * 1000000 : 0;
-    if (to == ST_ACTIVE || to == ST_SHUTOFF) {
+    if (good) {
         s->fault_message = NULL;
         s->fault_code = INT_NULL;
         s->fault_at = 0;
@@ -75,7 +100,7 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
     }
     if (l->task_state)
         return NULL;
-    return finish_actions(cx, tx, s, to == ST_ACTIVE || to == ST_SHUTOFF);
+    return finish_actions(cx, tx, s, good);
 }
 
 void server_fault(struct ctx *cx, struct server *s, int code, const char *message)

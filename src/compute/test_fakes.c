@@ -355,10 +355,25 @@ const char *world_running(struct compute_world *w, const char *project)
     return id;
 }
 
+const char *world_at(struct compute_world *w, const char *server_id, const char *rest)
+{
+    return arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s%s", server_id, rest);
+}
+
+struct test_reply world_act(struct compute_world *w, int status, const char *who,
+                            const char *server_id, const char *body)
+{
+    return test_expect(&w->t, status, who, "POST", world_at(w, server_id, "/action"), "%s", body);
+}
+
+const char *world_show(struct compute_world *w, const char *server_id, const char *member)
+{
+    struct test_reply r = test_call(&w->t, "admin", "GET", world_at(w, server_id, ""), NULL);
+    return r.status == 404 ? "404"
+                           : test_str(&w->t, &r, arena_printf(w->t.cx.arena, "server.%s", member));
+}
+
 const char *world_status(struct compute_world *w, const char *server_id)
 {
-    struct test_reply r =
-        test_call(&w->t, "admin", "GET",
-                  arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s", server_id), NULL);
-    return r.status == 404 ? "404" : test_str(&w->t, &r, "server.status");
+    return world_show(w, server_id, "status");
 }

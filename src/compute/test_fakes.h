@@ -34,6 +34,13 @@ void world_report(struct compute_world *w, const char *host_id, const char *serv
 const json_t *world_spec(struct compute_world *w, const char *host_id, const char *server_id);
 /* Rows that the statement gives. */
 size_t world_count(struct compute_world *w, const char *sql);
+/* "/compute/v2.1/servers/ID" and what follows. */
+const char *world_at(struct compute_world *w, const char *server_id, const char *rest);
+/* POST …/action by this actor; asserts the status. */
+struct test_reply world_act(struct compute_world *w, int status, const char *who,
+                            const char *server_id, const char *body);
+/* A member of the server as administrators see it, or "404". */
+const char *world_show(struct compute_world *w, const char *server_id, const char *member);
 /* Makes a server of project p1 on network NET_A and returns its id. */
 const char *world_server(struct compute_world *w, const char *project);
 /* As world_server, reported to run. */

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* What users do to a running server beside power, as clients and hosts see it: forward, refused in
+ * the wrong state, failing on the host, told twice. */
+#include "compute/test_fakes.h"
+
+static struct compute_world w;
+#define T (&w.t)
+#define TASK "OS-EXT-STS:task_state"
+#define POWER "OS-EXT-STS:power_state"
+
+static int setup(void **state UNUSED)
+{
+    world_start(&w, 2, 4096);
+    return 0;
+}
+
+static int teardown(void **state UNUSED)
+{
+    world_stop(&w);
+    return 0;
+}
+
+static const json_t *spec_of(const char *id)
+{
+    return world_spec(&w, world_host_of(&w, id), id);
+}
+
+static void report(const char *id, const char *body)
+{
+    world_report(&w, world_host_of(&w, id), id, "%s", body);
+}
+
+static void expect(const char *id, const char *status, const char *task)
+{
+    assert_string_equal(world_status(&w, id), status);
+    assert_string_equal(world_show(&w, id, TASK), task);
+}
+
+/* Refused in words that name the action, and nothing is recorded. */
+static void refused(const char *id, const char *action, const char *body)
+{
+    size_t n = world_count(&w, "SELECT 1 FROM instance_actions");
+    struct test_reply r = world_act(&w, 409, "p1", id, body);
+    assert_non_null(strstr(
+        r.text, arena_printf(T->cx.arena, "Cannot '%s' instance %s while it is in ", action, id)));
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions"), n);
+}
+
+static void expire(const char *id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    size_t changed;
+    static const struct stmt late = {"late", "UPDATE servers SET state_deadline = $1, generation = "
+                                             "generation + 1 WHERE id = $2"};
+    assert_ok(&T->cx, tx_write(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, db_run(&T->cx, tx, &late, V_INT(now_us(&T->cx) - 1000), V_TEXT(id)));
+    assert_ok(&T->cx, tx_commit(&T->cx, &tx));
+    assert_ok(&T->cx, compute_sweep(&T->cx, T->store, &changed));
+    assert_int_equal(changed, 1);
+}
+
+/* ---------------------------------------------------------------- pause, suspend */
+
+static void pause_and_unpause(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 404, "p2", id, "{'pause':null}");
+    refused(id, "unpause", "{'unpause':null}");
+    world_act(&w, 202, "p1", id, "{'pause':null}");
+    expect(id, "ACTIVE", "pausing");
+    refused(id, "pause", "{'pause':null}");
+    assert_true(json_get_bool(spec_of(id), "paused", false));
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "ACTIVE", "pausing");
+    for (int i = 0; i < 2; i++) {
+        report(id, "{'power':'on','boot_seq':1,'build_seq':1,'paused':true}");
+        expect(id, "PAUSED", "null");
+    }
+    assert_string_equal(world_show(&w, id, POWER), "3");
+    refused(id, "suspend", "{'suspend':null}");
+    refused(id, "stop", "{'os-stop':null}");
+    world_act(&w, 202, "p1", id, "{'unpause':null}");
+    expect(id, "PAUSED", "unpausing");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+    assert_string_equal(world_show(&w, id, POWER), "1");
+}
+
+static void a_paused_guest_may_die_or_be_rebooted(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'pause':null}");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1,'paused':true}");
+    report(id, "{'power':'crashed','boot_seq':1,'build_seq':1}");
+    expect(id, "SHUTOFF", "null");
+    assert_false(json_get_bool(spec_of(id), "paused", true));
+    world_act(&w, 202, "p1", id, "{'os-start':null}");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1}");
+    world_act(&w, 202, "p1", id, "{'pause':null}");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1,'paused':true}");
+    world_act(&w, 202, "p1", id, "{'reboot':{'type':'HARD'}}");
+    assert_false(json_get_bool(spec_of(id), "paused", true));
+    report(id, "{'power':'on','boot_seq':3,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+}
+
+static void suspend_and_resume(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    refused(id, "resume", "{'resume':null}");
+    world_act(&w, 202, "p1", id, "{'suspend':null}");
+    expect(id, "ACTIVE", "suspending");
+    assert_string_equal(json_get_str(spec_of(id), "power"), "off");
+    assert_true(json_get_bool(spec_of(id), "suspended", false));
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "ACTIVE", "suspending");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'suspended':true}");
+    expect(id, "SUSPENDED", "null");
+    assert_string_equal(world_show(&w, id, POWER), "4");
+    refused(id, "start", "{'os-start':null}");
+    refused(id, "rebuild", "{'rebuild':{'imageRef':'" IMAGE_OK "'}}");
+    world_act(&w, 202, "p1", id, "{'resume':null}");
+    expect(id, "SUSPENDED", "resuming");
+    assert_int_equal(json_get_int(spec_of(id), "boot_seq", 0), 1); /* the same boot goes on */
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'suspended':true}");
+    expect(id, "SUSPENDED", "resuming");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+}
+
+static void a_suspended_server_without_memory_is_off(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'suspend':null}");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1}");
+    expect(id, "SHUTOFF", "null");
+    assert_false(json_get_bool(spec_of(id), "suspended", true));
+    world_act(&w, 202, "p1", id, "{'os-start':null}");
+    assert_int_equal(json_get_int(spec_of(id), "boot_seq", 0), 2);
+}
+
+static void what_a_host_can_not_do_is_an_error_that_heals(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'suspend':null}");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1,'error':'no space for its memory'}");
+    expect(id, "ERROR", "null");
+    assert_string_equal(world_show(&w, id, "fault.message"),
+                        "The server failed while suspending: no space for its memory");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'suspended':true}");
+    expect(id, "SUSPENDED", "null");
+    world_act(&w, 202, "p1", id, "{'resume':null}");
+    expire(id);
+    expect(id, "ERROR", "null");
+    world_act(&w, 202, "p1", id, "{'reboot':{'type':'HARD'}}");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+}
+
+/* ---------------------------------------------------------------- rescue */
+
+static void rescue_and_back(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    refused(id, "unrescue", "{'unrescue':null}");
+    world_act(&w, 400, "p1", id, "{'rescue':{'rescue_image_ref':'" IMAGE_QUEUED "'}}");
+    world_act(&w, 400, "p1", id, "{'rescue':{'rescue_image_ref':'nonsense'}}");
+    world_act(&w, 400, "p1", id, "{'rescue':{'other':'x'}}");
+    world_act(&w, 400, "p1", id, "{'rescue':{'adminPass':5}}");
+    struct test_reply r = world_act(&w, 200, "p1", id, "{'rescue':{'adminPass':'pw'}}");
+    assert_string_equal(test_str(T, &r, "adminPass"), "pw");
+    expect(id, "ACTIVE", "rescuing");
+    const json_t *rescue = json_get(spec_of(id), "rescue");
+    assert_int_equal(json_get_int(rescue, "seq", 0), 1);
+    assert_string_equal(json_get_str(json_get(rescue, "image"), "id"), IMAGE_OK);
+    assert_int_equal(json_get_int(spec_of(id), "boot_seq", 0), 2);
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "ACTIVE", "rescuing");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1,'rescue_seq':1}");
+    expect(id, "RESCUE", "null");
+    refused(id, "reboot", "{'reboot':{'type':'HARD'}}");
+    refused(id, "rescue", "{'rescue':null}");
+    refused(id, "rebuild", "{'rebuild':{'imageRef':'" IMAGE_OK "'}}");
+    world_act(&w, 202, "p1", id, "{'unrescue':null}");
+    expect(id, "RESCUE", "unrescuing");
+    assert_true(json_is_null(json_get(spec_of(id), "rescue")));
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1,'rescue_seq':1}");
+    expect(id, "RESCUE", "unrescuing");
+    report(id, "{'power':'on','boot_seq':3,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+    r = world_act(&w, 200, "p1", id, "{'rescue':null}");
+    assert_int_equal(strlen(test_str(T, &r, "adminPass")), 16);
+    assert_int_equal(json_get_int(json_get(spec_of(id), "rescue"), "seq", 0), 2);
+}
+
+static void a_rescue_that_fails_can_be_ended_by_a_rebuild(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 200, "p1", id, "{'rescue':null}");
+    expire(id);
+    expect(id, "ERROR", "null");
+    world_act(&w, 202, "p1", id, "{'rebuild':{'imageRef':'" IMAGE_OK "'}}");
+    assert_true(json_is_null(json_get(spec_of(id), "rescue")));
+    report(id, "{'power':'on','boot_seq':3,'build_seq':2}");
+    expect(id, "ACTIVE", "null");
+}
+
+/* ---------------------------------------------------------------- locks, records */
+
+static void a_locked_server_stays_as_it_is(void **state UNUSED)
+{
+    static const char *const bodies[] = {"{'pause':null}", "{'suspend':null}", "{'rescue':null}"};
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'lock':null}");
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct test_reply r = world_act(&w, 409, "p1", id, bodies[i]);
+        assert_non_null(strstr(r.text, "is locked"));
+    }
+    world_act(&w, 202, "admin", id, "{'pause':null}");
+}
+
+static void actions_are_recorded(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'suspend':null}");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'suspended':true}");
+    struct test_reply r =
+        test_expect(T, 200, "admin", "GET", world_at(&w, id, "/os-instance-actions"), NULL);
+    assert_string_equal(test_str(T, &r, "instanceActions[0].action"), "suspend");
+    r = test_expect(T, 200, "admin", "GET",
+                    world_at(&w, id,
+                             arena_printf(T->cx.arena, "/os-instance-actions/%s",
+                                          test_str(T, &r, "instanceActions[0].request_id"))),
+                    NULL);
+    assert_string_equal(test_str(T, &r, "instanceAction.events[0].event"),
+                        "compute_suspend_instance");
+    assert_string_equal(test_str(T, &r, "instanceAction.events[0].result"), "Success");
+}
+
+int main(void)
+{
+#define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(pause_and_unpause),
+        WORLD_TEST(a_paused_guest_may_die_or_be_rebooted),
+        WORLD_TEST(suspend_and_resume),
+        WORLD_TEST(a_suspended_server_without_memory_is_off),
+        WORLD_TEST(what_a_host_can_not_do_is_an_error_that_heals),
+        WORLD_TEST(rescue_and_back),
+        WORLD_TEST(a_rescue_that_fails_can_be_ended_by_a_rebuild),
+        WORLD_TEST(a_locked_server_stays_as_it_is),
+        WORLD_TEST(actions_are_recorded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
