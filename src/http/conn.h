@@ -5,6 +5,7 @@
 #include "http/http.h"
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #define TOPIC_BUCKETS 256
@@ -85,7 +86,11 @@ struct http_server {
     struct http_app app;
     struct http_config cfg;
     struct MHD_Daemon *mhd;
+    int listener;
     uint16_t port;
+    pthread_t acceptor;
+    bool has_acceptor;
+    sem_t places; /* connections that may still come */
     char *default_authority;
     struct lanes lanes;
     _Atomic bool closing; /* replies say Connection: close */
@@ -124,7 +129,20 @@ enum MHD_Result reply_queue(struct http_conn *c);
  * not possible. */
 bool reply_raw(struct http_conn *c);
 
+/* accept.c */
+/* Binds: sets listener, port, default_authority. */
+MUST_USE struct err *accept_listen(struct ctx *cx, struct http_server *s);
+/* From now on connections reach MHD. */
+MUST_USE struct err *accept_start(struct ctx *cx, struct http_server *s);
+/* A connection has ended. */
+void accept_place_free(struct http_server *s);
+/* Sets closing; newcomers are refused from now on. */
+void accept_stop(struct http_server *s);
+
 /* lanes.c */
+/* With the small stack of our threads. */
+MUST_USE struct err *http_thread_start(struct ctx *cx, pthread_t *ret, void *(*fn)(void *),
+                                       void *arg);
 void lanes_init(struct http_server *s);
 void lanes_fini(struct http_server *s);
 MUST_USE struct err *lanes_start(struct ctx *cx, struct http_server *s);

@@ -282,7 +282,7 @@ static void *timer_main(void *arg)
     return NULL;
 }
 
-static struct err *start_thread(struct ctx *cx, pthread_t *ret, void *(*fn)(void *), void *arg)
+struct err *http_thread_start(struct ctx *cx, pthread_t *ret, void *(*fn)(void *), void *arg)
 {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -299,7 +299,7 @@ static struct err *pool_start(struct ctx *cx, struct lane_pool *pool, unsigned n
     pool->threads = calloc(n, sizeof(pthread_t));
     must(pool->threads != NULL);
     for (unsigned i = 0; i < n; i++) {
-        TRY(start_thread(cx, &pool->threads[i], worker_main, pool));
+        TRY(http_thread_start(cx, &pool->threads[i], worker_main, pool));
         pool->n_threads++;
     }
     return NULL;
@@ -337,7 +337,7 @@ struct err *lanes_start(struct ctx *cx, struct http_server *s)
     struct lanes *l = &s->lanes;
     TRY(pool_start(cx, &l->pools[0], s->cfg.workers));
     TRY(pool_start(cx, &l->pools[1], s->cfg.slow_workers));
-    TRY(start_thread(cx, &l->timer, timer_main, l));
+    TRY(http_thread_start(cx, &l->timer, timer_main, l));
     l->has_timer = true;
     return NULL;
 }

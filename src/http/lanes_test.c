@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Lanes, parking, stopping: who waits for whom, and that nobody is lost. */
 #include "http/test_server.h"
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 static char reply[65536];
 
@@ -295,6 +298,51 @@ static void test_stop_while_busy(void **state UNUSED)
     assert_int_equal(answer(queued), 200);
 }
 
+/* libmicrohttpd's calls come here: the moment between its look at a socket and its removal is made
+ * long enough for another thread to come in between. */
+int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    if (what == EPOLL_CTL_DEL)
+        sleep_ms(1);
+    return (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
+}
+
+static void test_stop_while_clients_leave(void **state UNUSED)
+{
+    for (int i = 0; i < 40; i++) {
+        struct test_server t;
+        test_server_start(&t, &(struct http_config){.io_threads = 4, .workers = 1});
+        int fds[8];
+        for (size_t k = 0; k < ARRAY_LEN(fds); k++) {
+            fds[k] = ask(t.port, "/inline");
+            assert_int_equal(raw_reply(fds[k], reply, sizeof(reply)), 200);
+        }
+        for (size_t k = 0; k < ARRAY_LEN(fds); k++)
+            close(fds[k]);
+        test_server_stop(&t, 1000);
+    }
+}
+
+/* Who is one too many waits until another has gone. */
+static void test_connections_max(void **state UNUSED)
+{
+    struct test_server t;
+    test_server_start(&t, &(struct http_config){.connections_max = 2});
+    for (int i = 0; i < 20; i++) {
+        int first = ask(t.port, "/inline"), second = ask(t.port, "/inline");
+        assert_int_equal(raw_reply(first, reply, sizeof(reply)), 200);
+        assert_int_equal(raw_reply(second, reply, sizeof(reply)), 200);
+        int third = ask(t.port, "/inline");
+        struct pollfd answered = {.fd = third, .events = POLLIN};
+        assert_int_equal(poll(&answered, 1, 5), 0);
+        assert_int_equal(stats(&t).connections, 2);
+        close(first);
+        assert_int_equal(answer(third), 200);
+        close(second);
+    }
+    test_server_stop(&t, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +355,8 @@ int main(void)
         cmocka_unit_test(test_wake_race),
         cmocka_unit_test(test_stop_while_parked),
         cmocka_unit_test(test_stop_while_busy),
+        cmocka_unit_test(test_stop_while_clients_leave),
+        cmocka_unit_test(test_connections_max),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

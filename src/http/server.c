@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Starting and stopping: the listening socket, libmicrohttpd, the lanes. Requests themselves are
- * exchange.c's. */
+/* Starting and stopping all parts; libmicrohttpd's options. Requests themselves are exchange.c's.
+ */
 #include "http/conn.h"
-#include <netdb.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define CONNECTION_MEMORY_BYTES                                                                    \
     ((size_t)16 * 1024) /* request line, headers, read buffer, reply headers */
 #define IO_STACK_BYTES ((size_t)512 * 1024)
+/* accept.c keeps the limit. MHD, which hangs when given more than its own, still counts for a
+ * moment those that it has reported as closed. */
+#define MHD_SPARE_CONNECTIONS 64
 #define FLUSH_US ((int64_t)250 * 1000) /* for replies on their way when the drain is over */
 #define PEM_MAX_BYTES ((off_t)1024 * 1024)
 
@@ -25,54 +26,6 @@ static void set_defaults(struct http_config *cfg)
     DEFAULT(body_max_bytes, (size_t)1024 * 1024);
     DEFAULT(idle_timeout_s, 75);
 #undef DEFAULT
-    if (cfg->connections_max < cfg->io_threads)
-        cfg->connections_max = cfg->io_threads;
-}
-
-static int listen_on(const struct addrinfo *ai)
-{
-    AUTO_FD int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1, off = 0;
-    if (fd < 0)
-        return -1;
-    /* A killed server's connections linger in TIME_WAIT: the next one binds in spite of them. */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (ai->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0)
-        return -1;
-    return TAKE_FD(fd);
-}
-
-static uint16_t bound_port(int fd)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-        return 0;
-    return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&sa)->sin6_port
-                                          : ((struct sockaddr_in *)(void *)&sa)->sin_port);
-}
-
-static struct err *open_listener(struct ctx *cx, struct http_server *s, int *ret_fd)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *all = NULL;
-    const char *service = arena_printf(cx->arena, "%u", s->cfg.port);
-    int rc = getaddrinfo(s->cfg.host, service, &hints, &all);
-    if (rc)
-        return fail(cx, ERR_INVALID, "cannot listen on '%s': %s", s->cfg.host, gai_strerror(rc));
-    int fd = listen_on(all), error = errno;
-    freeaddrinfo(all);
-    if (fd < 0)
-        return fail(cx, ERR_UNAVAILABLE, "cannot listen on %s port %u: %s", s->cfg.host,
-                    s->cfg.port, strerror(error));
-    s->port = bound_port(fd);
-    bool v6 = strchr(s->cfg.host, ':') != NULL;
-    char *authority = NULL;
-    must(asprintf(&authority, "%s%s%s:%u", v6 ? "[" : "", s->cfg.host, v6 ? "]" : "", s->port) > 0);
-    s->default_authority = authority;
-    *ret_fd = fd;
-    return NULL;
 }
 
 static void wipe_text(void *text)
@@ -102,10 +55,12 @@ static void on_connection(void *arg, struct MHD_Connection *mhd UNUSED,
                           void **socket_context UNUSED, enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *s = arg;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
-    else
-        atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
+    accept_place_free(s);
 }
 
 /* MHD would decode in place; request.c does it strictly. */
@@ -114,10 +69,11 @@ static size_t keep_escapes(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, 
     return strlen(text);
 }
 
-static struct err *start_mhd(struct ctx *cx, struct http_server *s, int *fd)
+static struct err *start_mhd(struct ctx *cx, struct http_server *s)
 {
     char *key = NULL, *cert = NULL;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
     struct MHD_OptionItem extra[8];
     size_t n = 0;
     if (s->cfg.io_threads > 1) /* 1 is no pool to MHD */
@@ -136,17 +92,17 @@ static struct err *start_mhd(struct ctx *cx, struct http_server *s, int *fd)
     }
     extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     s->mhd = MHD_start_daemon(
-        flags, s->port, NULL, NULL, exchange_access, s, MHD_OPTION_LISTEN_SOCKET, *fd,
-        MHD_OPTION_CONNECTION_LIMIT, s->cfg.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        s->cfg.idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES,
-        MHD_OPTION_THREAD_STACK_SIZE, IO_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, exchange_new,
-        s, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, s, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
+        flags, 0, NULL, NULL, exchange_access, s, MHD_OPTION_CONNECTION_LIMIT,
+        (s->cfg.connections_max + MHD_SPARE_CONNECTIONS) * s->cfg.io_threads,
+        MHD_OPTION_CONNECTION_TIMEOUT, s->cfg.idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_MEMORY_BYTES, MHD_OPTION_THREAD_STACK_SIZE, IO_STACK_BYTES,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_new, s, MHD_OPTION_NOTIFY_COMPLETED,
+        exchange_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_ARRAY,
+        extra, MHD_OPTION_END);
     if (!s->mhd)
         return fail(cx, ERR_UNAVAILABLE, "cannot start the HTTP server%s",
                     key ? "; are the TLS certificate and key a pair, in PEM?" : "");
-    (void)TAKE_FD(*fd);
     return NULL;
 }
 
@@ -155,16 +111,17 @@ static void server_free(struct http_server *s)
     exchange_free_spare(s);
     pthread_mutex_destroy(&s->spare_lock);
     lanes_fini(s);
+    sem_destroy(&s->places);
     free(s->default_authority);
     free(s);
 }
 
 static struct err *start(struct ctx *cx, struct http_server *s)
 {
-    AUTO_FD int fd = -1;
-    TRY(open_listener(cx, s, &fd));
+    TRY(accept_listen(cx, s));
     TRY(lanes_start(cx, s));
-    return start_mhd(cx, s, &fd);
+    TRY(start_mhd(cx, s));
+    return accept_start(cx, s);
 }
 
 struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
@@ -175,6 +132,8 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     s->cfg = *cfg;
     s->app = *app;
     set_defaults(&s->cfg);
+    s->listener = -1;
+    must(sem_init(&s->places, 0, s->cfg.connections_max) == 0);
     pthread_mutex_init(&s->spare_lock, NULL);
     lanes_init(s);
     sigset_t all,
@@ -187,7 +146,9 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     struct err *e = start(cx, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e) {
+        accept_stop(s);
         lanes_stop(s);
+        MHD_stop_daemon(s->mhd);
         server_free(s);
         return e;
     }
@@ -218,10 +179,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
 {
     if (!s)
         return;
-    atomic_store(&s->closing, true);
-    /* Refuses newcomers at once; closed when no thread of MHD can still look at it. */
-    AUTO_FD int listener = MHD_quiesce_daemon(s->mhd);
-    shutdown(listener, SHUT_RDWR);
+    accept_stop(s);
     lanes_drain(s);
     wait_idle(s, (int64_t)drain_ms * 1000);
     lanes_stop(s);
