@@ -37,12 +37,31 @@ static void check_network(const struct spec_network *n)
     }
 }
 
+static void check_image(const struct spec_image *image)
+{
+    check_word(image->sha512);
+    must(!image->id || (strlen(image->id) == 36 && strlen(image->sha512) == 128));
+}
+
+static void check_volume(const struct spec_volume *v)
+{
+    must(strlen(v->id) == 36 && v->size_gib >= 1);
+    check_image(&v->source.image);
+    for (size_t i = 0; i < v->n_snapshots; i++)
+        must(strlen(v->snapshots[i]) == 36);
+    must(!v->source.snapshot_id || v->source.volume_id);
+}
+
 static void check_server(const struct spec_server *s)
 {
     check_word(s->id);
     check_word(s->hostname);
-    check_word(s->image.sha512);
-    must(strlen(s->image.sha512) == 128 && s->vcpus >= 1 && s->memory_mib >= 1 && s->root_gib >= 0);
+    check_image(&s->image);
+    must(s->vcpus >= 1 && s->memory_mib >= 1 && s->root_gib >= 0 && s->rescue.seq >= 0);
+    if (s->rescue.seq)
+        check_image(&s->rescue.image);
+    for (size_t i = 0; i < s->n_volumes; i++)
+        must(strlen(s->volumes[i].volume_id) == 36 && s->volumes[i].boot_index >= -1);
     for (size_t i = 0; i < s->n_nics; i++)
         must(strlen(s->nics[i].tap) == 14 && strlen(s->nics[i].network_id) == 36);
 }
@@ -69,6 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct spec_server server;
     struct spec_network network;
     struct spec_router router;
+    struct spec_volume volume;
+    struct spec_export export;
     if (json_read(&cx, (const char *)data, size, &j))
         return 0;
     if (!spec_server_read(&cx, j, &server))
@@ -78,6 +99,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!spec_router_read(&cx, j, &router))
         for (size_t i = 0; i < router.n_floating; i++)
             check_word(router.floating[i].floating_ip);
+    if (!spec_volume_read(&cx, j, &volume))
+        check_volume(&volume);
+    if (!spec_export_read(&cx, j, &export))
+        must(!export.server_id != !export.volume_id);
     feed_agent(&cx, j);
     return 0;
 }

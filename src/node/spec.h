@@ -5,6 +5,8 @@
 
 #include "base/base.h"
 
+#define SPEC_PASSWORD_MAX ((size_t)4096)
+
 struct spec_image {
     const char *id, *sha512, *disk_format; /* "raw" or "qcow2" */
     int64_t size_bytes, virtual_size_bytes;
@@ -48,6 +50,7 @@ struct spec_server {
     const json_t *meta_data, *network_data, *vendor_data; /* objects */
     const char *user_data;                                /* decoded bytes, may be NULL */
     size_t user_data_size;
+    const char *password_data; /* what the guest left of its password; NULL: nothing, as yet */
 };
 
 struct spec_route {

@@ -47,6 +47,21 @@ static const char router_text[] =
     "'floating':[{'id':'" SUBNET "','floating_ip':'203.0.113.9','fixed_ip':'10.0.0.5'}],"
     "'routes':[{'destination':'0.0.0.0/0','nexthop':'203.0.113.1'}]}";
 
+#define IMAGE "{'id':'" SUBNET "','size':10,'sha512':'" SHA64 SHA64 "','disk_format':'raw'}"
+
+/* The rest of a server's life: what a spec has when all of it is asked for. */
+static const char more_text[] =
+    "'user_data':'aGVsbG8=','paused':true,'suspended':true,'checkpoint':3,'restore_seq':2,"
+    "'rescue':{'seq':4,'image':" IMAGE "},'password_data':'secret',"
+    "'volumes':[{'volume_id':'" NET "','boot_index':-1,'read_only':true},{'volume_id':'" PORT "'}]";
+
+static const char volume_text[] = "{'id':'" NET "','size_gib':2,'source':{'image':" IMAGE
+                                  ",'volume_id':null,'snapshot_id':null},'snapshots':['" PORT
+                                  "','" SUBNET "'],'server_id':'" SERVER "'}";
+
+static const char export_text[] =
+    "{'id':'" NET "','server_id':'" SERVER "','volume_id':null,'disk_format':'qcow2'}";
+
 /* The text with ' for ", and the first occurrence of `from` replaced. */
 static json_t *tree(struct ctx *cx, const char *text, const char *from, const char *to)
 {
@@ -82,6 +97,60 @@ static void test_server(void **state UNUSED)
     assert_string_equal(json_get_str(s.meta_data, "uuid"), "x");
     assert_int_equal(s.user_data_size, 5);
     assert_memory_equal(s.user_data, "hello", 5);
+}
+
+/* Absent means none; all of it at once. */
+static void test_server_more(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct spec_server s;
+    assert_ok(&cx, spec_server_read(&cx, tree(&cx, server_text, NULL, NULL), &s));
+    assert_true(s.n_volumes == 0 && !s.paused && !s.suspended && !s.rescue.seq);
+    assert_true(!s.checkpoint && !s.restore_seq && !s.password_data);
+    assert_ok(&cx, spec_server_read(
+                       &cx, tree(&cx, server_text, "'user_data':'aGVsbG8='", more_text), &s));
+    assert_true(s.paused && s.suspended && s.checkpoint == 3 && s.restore_seq == 2);
+    assert_int_equal(s.rescue.seq, 4);
+    assert_string_equal(s.rescue.image.disk_format, "raw");
+    assert_string_equal(s.password_data, "secret");
+    assert_int_equal(s.n_volumes, 2);
+    assert_true(s.volumes[0].read_only && s.volumes[0].boot_index == -1);
+    assert_string_equal(s.volumes[1].volume_id, PORT);
+    assert_int_equal(s.volumes[1].boot_index, -1);
+    assert_ok(&cx, spec_server_read(&cx,
+                                    tree(&cx, server_text, "'image':{",
+                                         "'volumes':[{'volume_id':'" NET "','boot_index':0}],"
+                                         "'image':null,'was':{"),
+                                    &s));
+    assert_null(s.image.id);
+    assert_int_equal(s.volumes[0].boot_index, 0);
+}
+
+static void test_volume(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct spec_volume v;
+    struct spec_export x;
+    assert_ok(&cx, spec_volume_read(&cx, tree(&cx, volume_text, NULL, NULL), &v));
+    assert_int_equal(v.size_gib, 2);
+    assert_string_equal(v.source.image.id, SUBNET);
+    assert_string_equal(v.snapshots[1], SUBNET);
+    assert_string_equal(v.server_id, SERVER);
+    assert_ok(&cx, spec_volume_read(&cx,
+                                    tree(&cx, volume_text, "'source':{'image':{",
+                                         "'source':{'volume_id':'" PORT "','snapshot_id':'" SERVER
+                                         "'},'was':{'image':{"),
+                                    &v));
+    assert_null(v.source.image.id);
+    assert_string_equal(v.source.snapshot_id, SERVER);
+    assert_ok(&cx,
+              spec_volume_read(&cx, tree(&cx, "{'id':'" NET "','size_gib':1}", NULL, NULL), &v));
+    assert_true(!v.source.volume_id && !v.n_snapshots && !v.server_id);
+    assert_ok(&cx, spec_export_read(&cx, tree(&cx, export_text, NULL, NULL), &x));
+    assert_string_equal(x.server_id, SERVER);
+    assert_null(x.volume_id);
 }
 
 static void test_network(void **state UNUSED)
@@ -144,6 +213,37 @@ static const struct bad bad_servers[] = {
     {"'nics':[{", "'nics':[7,{"},
 };
 
+static const struct bad bad_more[] = {
+    {"'volume_id':'" PORT "'", "'volume_id':'" NET "'"},
+    {"'volume_id':'" PORT "'", "'volume_id':'x'"},
+    {"'boot_index':-1", "'boot_index':0"}, /* a second root disk */
+    {"'boot_index':-1", "'boot_index':-2"},
+    {"'read_only':true", "'read_only':'yes'"},
+    {"'paused':true", "'paused':1"},
+    {"'checkpoint':3", "'checkpoint':-3"},
+    {"'rescue':{'seq':4,", "'rescue':{'seq':0,"},
+    {"'rescue':{'seq':4,'image':{", "'rescue':{'seq':4,'was':{"},
+};
+
+static const struct bad bad_volumes[] = {
+    {"'size_gib':2", "'size_gib':0"},
+    {"'size_gib':2", "'size_gib':2.5"},
+    {"'volume_id':null", "'volume_id':'" PORT "'"}, /* besides the image */
+    {"'snapshot_id':null", "'snapshot_id':'" PORT "'"},
+    {"'source':{'image':{", "'source':{'volume_id':'" NET "'},'was':{'image':{"}, /* from itself */
+    {"'snapshots':['" PORT "'", "'snapshots':['" SUBNET "'"},
+    {"'snapshots':['" PORT "'", "'snapshots':['../x'"},
+    {"'snapshots':[", "'snapshots':'all','were':["},
+    {"'server_id':'" SERVER "'", "'server_id':''"},
+};
+
+static const struct bad bad_exports[] = {
+    {"'id':'" NET "'", "'id':'../x'"},
+    {"'volume_id':null", "'volume_id':'" PORT "'"},
+    {"'server_id':'" SERVER "'", "'server_id':null"},
+    {"'disk_format':'qcow2'", "'disk_format':'vmdk'"},
+};
+
 static const struct bad bad_networks[] = {
     {"'cidr':'10.0.0.0/24'", "'cidr':'10.0.0.0'"},
     {"'cidr':'10.0.0.0/24'", "'cidr':'10.0.0.0/33'"},
@@ -189,6 +289,22 @@ static void test_refused(void **state UNUSED)
         assert_err(&cx, ERR_INVALID,
                    spec_router_read(
                        &cx, tree(&cx, router_text, bad_routers[i].from, bad_routers[i].to), &r));
+    struct spec_volume v;
+    struct spec_export x;
+    const char *full =
+        arena_printf(cx.arena, "%.*s%s}", (int)(strstr(server_text, "'user_data'") - server_text),
+                     server_text, more_text);
+    for (size_t i = 0; i < ARRAY_LEN(bad_more); i++)
+        assert_err(&cx, ERR_INVALID,
+                   spec_server_read(&cx, tree(&cx, full, bad_more[i].from, bad_more[i].to), &s));
+    for (size_t i = 0; i < ARRAY_LEN(bad_volumes); i++)
+        assert_err(&cx, ERR_INVALID,
+                   spec_volume_read(
+                       &cx, tree(&cx, volume_text, bad_volumes[i].from, bad_volumes[i].to), &v));
+    for (size_t i = 0; i < ARRAY_LEN(bad_exports); i++)
+        assert_err(&cx, ERR_INVALID,
+                   spec_export_read(
+                       &cx, tree(&cx, export_text, bad_exports[i].from, bad_exports[i].to), &x));
     assert_err(&cx, ERR_INVALID, spec_server_read(&cx, tree(&cx, "[]", NULL, NULL), &s));
     assert_err(&cx, ERR_INVALID, spec_router_read(&cx, NULL, &r));
 }
@@ -213,7 +329,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server),        cmocka_unit_test(test_network),
         cmocka_unit_test(test_router),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_outlives_tree),
+        cmocka_unit_test(test_outlives_tree), cmocka_unit_test(test_server_more),
+        cmocka_unit_test(test_volume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

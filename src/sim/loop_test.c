@@ -290,7 +290,7 @@ static void test_purge(void **state UNUSED)
     const char *file = arena_printf(t.cx.arena, "%s/fake-guests", dir);
     FILE *f = fopen(file, "we");
     assert_non_null(f);
-    fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1\n");
+    fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1 0 0 0 0 0 0 0 0\n");
     fclose(f);
     assert_ok(&t.cx, agent_purge(&t.cx, &cfg));
     char text[8];

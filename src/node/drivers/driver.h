@@ -22,7 +22,8 @@ struct guest_state {
     int64_t rescue_seq;  /* of the rescue disk it stands on; 0: on its own root disk */
     int64_t checkpoint;  /* number of the root disk's way back; 0: there is none */
     int64_t restore_seq; /* how often the root disk went back */
-    /* What its process has open now, in cx's arena: ids of volumes and of ports. */
+    /* What its process has open now, in cx's arena: ids of volumes and of ports. Of a suspended one:
+     * what its memory goes on with. */
     const char **volumes, **ports;
     size_t n_volumes, n_ports;
 };
@@ -67,7 +68,8 @@ struct guest_driver {
     /* A way back for the root disk under this number, made while the guest is off, or (0) given up,
      * also while it runs. */
     struct err *(*checkpoint)(struct ctx *cx, void *drv, const char *id, int64_t number);
-    /* The root disk is again what it was at its checkpoint. Guest must be off. */
+    /* The root disk is again what it was at its checkpoint; without one it stays as it is. Guest
+     * must be off. */
     struct err *(*restore)(struct ctx *cx, void *drv, const char *id, int64_t restore_seq);
     /* The root disk as it is at one instant, flattened into a new qcow2 file; running or not. */
     struct err *(*copy_root)(struct ctx *cx, void *drv, const char *id, const char *to_path);
@@ -85,7 +87,7 @@ struct guest_driver {
                            int *ret_fd);
     /* ACPI power button; returns at once. */
     struct err *(*shutdown)(struct ctx *cx, void *drv, const char *id);
-    /* Off, by force, now. */
+    /* Off, by force, now; what a suspended one's memory held is thrown away. */
     struct err *(*stop)(struct ctx *cx, void *drv, const char *id);
     /* Soft reboot asked for (ctrl-alt-del / reset), recording reset_seq. */
     struct err *(*reset)(struct ctx *cx, void *drv, const char *id, int64_t reset_seq);
@@ -133,8 +135,9 @@ struct volume_state {
 struct volume_driver {
     const char *name; /* "qcow2" */
     /* The whole volume or nothing of it: blank, or from image_path (of spec->source.image), or from
-     * a volume of this driver, as it is or as it was at a snapshot. from_path: a ready copy of the
-     * source (made through the guest that has it open), taken over; else NULL. */
+     * a volume of this driver, as it is, or as it was at a snapshot (then a guest may have it open).
+     * from_path: a ready copy of the source (made through the guest that has it open), taken over;
+     * else NULL. */
     struct err *(*make)(struct ctx *cx, void *drv, const struct spec_volume *spec,
                         const char *image_path, const char *from_path);
     struct err *(*grow)(struct ctx *cx, void *drv, const char *id, int64_t size_gib);

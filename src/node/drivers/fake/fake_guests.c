@@ -1,37 +1,57 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Guests that exist in memory only (and in a file, where asked). They obey at once, keep their own
- * counters as the interface wants, and assert what an agent must never do: start a guest that is
- * on, or has no disk.
+ * Guests that exist in memory only (and in a file, where asked: fake_file.c). They obey at once,
+ * keep their own counters as the interface wants, and assert what an agent must never do: start a
+ * guest that is on, or has no disk. fake_devices.c has the calls for running guests.
  */
-#include "node/drivers/fake/fake.h"
+#include "node/drivers/fake/fake_impl.h"
 
-struct guest {
-    struct guest *next;
-    char id[40];
-    struct guest_state is;
-    uint64_t starts;
-};
+/* ---- ids ---- */
 
-struct fake_guests {
-    pthread_mutex_t lock;
-    struct ctx cx; /* owns the path */
-    struct guest *guests;
-    const char *path;
-    bool deaf;
-    fake_fault_fn *fault;
-    void *fault_arg;
-    void (*changed)(void *arg, const char *id);
-    void *changed_arg;
-};
+bool fake_ids_have(const struct ids *l, const char *id)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->of[i], id))
+            return true;
+    return false;
+}
 
-static struct err *fault(struct ctx *cx, struct fake_guests *f, const char *call, const char *id,
-                         bool after)
+void fake_ids_add(struct ids *l, const char *id)
+{
+    if (fake_ids_have(l, id))
+        return;
+    must(l->n < DEVICES_MAX && strlen(id) < sizeof(l->of[0]));
+    memcpy(l->of[l->n++], id, strlen(id) + 1);
+}
+
+void fake_ids_remove(struct ids *l, const char *id)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (!str_eq(l->of[i], id))
+            continue;
+        l->n--;
+        memmove(l->of[i], l->of[i + 1], (l->n - i) * sizeof(l->of[0]));
+        return;
+    }
+}
+
+const char **fake_ids_copy(struct ctx *cx, const struct ids *l)
+{
+    const char **out = arena_new_array(cx->arena, const char *, l->n + 1);
+    for (size_t i = 0; i < l->n; i++)
+        out[i] = arena_strdup(cx->arena, l->of[i]);
+    return out;
+}
+
+/* ---- the table ---- */
+
+struct err *fake_guest_fault(struct ctx *cx, struct fake_guests *f, const char *call,
+                             const char *id, bool after)
 {
     return f->fault ? f->fault(cx, f->fault_arg, call, id, after) : NULL;
 }
 
-static struct guest *find(struct fake_guests *f, const char *id)
+struct guest *fake_guest_find(struct fake_guests *f, const char *id)
 {
     struct guest *g = f->guests;
     while (g && !str_eq(g->id, id))
@@ -39,9 +59,9 @@ static struct guest *find(struct fake_guests *f, const char *id)
     return g;
 }
 
-static struct guest *find_or_add(struct fake_guests *f, const char *id)
+struct guest *fake_guest_find_or_add(struct fake_guests *f, const char *id)
 {
-    struct guest *g = find(f, id);
+    struct guest *g = fake_guest_find(f, id);
     if (g)
         return g;
     g = calloc(1, sizeof(*g));
@@ -65,51 +85,21 @@ static void drop(struct fake_guests *f, const char *id)
     }
 }
 
-/* The whole file, beside and renamed: a few lines a guest, and only where a test asks for it. */
-static struct err *save(struct ctx *cx, struct fake_guests *f)
+struct err *fake_guest_done(struct ctx *cx, struct fake_guests *f, const char *call, const char *id)
 {
-    if (!f->path)
-        return NULL;
-    const char *beside = arena_printf(cx->arena, "%s.new", f->path);
-    FILE *out = fopen(beside, "we");
-    if (!out)
-        return fail(cx, ERR_UNAVAILABLE, "cannot write '%s': %m", beside);
-    for (const struct guest *g = f->guests; g; g = g->next)
-        fprintf(out, "%s %d %" PRId64 " %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRIu64 "\n",
-                g->id, (int)g->is.power, g->is.boot_seq, g->is.reset_seq, g->is.build_seq,
-                g->is.guest_shutdown, g->is.started_at_us, g->starts);
-    bool bad = ferror(out) != 0;
-    bad = fclose(out) != 0 || bad;
-    if (bad || rename(beside, f->path) != 0)
-        return fail(cx, ERR_UNAVAILABLE, "cannot write '%s': %m", f->path);
-    return NULL;
+    TRY(fake_guests_save(cx, f));
+    return fake_guest_fault(cx, f, call, id, true);
 }
 
-static struct err *load(struct ctx *cx, struct fake_guests *f)
-{
-    FILE *in = fopen(f->path, "re");
-    if (!in)
-        return errno == ENOENT ? NULL : fail(cx, ERR_UNAVAILABLE, "cannot read '%s': %m", f->path);
-    struct guest g = {0};
-    int power, shutdown;
-    while (fscanf(in, "%39s %d %" SCNd64 " %" SCNd64 " %" SCNd64 " %d %" SCNd64 " %" SCNu64, g.id,
-                  &power, &g.is.boot_seq, &g.is.reset_seq, &g.is.build_seq, &shutdown,
-                  &g.is.started_at_us, &g.starts) == 8) {
-        struct guest *into = find_or_add(f, g.id);
-        into->is = g.is;
-        into->is.power = (enum guest_power)power;
-        into->is.guest_shutdown = shutdown != 0;
-        into->starts = g.starts;
-    }
-    fclose(in);
-    return NULL;
-}
+/* ---- disks ---- */
 
-/* Ends a call: what changed is on disk before anybody hears of it. */
-static struct err *done(struct ctx *cx, struct fake_guests *f, const char *call, const char *id)
+/* What a process had, or a suspended one's memory still has. */
+static void lose_devices(struct fake_guests *f, struct guest *g)
 {
-    TRY(save(cx, f));
-    return fault(cx, f, call, id, true);
+    for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
+        fake_volume_let_go(f->volumes, g->volumes.of[i], g->id, false);
+    g->volumes.n = g->ports.n = 0;
+    g->is.suspended = g->is.paused = false;
 }
 
 static struct err *fake_prepare(struct ctx *cx, void *drv, const struct spec_server *spec,
@@ -117,43 +107,124 @@ static struct err *fake_prepare(struct ctx *cx, void *drv, const struct spec_ser
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "prepare", spec->id, false));
-    must(image_path);
-    struct guest *g = find_or_add(f, spec->id);
+    TRY(fake_guest_fault(cx, f, "prepare", spec->id, false));
+    must(!image_path == !spec->image.id);
+    struct guest *g = fake_guest_find_or_add(f, spec->id);
     if (g->is.power == GUEST_ON)
         return fail(cx, ERR_CONFLICT, "guest %s is on: its disk can't be replaced", spec->id);
+    if (g->is.build_seq != spec->build_seq) {
+        lose_devices(f, g);
+        g->is.checkpoint = 0;
+    }
     g->is.power = GUEST_OFF;
     g->is.build_seq = spec->build_seq;
-    return done(cx, f, "prepare", spec->id);
+    return fake_guest_done(cx, f, "prepare", spec->id);
 }
 
-static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_server *spec,
-                              const int *taps, const struct volume_access *volumes UNUSED)
+static struct err *fake_prepare_rescue(struct ctx *cx, void *drv, const struct spec_server *spec,
+                                       const char *image_path)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "start", spec->id, false));
-    struct guest *g = find(f, spec->id);
-    if (!g || g->is.build_seq == 0)
-        return fail(cx, ERR_CONFLICT, "guest %s has no disk", spec->id);
+    TRY(fake_guest_fault(cx, f, "prepare_rescue", spec->id, false));
+    struct guest *g = fake_guest_find(f, spec->id);
+    must(g && image_path && spec->rescue.seq && g->is.power != GUEST_ON);
+    g->rescue_disk = spec->rescue.seq;
+    return fake_guest_done(cx, f, "prepare_rescue", spec->id);
+}
+
+static struct err *fake_checkpoint(struct ctx *cx, void *drv, const char *id, int64_t number)
+{
+    struct fake_guests *f = drv;
+    AUTO_LOCK(&f->lock);
+    TRY(fake_guest_fault(cx, f, "checkpoint", id, false));
+    struct guest *g = fake_guest_find(f, id);
+    must(g && (number == 0 || g->is.power != GUEST_ON));
+    g->is.checkpoint = number;
+    return fake_guest_done(cx, f, "checkpoint", id);
+}
+
+static struct err *fake_restore(struct ctx *cx, void *drv, const char *id, int64_t restore_seq)
+{
+    struct fake_guests *f = drv;
+    AUTO_LOCK(&f->lock);
+    TRY(fake_guest_fault(cx, f, "restore", id, false));
+    struct guest *g = fake_guest_find(f, id);
+    must(g && g->is.power != GUEST_ON);
+    if (g->is.checkpoint)
+        lose_devices(f, g); /* memory of another disk */
+    g->is.restore_seq = restore_seq;
+    return fake_guest_done(cx, f, "restore", id);
+}
+
+/* ---- power ---- */
+
+/* A suspended guest finds the devices it had, no more and no fewer. */
+static void must_be_the_same(const struct guest *g, const struct spec_server *spec)
+{
+    must(g->volumes.n == spec->n_volumes && g->ports.n == spec->n_nics);
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        must(fake_ids_have(&g->volumes, spec->volumes[i].volume_id));
     for (size_t i = 0; i < spec->n_nics; i++)
+        must(fake_ids_have(&g->ports, spec->nics[i].port_id));
+}
+
+static void take_devices(struct fake_guests *f, struct guest *g, const struct spec_server *spec,
+                         const int *taps, const struct volume_access *volumes)
+{
+    for (size_t i = 0; i < spec->n_nics; i++) {
         must(taps[i] >= 0);
-    if (g->is.power == GUEST_ON) /* repeated after a crash in its middle */
-        return done(cx, f, "start", spec->id);
-    g->is.power = GUEST_ON;
+        fake_ids_add(&g->ports, spec->nics[i].port_id);
+    }
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        must(volumes[i].path && volumes[i].format);
+        fake_ids_add(&g->volumes, spec->volumes[i].volume_id);
+        if (f->volumes)
+            fake_volume_hold(f->volumes, spec->volumes[i].volume_id, g->id);
+    }
+}
+
+static void boot(struct ctx *cx, struct guest *g, const struct spec_server *spec)
+{
+    must(!spec->rescue.seq || g->rescue_disk == spec->rescue.seq);
+    g->rescue_disk = g->is.rescue_seq = spec->rescue.seq;
     g->is.boot_seq = spec->boot_seq;
     g->is.reset_seq = spec->reset_seq;
     g->is.guest_shutdown = false;
     g->is.started_at_us = now_us(cx);
     g->starts++;
-    return done(cx, f, "start", spec->id);
+}
+
+static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_server *spec,
+                              const int *taps, const struct volume_access *volumes)
+{
+    struct fake_guests *f = drv;
+    AUTO_LOCK(&f->lock);
+    TRY(fake_guest_fault(cx, f, "start", spec->id, false));
+    struct guest *g = fake_guest_find(f, spec->id);
+    if (!g || g->is.build_seq == 0)
+        return fail(cx, ERR_CONFLICT, "guest %s has no disk", spec->id);
+    if (g->is.power == GUEST_ON) /* repeated after a crash in its middle */
+        return fake_guest_done(cx, f, "start", spec->id);
+    bool goes_on = g->is.suspended && spec->boot_seq <= g->is.boot_seq;
+    if (goes_on)
+        must_be_the_same(g, spec);
+    else
+        lose_devices(f, g);
+    take_devices(f, g, spec, taps, volumes);
+    if (!goes_on)
+        boot(cx, g, spec);
+    g->is.power = GUEST_ON;
+    g->is.suspended = false;
+    return fake_guest_done(cx, f, "start", spec->id);
 }
 
 static bool goes_off(struct fake_guests *f, const char *id, enum guest_power power, bool by_itself)
 {
-    struct guest *g = find(f, id);
+    struct guest *g = fake_guest_find(f, id);
     if (!g || g->is.power != GUEST_ON)
         return false;
+    lose_devices(f, g);
     g->is.power = power;
     g->is.guest_shutdown = by_itself;
     return true;
@@ -173,10 +244,12 @@ static struct err *fake_shutdown(struct ctx *cx, void *drv, const char *id)
 {
     struct fake_guests *f = drv;
     pthread_mutex_lock(&f->lock);
-    struct err *e = fault(cx, f, "shutdown", id, false);
-    bool went = !e && !f->deaf && goes_off(f, id, GUEST_OFF, true);
+    struct err *e = fake_guest_fault(cx, f, "shutdown", id, false);
+    const struct guest *g = fake_guest_find(f, id);
+    bool hears = g && !f->deaf && !g->is.paused;
+    bool went = !e && hears && goes_off(f, id, GUEST_OFF, true);
     if (!e)
-        e = done(cx, f, "shutdown", id);
+        e = fake_guest_done(cx, f, "shutdown", id);
     unlock_and_tell(f, went, id);
     return e;
 }
@@ -185,39 +258,41 @@ static struct err *fake_stop(struct ctx *cx, void *drv, const char *id)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "stop", id, false));
-    goes_off(f, id, GUEST_OFF, false);
-    return done(cx, f, "stop", id);
-}
-
-static struct err *fake_reset(struct ctx *cx, void *drv, const char *id, int64_t reset_seq)
-{
-    struct fake_guests *f = drv;
-    AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "reset", id, false));
-    struct guest *g = find(f, id);
-    if (!g || g->is.power != GUEST_ON)
-        return fail(cx, ERR_CONFLICT, "guest %s is off", id);
-    g->is.reset_seq = reset_seq;
-    return done(cx, f, "reset", id);
+    TRY(fake_guest_fault(cx, f, "stop", id, false));
+    struct guest *g = fake_guest_find(f, id);
+    if (!goes_off(f, id, GUEST_OFF, false) && g)
+        lose_devices(f, g);
+    return fake_guest_done(cx, f, "stop", id);
 }
 
 static struct err *fake_destroy(struct ctx *cx, void *drv, const char *id)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "destroy", id, false));
+    TRY(fake_guest_fault(cx, f, "destroy", id, false));
+    struct guest *g = fake_guest_find(f, id);
+    if (g)
+        lose_devices(f, g);
     drop(f, id);
-    return done(cx, f, "destroy", id);
+    return fake_guest_done(cx, f, "destroy", id);
 }
+
+/* ---- what there is ---- */
 
 static struct err *fake_state(struct ctx *cx, void *drv, const char *id, struct guest_state *ret)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "state", id, false));
-    const struct guest *g = find(f, id);
-    *ret = g ? g->is : (struct guest_state){.power = GUEST_ABSENT};
+    TRY(fake_guest_fault(cx, f, "state", id, false));
+    const struct guest *g = fake_guest_find(f, id);
+    *ret = (struct guest_state){.power = GUEST_ABSENT};
+    if (!g)
+        return NULL;
+    *ret = g->is;
+    ret->volumes = fake_ids_copy(cx, &g->volumes);
+    ret->n_volumes = g->volumes.n;
+    ret->ports = fake_ids_copy(cx, &g->ports);
+    ret->n_ports = g->ports.n;
     return NULL;
 }
 
@@ -225,7 +300,7 @@ static struct err *fake_list(struct ctx *cx, void *drv, const char ***ret_ids, s
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "list", NULL, false));
+    TRY(fake_guest_fault(cx, f, "list", NULL, false));
     size_t n = 0;
     for (const struct guest *g = f->guests; g; g = g->next)
         n++;
@@ -235,24 +310,6 @@ static struct err *fake_list(struct ctx *cx, void *drv, const char ***ret_ids, s
         ids[n++] = arena_strdup(cx->arena, g->id);
     *ret_ids = ids;
     *ret_n = n;
-    return NULL;
-}
-
-static struct err *fake_console(struct ctx *cx, void *drv, const char *id, size_t max_bytes,
-                                struct buf *ret)
-{
-    struct fake_guests *f = drv;
-    AUTO_LOCK(&f->lock);
-    TRY(fault(cx, f, "console", id, false));
-    const struct guest *g = find(f, id);
-    if (!g)
-        return fail(cx, ERR_NOT_FOUND, "no guest %s on this host", id);
-    const char *text = "";
-    if (g->starts)
-        text = arena_printf(cx->arena, "fake guest %s\nstarted %" PRIu64 " times\nlogin: \n", id,
-                            g->starts);
-    size_t len = strlen(text), n = max_bytes && max_bytes < len ? max_bytes : len;
-    buf_add(ret, text + len - n, n);
     return NULL;
 }
 
@@ -288,7 +345,22 @@ static void fake_free(void *drv)
 static const struct guest_driver fake_guest_driver = {
     .name = "fake",
     .prepare = fake_prepare,
+    .prepare_rescue = fake_prepare_rescue,
     .start = fake_start,
+    .pause = fake_pause,
+    .suspend = fake_suspend,
+    .plug_nic = fake_plug_nic,
+    .unplug_nic = fake_unplug_nic,
+    .plug_volume = fake_plug_volume,
+    .unplug_volume = fake_unplug_volume,
+    .checkpoint = fake_checkpoint,
+    .restore = fake_restore,
+    .copy_root = fake_copy_root,
+    .volume_grow = fake_guest_volume_grow,
+    .volume_snapshot = fake_guest_volume_snapshot,
+    .volume_copy = fake_guest_volume_copy,
+    .diagnostics = fake_diagnostics,
+    .connect = fake_connect,
     .shutdown = fake_shutdown,
     .stop = fake_stop,
     .reset = fake_reset,
@@ -331,7 +403,20 @@ struct err *fake_guests_set_file(struct ctx *cx, struct guest_backend *b, const 
     struct fake_guests *f = fake_of(b);
     AUTO_LOCK(&f->lock);
     f->path = arena_strdup(f->cx.arena, path);
-    return load(cx, f);
+    return fake_guests_load(cx, f);
+}
+
+void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *volumes)
+{
+    struct fake_guests *f = fake_of(b);
+    AUTO_LOCK(&f->lock);
+    f->volumes = volumes->drv;
+    for (const struct guest *g = f->guests; g; g = g->next)
+        for (size_t i = 0; i < g->volumes.n; i++) {
+            fake_volume_hold(f->volumes, g->volumes.of[i], g->id);
+            if (g->is.suspended)
+                fake_volume_let_go(f->volumes, g->volumes.of[i], g->id, true);
+        }
 }
 
 static bool by_itself(struct guest_backend *b, const char *id, enum guest_power power,
@@ -342,7 +427,7 @@ static bool by_itself(struct guest_backend *b, const char *id, enum guest_power 
     ctx_init(&cx);
     pthread_mutex_lock(&f->lock);
     bool went = goes_off(f, id, power, shutdown);
-    must(!save(&cx, f));
+    must(!fake_guests_save(&cx, f));
     unlock_and_tell(f, went, id);
     ctx_release(&cx);
     return went;
@@ -379,15 +464,23 @@ bool fake_guest_state(struct guest_backend *b, const char *id, struct guest_stat
 {
     struct fake_guests *f = fake_of(b);
     AUTO_LOCK(&f->lock);
-    const struct guest *g = find(f, id);
+    const struct guest *g = fake_guest_find(f, id);
     *ret = g ? g->is : (struct guest_state){.power = GUEST_ABSENT};
     return g != NULL;
+}
+
+bool fake_guest_has(struct guest_backend *b, const char *id, const char *device_id)
+{
+    struct fake_guests *f = fake_of(b);
+    AUTO_LOCK(&f->lock);
+    const struct guest *g = fake_guest_find(f, id);
+    return g && (fake_ids_have(&g->volumes, device_id) || fake_ids_have(&g->ports, device_id));
 }
 
 uint64_t fake_guest_starts(struct guest_backend *b, const char *id)
 {
     struct fake_guests *f = fake_of(b);
     AUTO_LOCK(&f->lock);
-    const struct guest *g = find(f, id);
+    const struct guest *g = fake_guest_find(f, id);
     return g ? g->starts : 0;
 }

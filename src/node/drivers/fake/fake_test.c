@@ -7,11 +7,16 @@
 #define NET "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 
 static struct spec_nic nic = {.port_id = PORT, .network_id = NET, .tap = "tap11111111-22"};
+#define V1 "10000000-aaaa-4bbb-8ccc-000000000001"
+#define V2 "20000000-aaaa-4bbb-8ccc-000000000002"
+#define SNAP "30000000-aaaa-4bbb-8ccc-000000000003"
+
 static struct spec_server server = {.id = "99999999-2222-4333-8444-555555555555",
                                     .hostname = "web",
                                     .boot_seq = 3,
                                     .reset_seq = 1,
                                     .build_seq = 2,
+                                    .image = {.id = NET},
                                     .nics = &nic,
                                     .n_nics = 1};
 
@@ -77,6 +82,186 @@ static void test_file(void **state UNUSED)
     unlink(path);
 }
 
+static struct guest_state state_of(struct guest_backend *b)
+{
+    struct guest_state is;
+    fake_guest_state(b, server.id, &is);
+    return is;
+}
+
+static void test_rest_of_life(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct guest_backend b;
+    fake_guests_new(&b);
+    int tap = 0;
+    struct spec_server s = server;
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &s, "/image"));
+    assert_ok(&cx, b.ops->checkpoint(&cx, b.drv, s.id, 7));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &s, &tap, NULL));
+    assert_ok(&cx, b.ops->pause(&cx, b.drv, s.id, true));
+    assert_true(state_of(&b).paused);
+    assert_ok(&cx, b.ops->shutdown(&cx, b.drv, s.id)); /* not heard */
+    assert_err(&cx, ERR_TIMEOUT, b.ops->unplug_nic(&cx, b.drv, s.id, PORT));
+    assert_ok(&cx, b.ops->suspend(&cx, b.drv, s.id));
+    expect(&b, GUEST_OFF, 3, false);
+    assert_true(state_of(&b).suspended && fake_guest_has(&b, s.id, PORT));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &s, &tap, NULL)); /* goes on */
+    assert_int_equal(fake_guest_starts(&b, s.id), 1);
+    assert_false(state_of(&b).suspended);
+    assert_ok(&cx, b.ops->suspend(&cx, b.drv, s.id));
+    s.boot_seq = 4;
+    s.n_nics = 0; /* its memory is thrown away, so it may have other devices */
+    s.rescue.seq = 2;
+    assert_ok(&cx, b.ops->prepare_rescue(&cx, b.drv, &s, "/image"));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &s, NULL, NULL));
+    assert_int_equal(fake_guest_starts(&b, s.id), 2);
+    assert_int_equal(state_of(&b).rescue_seq, 2);
+    assert_ok(&cx, b.ops->plug_nic(&cx, b.drv, s.id, &nic, 0));
+    assert_true(fake_guest_has(&b, s.id, PORT));
+    assert_ok(&cx, b.ops->unplug_nic(&cx, b.drv, s.id, PORT));
+    assert_false(fake_guest_has(&b, s.id, PORT));
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, s.id));
+    assert_ok(&cx, b.ops->restore(&cx, b.drv, s.id, 1));
+    assert_int_equal(state_of(&b).checkpoint, 7);
+    assert_ok(&cx, b.ops->checkpoint(&cx, b.drv, s.id, 0));
+    assert_int_equal(state_of(&b).checkpoint, 0);
+    assert_int_equal(state_of(&b).restore_seq, 1);
+    b.ops->free(b.drv);
+}
+
+static void test_file_of_all(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    char dir[] = "/tmp/colvert-fake-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    const char *guests = arena_printf(cx.arena, "%s/guests", dir);
+    const char *volumes = arena_printf(cx.arena, "%s/volumes", dir);
+    int tap = 0;
+    struct guest_backend b;
+    struct volume_backend v;
+    struct spec_use use = {.volume_id = V1, .boot_index = -1};
+    struct spec_server s = server;
+    struct volume_access access = {"/v", "qcow2"};
+    s.volumes = &use;
+    s.n_volumes = 1;
+    for (int again = 0; again < 2; again++) {
+        fake_guests_new(&b);
+        fake_volumes_new(&v);
+        assert_ok(&cx, fake_guests_set_file(&cx, &b, guests));
+        assert_ok(&cx, fake_volumes_set_file(&cx, &v, volumes));
+        fake_guests_set_volumes(&b, &v);
+        struct fake_volume is;
+        if (!again) {
+            struct spec_volume spec = {.id = V1, .size_gib = 2};
+            assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, NULL, NULL));
+            assert_ok(&cx, v.ops->snapshot(&cx, v.drv, V1, SNAP, true));
+            assert_ok(&cx, b.ops->prepare(&cx, b.drv, &s, "/image"));
+            assert_ok(&cx, b.ops->start(&cx, b.drv, &s, &tap, &access));
+            assert_ok(&cx, b.ops->suspend(&cx, b.drv, s.id));
+        }
+        assert_true(fake_volume_get(&v, V1, &is));
+        assert_string_equal(is.holder, s.id);
+        assert_string_equal(is.origin, "blank");
+        assert_int_equal(is.size_gib, 2);
+        assert_true(fake_volume_has_snapshot(&v, V1, SNAP));
+        assert_true(state_of(&b).suspended && fake_guest_has(&b, s.id, V1));
+        b.ops->free(b.drv);
+        v.ops->free(v.drv);
+    }
+    unlink(guests);
+    unlink(volumes);
+    rmdir(dir);
+}
+
+static void test_volumes(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct volume_backend v;
+    struct fake_volume is;
+    struct volume_state st;
+    struct volume_access found;
+    char path[] = "/tmp/colvert-fake-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    fake_volumes_new(&v);
+    struct spec_volume spec = {.id = V1, .size_gib = 2, .source = {.image = {.id = NET}}};
+    for (int twice = 0; twice < 2; twice++)
+        assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, "/image", NULL));
+    assert_err(&cx, ERR_NOT_FOUND, v.ops->access(&cx, v.drv, V2, &found));
+    assert_ok(&cx, v.ops->access(&cx, v.drv, V1, &found));
+    assert_string_equal(found.format, "qcow2");
+    assert_ok(&cx, v.ops->snapshot(&cx, v.drv, V1, SNAP, true));
+    assert_ok(&cx, v.ops->grow(&cx, v.drv, V1, 3));
+    assert_ok(&cx, v.ops->state(&cx, v.drv, V1, &st));
+    assert_true(st.present);
+    assert_int_equal(st.size_gib, 3);
+    assert_string_equal(st.snapshots[0], SNAP);
+    struct spec_volume copy = {
+        .id = V2, .size_gib = 2, .source = {.volume_id = V1, .snapshot_id = V2}};
+    assert_err(&cx, ERR_NOT_FOUND, v.ops->make(&cx, v.drv, &copy, NULL, NULL));
+    copy.source.snapshot_id = NULL;
+    assert_err(&cx, ERR_INVALID, v.ops->make(&cx, v.drv, &copy, NULL, NULL));
+    copy.size_gib = 4;
+    assert_ok(&cx, v.ops->copy(&cx, v.drv, V1, path));
+    assert_ok(&cx, v.ops->make(&cx, v.drv, &copy, NULL, path));
+    assert_int_equal(access(path, F_OK), -1); /* taken over */
+    assert_true(fake_volume_get(&v, V2, &is));
+    assert_string_equal(is.origin, "image " NET);
+    const char **ids;
+    size_t n;
+    assert_ok(&cx, v.ops->list(&cx, v.drv, &ids, &n));
+    assert_int_equal(n, 2);
+    for (int twice = 0; twice < 2; twice++)
+        assert_ok(&cx, v.ops->remove(&cx, v.drv, V1));
+    assert_ok(&cx, v.ops->state(&cx, v.drv, V1, &st));
+    assert_false(st.present);
+    assert_int_equal(fake_volumes_count(&v), 1);
+    v.ops->free(v.drv);
+}
+
+/* What a guest has open is changed through the guest. */
+static void test_open_volume(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct guest_backend b;
+    struct volume_backend v;
+    struct fake_volume is;
+    int tap = 0;
+    fake_guests_new(&b);
+    fake_volumes_new(&v);
+    fake_guests_set_volumes(&b, &v);
+    struct spec_volume spec = {.id = V1, .size_gib = 2};
+    struct spec_use use = {.volume_id = V1, .boot_index = -1};
+    struct volume_access access = {"/v", "qcow2"};
+    assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, NULL, NULL));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap, NULL));
+    assert_ok(&cx, b.ops->plug_volume(&cx, b.drv, server.id, &use, &access));
+    assert_ok(&cx, b.ops->volume_grow(&cx, b.drv, server.id, V1, 5));
+    assert_ok(&cx, b.ops->volume_snapshot(&cx, b.drv, server.id, V1, SNAP, true));
+    assert_true(fake_volume_get(&v, V1, &is));
+    assert_int_equal(is.size_gib, 5);
+    assert_int_equal(is.n_snapshots, 1);
+    assert_string_equal(is.holder, server.id);
+    fake_guests_set_deaf(&b, true);
+    assert_err(&cx, ERR_TIMEOUT, b.ops->unplug_volume(&cx, b.drv, server.id, V1));
+    fake_guests_set_deaf(&b, false);
+    for (int twice = 0; twice < 2; twice++)
+        assert_ok(&cx, b.ops->unplug_volume(&cx, b.drv, server.id, V1));
+    assert_ok(&cx, v.ops->grow(&cx, v.drv, V1, 6));
+    assert_ok(&cx, b.ops->plug_volume(&cx, b.drv, server.id, &use, &access));
+    assert_true(fake_guest_crash(&b, server.id)); /* nothing is open any more */
+    assert_ok(&cx, v.ops->remove(&cx, v.drv, V1));
+    b.ops->free(b.drv);
+    v.ops->free(v.drv);
+}
+
 static struct err *third_call_fails(struct ctx *cx, void *arg, const char *call UNUSED,
                                     const char *id UNUSED, bool after)
 {
@@ -137,10 +322,10 @@ static void test_net(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_fault_after),
-        cmocka_unit_test(test_net),
+        cmocka_unit_test(test_life),         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
+        cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
+        cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
