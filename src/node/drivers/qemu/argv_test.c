@@ -3,7 +3,7 @@
  * reviewer to read. */
 #include "base/test.h"
 #include "node/drivers/qemu/argv.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 
 static const struct spec_nic nics[MACHINE_MAX_NICS] = {
     {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001", .mac = "fa:16:3e:00:00:01", .mtu = 1450},

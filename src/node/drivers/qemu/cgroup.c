@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See cgroup.h. */
 #include "node/drivers/qemu/cgroup.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include <signal.h>
 #include <sys/stat.h>
 

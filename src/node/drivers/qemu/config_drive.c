@@ -2,8 +2,8 @@
 /* See disk.h. The layout is Nova's (docs.openstack.org/nova/latest/user/metadata.html), which
  * cloud-init reads. */
 #include "node/drivers/qemu/disk.h"
-#include "node/drivers/qemu/files.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/files.h"
+#include "node/drivers/tools/tool.h"
 #include <sys/stat.h>
 
 #define ISO_TIMEOUT_MS 30000

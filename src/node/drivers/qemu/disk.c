@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See disk.h. */
 #include "node/drivers/qemu/disk.h"
-#include "node/drivers/qemu/files.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/files.h"
+#include "node/drivers/tools/tool.h"
 #include <sys/stat.h>
 
 #define QEMU_IMG_TIMEOUT_MS 60000

@@ -3,7 +3,7 @@
  * power-on in start.h. */
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/qemu/argv.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/guests.h"
 #include "node/drivers/qemu/start.h"
 #include <signal.h>

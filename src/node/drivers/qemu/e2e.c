@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See e2e.h. */
 #include "node/drivers/qemu/e2e.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include <sched.h>
 #include <sys/stat.h>
 

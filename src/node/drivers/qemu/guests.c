@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See guests.h: the table, and finding guests again. */
 #include "node/drivers/qemu/guests.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/launch.h"
 #include <poll.h>
 #include <signal.h>

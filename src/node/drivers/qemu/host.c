@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See host.h. */
 #include "node/drivers/qemu/host.h"
-#include "node/drivers/qemu/files.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/files.h"
+#include "node/drivers/tools/tool.h"
 #include <linux/io_uring.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>

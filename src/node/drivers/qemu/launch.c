@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See launch.h. */
 #include "node/drivers/qemu/launch.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/tool.h"
 #include <grp.h>
 #include <sched.h>
 #include <sys/prctl.h>

@@ -3,10 +3,10 @@
  * launching, control groups. */
 #include "base/test.h"
 #include "node/drivers/qemu/disk.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/guests.h"
 #include "node/drivers/qemu/launch.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/tool.h"
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

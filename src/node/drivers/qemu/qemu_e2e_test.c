@@ -5,7 +5,7 @@
  * control groups; nothing is left behind.
  */
 #include "node/drivers/qemu/e2e.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/launch.h"
 #include "node/drivers/qemu/testguest.h"
 #include <linux/if_tun.h>

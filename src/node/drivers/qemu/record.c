@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See record.h. */
 #include "node/drivers/qemu/record.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 
 #define RECORD_MAX_BYTES ((size_t)1 << 20)
 #define RECORD_VERSION 1

@@ -7,7 +7,7 @@
 #include "node/drivers/qemu/start.h"
 #include "node/drivers/qemu/argv.h"
 #include "node/drivers/qemu/disk.h"
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/launch.h"
 #include <signal.h>
 #include <sys/socket.h>

@@ -5,7 +5,7 @@
  * is made first where it is missing or old.
  */
 #include "node/drivers/qemu/e2e.h"
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/tool.h"
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>

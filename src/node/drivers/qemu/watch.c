@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See guests.h: the watcher thread, and how guests end. */
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/guests.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

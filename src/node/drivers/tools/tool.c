@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See tool.h. */
-#include "node/drivers/qemu/tool.h"
+#include "node/drivers/tools/tool.h"
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>

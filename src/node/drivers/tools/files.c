@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See files.h. */
-#include "node/drivers/qemu/files.h"
+#include "node/drivers/tools/files.h"
 #include <dirent.h>
 #include <sys/stat.h>
 
