@@ -197,6 +197,8 @@ MUST_USE struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_conf
 struct qcow2_volumes_config {
     const char *data_dir;      /* volumes are DATA/volumes/<id>/ */
     const char *qemu_img_path; /* NULL: from PATH */
+    /* What qemu-img runs as, and the owner of volumes: nobody else's, no guest's. 0: root. */
+    uid_t uid;
 };
 MUST_USE struct err *qcow2_volumes_new(struct ctx *cx, const struct qcow2_volumes_config *cfg,
                                        struct volume_backend *ret);

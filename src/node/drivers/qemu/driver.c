@@ -9,11 +9,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
-#define LOCK_TRIES 100
-#define LOCK_STEP_US 50000 /* 5 s in all: our predecessor may be dying */
 #define MONITOR_TIMEOUT_MS 15000
 #define QUIT_TIMEOUT_MS 5000
 #define KILL_TIMEOUT_MS 20000
@@ -340,15 +337,7 @@ static struct err *open_data(struct ctx *cx, struct qemu *d)
     if (data < 0 || !path)
         return fail(cx, ERR_UNAVAILABLE, "cannot open the data folder '%s': %m", d->data_dir);
     TRY(dir_make(cx, data, "servers", 0700, 0, 0, &d->servers_fd));
-    d->lock_fd = openat(d->servers_fd, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    for (int i = 0; d->lock_fd >= 0 && flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0; i++) {
-        if (errno != EWOULDBLOCK || i == LOCK_TRIES)
-            return fail(cx, ERR_CONFLICT, "another agent works in '%s'", d->data_dir);
-        usleep(LOCK_STEP_US);
-    }
-    if (d->lock_fd < 0)
-        return fail(cx, ERR_UNAVAILABLE, "cannot lock the data folder '%s': %m", d->data_dir);
-    return NULL;
+    return dir_lock(cx, d->servers_fd, d->data_dir, &d->lock_fd);
 }
 
 static struct err *check_config(struct ctx *cx, const struct qemu_config *cfg)

@@ -2,7 +2,11 @@
 /* See files.h. */
 #include "node/drivers/tools/files.h"
 #include <dirent.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+#define LOCK_TRIES 100
+#define LOCK_STEP_US 50000 /* 5 s in all: our predecessor may be dying */
 
 struct err *file_write(struct ctx *cx, int dir_fd, const char *name, const void *data, size_t size,
                        mode_t mode)
@@ -37,6 +41,45 @@ struct err *file_settle(struct ctx *cx, int dir_fd, const char *temp, const char
     if (renameat(dir_fd, temp, dir_fd, name) != 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot rename '%s' to '%s': %m", temp, name);
     return dir_sync(cx, dir_fd);
+}
+
+struct err *file_create(struct ctx *cx, int dir_fd, const char *name, int *ret_fd)
+{
+    if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
+        return fail(cx, ERR_UNAVAILABLE, "cannot replace '%s': %m", name);
+    *ret_fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return *ret_fd < 0 ? fail(cx, ERR_UNAVAILABLE, "cannot create '%s': %m", name) : NULL;
+}
+
+struct err *new_file_begin(struct ctx *cx, const char *path, struct new_file *ret)
+{
+    struct new_file f = {.fd = -1, .dir_fd = -1};
+    const char *slash = strrchr(path, '/');
+    if (path[0] != '/' || !slash[1])
+        return fail(cx, ERR_INVALID, "'%s' is not the path of a file", path);
+    f.name = slash + 1;
+    f.temp = arena_printf(cx->arena, ".%s.tmp", f.name);
+    const char *dir = slash == path ? "/" : arena_strndup(cx->arena, path, (size_t)(slash - path));
+    f.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f.dir_fd < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot open folder '%s': %m", dir);
+    struct err *e = file_create(cx, f.dir_fd, f.temp, &f.fd);
+    if (e)
+        close(f.dir_fd);
+    else
+        *ret = f;
+    return e;
+}
+
+struct err *new_file_end(struct ctx *cx, struct new_file *f, struct err *e)
+{
+    if (!e)
+        e = file_settle(cx, f->dir_fd, f->temp, f->name);
+    if (e)
+        unlinkat(f->dir_fd, f->temp, 0);
+    close_fd_p(&f->fd);
+    close_fd_p(&f->dir_fd);
+    return e;
 }
 
 struct err *file_read(struct ctx *cx, int dir_fd, const char *name, size_t max, struct buf *ret)
@@ -145,6 +188,20 @@ struct err *dir_names(struct ctx *cx, int dir_fd, const char ***ret_names, size_
     closedir(d);
     *ret_names = names;
     *ret_n = n;
+    return NULL;
+}
+
+struct err *dir_lock(struct ctx *cx, int dir_fd, const char *path, int *ret_fd)
+{
+    AUTO_FD int fd = openat(dir_fd, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i == LOCK_TRIES)
+            return fail(cx, ERR_CONFLICT, "another agent works in '%s'", path);
+        usleep(LOCK_STEP_US);
+    }
+    if (fd < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot lock the data folder '%s': %m", path);
+    *ret_fd = TAKE_FD(fd);
     return NULL;
 }
 

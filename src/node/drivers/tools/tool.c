@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See tool.h. */
 #include "node/drivers/tools/tool.h"
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define KEPT_BYTES ((size_t)65536)
+#define MAX_FDS 8
+#define FD_ASIDE 64                    /* above all numbers a helper expects */
+#define MEMORY_BYTES ((rlim_t)4 << 30) /* of address space, for one that reads users' data */
 
 void child_reset_signals(void)
 {
@@ -18,17 +24,45 @@ void child_reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-NORETURN static void child(const char *const *argv, pid_t parent, int out, int err)
+/* Descriptors as the helper expects them; its own may stand where another goes. */
+static bool place_fds(const struct tool *t, int out, int err)
 {
-    child_reset_signals();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(125);
+    int aside[MAX_FDS];
+    for (size_t i = 0; i < t->n_fds; i++)
+        if ((aside[i] = fcntl(t->fds[i], F_DUPFD_CLOEXEC, FD_ASIDE)) < 0)
+            return false;
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        return false;
+    for (size_t i = 0; i < t->n_fds; i++)
+        if (dup2(aside[i], TOOL_FD_FIRST + (int)i) < 0)
+            return false;
+    return close_range(TOOL_FD_FIRST + (unsigned)t->n_fds, ~0U, 0) == 0;
+}
+
+static bool drop_privileges(uid_t uid)
+{
+    const struct rlimit no_core = {0, 0}, memory = {MEMORY_BYTES, MEMORY_BYTES};
+    return setrlimit(RLIMIT_CORE, &no_core) == 0 && setrlimit(RLIMIT_AS, &memory) == 0 &&
+           unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0 && setgroups(0, NULL) == 0 &&
+           setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0 &&
+           prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+NORETURN static void child(const struct tool *t, pid_t parent, int out, int err)
+{
+    child_reset_signals();
+    if (!place_fds(t, out, err))
         _exit(126);
-    close_range(3, ~0U, 0);
-    execvp(argv[0], (char *const *)argv);
+    static const char refused[] = "its privileges cannot be dropped";
+    if (t->uid && geteuid() == 0 && !drop_privileges(t->uid)) {
+        ssize_t ignored UNUSED = write(2, refused, sizeof(refused) - 1);
+        _exit(126);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user undoes it */
+    if (getppid() != parent)
+        _exit(125);
+    execvp(t->argv[0], (char *const *)t->argv);
     static const char text[] = "no such program, or it can't be run";
     ssize_t ignored UNUSED = write(2, text, sizeof(text) - 1);
     _exit(127);
@@ -80,6 +114,14 @@ static const char *said(struct ctx *cx, const struct buf *b)
 struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms,
                      struct buf *ret_out)
 {
+    const struct tool t = {.argv = argv, .timeout_ms = timeout_ms};
+    return tool_run_with(cx, &t, ret_out);
+}
+
+struct err *tool_run_with(struct ctx *cx, const struct tool *t, struct buf *ret_out)
+{
+    must(t->n_fds <= MAX_FDS);
+    const char *const *argv = t->argv;
     int pipes[2][2];
     for (int i = 0; i < 2; i++) {
         if (pipe2(pipes[i], O_CLOEXEC) != 0) {
@@ -91,7 +133,7 @@ struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms
     AUTO_FD int out = pipes[0][0], err = pipes[1][0];
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
-        child(argv, self, pipes[0][1], pipes[1][1]);
+        child(t, self, pipes[0][1], pipes[1][1]);
     close(pipes[0][1]);
     close(pipes[1][1]);
     if (pid < 0)
@@ -100,7 +142,7 @@ struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms
     buf_init(&bufs[0], cx->arena);
     buf_init(&bufs[1], cx->arena);
     struct clock *c = clock_system();
-    bool in_time = collect(out, err, c->mono_us(c) + timeout_ms * 1000, bufs);
+    bool in_time = collect(out, err, c->mono_us(c) + t->timeout_ms * 1000, bufs);
     if (!in_time)
         kill(pid, SIGKILL);
     int status = 0;
@@ -108,7 +150,7 @@ struct err *tool_run(struct ctx *cx, const char *const *argv, int64_t timeout_ms
         ;
     if (!in_time)
         return fail(cx, ERR_TIMEOUT, "%s did not end within %" PRId64 " s: %s", argv[0],
-                    timeout_ms / 1000, said(cx, &bufs[1]));
+                    t->timeout_ms / 1000, said(cx, &bufs[1]));
     if (WIFSIGNALED(status))
         return fail(cx, ERR_UNAVAILABLE, "%s was killed by signal %d: %s", argv[0],
                     WTERMSIG(status), said(cx, &bufs[1]));

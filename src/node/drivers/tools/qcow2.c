@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Reading qcow2 headers. The format: docs/interop/qcow2.txt in QEMU's sources. */
+#include "node/drivers/tools/qcow2.h"
+
+#define HEADER_V2_BYTES 72
+#define HEADER_BYTES 104
+#define MAX_SNAPSHOTS 65536 /* QEMU's own limit */
+#define MAX_TABLE_BYTES ((uint64_t)16 << 20)
+#define ENTRY_BYTES 40
+#define READ_TRIES 20
+#define READ_STEP_US 20000
+
+/* Incompatible features. */
+enum { FEATURE_DIRTY = 1, FEATURE_COMPRESSION = 8, FEATURE_EXTENDED_L2 = 16 };
+#define FEATURES_TAKEN (FEATURE_DIRTY | FEATURE_COMPRESSION | FEATURE_EXTENDED_L2)
+
+static uint64_t be(const uint8_t *at, size_t size)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < size; i++)
+        v = v << 8 | at[i];
+    return v;
+}
+
+static bool read_at(int fd, void *to, size_t size, uint64_t at)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread(fd, (char *)to + done, size - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static struct err *check_header(struct ctx *cx, const uint8_t *h)
+{
+    uint64_t features = be(h + 72, 8), size = be(h + 24, 8);
+    if (be(h, 4) != 0x514649fb)
+        return fail(cx, ERR_INVALID, "the disk is not a qcow2 file");
+    if (be(h + 4, 4) == 2)
+        features = 0;
+    else if (be(h + 4, 4) != 3)
+        return fail(cx, ERR_INVALID, "the disk has an unknown version of qcow2");
+    if (features & ~(uint64_t)FEATURES_TAKEN)
+        return fail(cx, ERR_INVALID,
+                    "the disk is damaged, keeps its data in another file, or has unknown features "
+                    "(%" PRIx64 ")",
+                    features);
+    if (be(h + 32, 4) != 0)
+        return fail(cx, ERR_INVALID, "the disk is encrypted");
+    if (size > INT64_MAX || be(h + 60, 4) > MAX_SNAPSHOTS || be(h + 64, 8) > INT64_MAX)
+        return fail(cx, ERR_INVALID, "the header of the disk is damaged");
+    return NULL;
+}
+
+/* One entry of the table; false: that's none. */
+static bool read_entry(struct ctx *cx, int fd, uint64_t *at, int64_t disk_bytes,
+                       struct qcow2_snapshot *ret)
+{
+    uint8_t head[ENTRY_BYTES], extra[16] = {0};
+    if (!read_at(fd, head, sizeof(head), *at))
+        return false;
+    uint64_t id_size = be(head + 12, 2), name_size = be(head + 14, 2),
+             extra_size = be(head + 36, 4);
+    if (name_size > 1024 || extra_size > 1024)
+        return false;
+    if (extra_size >= sizeof(extra) && !read_at(fd, extra, sizeof(extra), *at + ENTRY_BYTES))
+        return false;
+    char *name = arena_alloc(cx->arena, name_size + 1);
+    if (!read_at(fd, name, name_size, *at + ENTRY_BYTES + extra_size + id_size))
+        return false;
+    name[name_size] = 0;
+    uint64_t then = be(extra + 8, 8);
+    *ret = (struct qcow2_snapshot){
+        .name = name, .size_bytes = then > 0 && then <= INT64_MAX ? (int64_t)then : disk_bytes};
+    *at += (ENTRY_BYTES + extra_size + id_size + name_size + 7) / 8 * 8;
+    return true;
+}
+
+static bool read_snapshots(struct ctx *cx, int fd, const uint8_t *h, struct qcow2 *q)
+{
+    uint64_t first = be(h + 64, 8), at = first;
+    q->n_snapshots = be(h + 60, 4);
+    q->snapshots = arena_new_array(cx->arena, struct qcow2_snapshot, q->n_snapshots + 1);
+    for (size_t i = 0; i < q->n_snapshots; i++)
+        if (at - first > MAX_TABLE_BYTES ||
+            !read_entry(cx, fd, &at, q->size_bytes, &q->snapshots[i]))
+            return false;
+    return true;
+}
+
+/* While QEMU has it open the table may move between our two looks at the header. */
+struct err *qcow2_read(struct ctx *cx, int fd, struct qcow2 *ret)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        uint8_t h[HEADER_BYTES] = {0}, again[HEADER_V2_BYTES];
+        if (!read_at(fd, h, sizeof(again), 0) ||
+            (be(h + 4, 4) != 2 && !read_at(fd, h, sizeof(h), 0)))
+            return fail(cx, ERR_INVALID, "the disk is not a qcow2 file");
+        TRY(check_header(cx, h));
+        struct qcow2 q = {.size_bytes = (int64_t)be(h + 24, 8), .backing = be(h + 8, 8) != 0};
+        if (read_snapshots(cx, fd, h, &q) && read_at(fd, again, sizeof(again), 0) &&
+            memcmp(h, again, sizeof(again)) == 0) {
+            *ret = q;
+            return NULL;
+        }
+        usleep(READ_STEP_US);
+    }
+    return fail(cx, ERR_INVALID, "the snapshots of the disk cannot be read");
+}
+
+const struct qcow2_snapshot *qcow2_snapshot(const struct qcow2 *q, const char *name)
+{
+    for (size_t i = 0; i < q->n_snapshots; i++)
+        if (str_eq(q->snapshots[i].name, name))
+            return &q->snapshots[i];
+    return NULL;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * Disk files: what a qcow2 header says, read by ourselves, and qemu-img for all that changes one.
+ *
+ * A disk's bytes are its owner's, and a header may name other files of the host as its own (backing
+ * file, data file). What keeps those apart: qemu-img runs as a user without any right, and gets
+ * open descriptors instead of paths; formats are told, never guessed; a backing file is the one we
+ * give or none; qcow2_read refuses a header that names a data file.
+ */
+#pragma once
+
+#include "base/base.h"
+
+#define GIB ((int64_t)1 << 30)
+
+struct qcow2_snapshot {
+    const char *name;
+    int64_t size_bytes; /* of the disk then */
+};
+
+struct qcow2 {
+    int64_t size_bytes;
+    bool backing; /* it names a backing file */
+    struct qcow2_snapshot *snapshots;
+    size_t n_snapshots;
+};
+
+/* Of an open file, which may be in use. ERR_INVALID: not a qcow2 file, or one that we don't take.
+ * In cx's arena. */
+MUST_USE struct err *qcow2_read(struct ctx *cx, int fd, struct qcow2 *ret);
+/* NULL: there is none. */
+const struct qcow2_snapshot *qcow2_snapshot(const struct qcow2 *q, const char *name);
+
+struct qemu_img {
+    const char *program;
+    uid_t uid; /* what it runs as; the files that it changes belong to this user. 0: as we are */
+};
+
+struct disk_source {
+    int fd;
+    const char *format;      /* "raw" or "qcow2" */
+    const char *snapshot;    /* as it was at this internal snapshot; NULL: as it is */
+    int base_fd;             /* what it stands on; base_format NULL: on nothing */
+    const char *base_format; /* "raw" or "qcow2" */
+};
+
+/* All files are open; those that change for reading and writing. */
+/* A new blank disk in an empty file. */
+MUST_USE struct err *disk_create(struct ctx *cx, const struct qemu_img *q, int fd,
+                                 int64_t size_bytes);
+/* All bytes of a disk into a new blank one that is no smaller. A snapshot may be copied while its
+ * disk is in use. */
+MUST_USE struct err *disk_fill(struct ctx *cx, const struct qemu_img *q, int fd,
+                               const struct disk_source *from, int64_t size_bytes);
+/* Larger, or (shrink) smaller. */
+MUST_USE struct err *disk_resize(struct ctx *cx, const struct qemu_img *q, int fd,
+                                 int64_t size_bytes, bool shrink);
+
+enum disk_snapshot_act { DISK_SNAPSHOT_MAKE, DISK_SNAPSHOT_DROP, DISK_SNAPSHOT_GO_BACK };
+/* Internal snapshots; what is there already, or gone already, is success. */
+MUST_USE struct err *disk_snapshot(struct ctx *cx, const struct qemu_img *q, int fd,
+                                   enum disk_snapshot_act act, const char *name);
