@@ -63,14 +63,16 @@ static struct err *start(struct control *k, const struct settings *s)
 static void sweep(struct control *k)
 {
     AUTO_CTX struct ctx cx;
-    size_t changed = 0;
+    size_t servers = 0, exports = 0;
     ctx_init(&cx);
-    struct err *e = compute_sweep(&cx, k->store, &changed);
+    struct err *e = compute_sweep(&cx, k->store, &servers);
+    if (!e)
+        e = image_sweep(&cx, k->store, &exports);
     if (e)
         log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", NULL);
-    else if (changed)
-        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)changed),
-                  NULL);
+    else if (servers || exports)
+        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)servers),
+                  "exports", log_i64(&cx, (int64_t)exports), NULL);
 }
 
 static void stop(struct control *k)

@@ -305,6 +305,24 @@ static struct err *get_image_file(struct call *c)
     return NULL;
 }
 
+static struct err *put_image_begin(struct call *c, struct http_sink **ret_sink)
+{
+    const struct fleet_upload *parts = fleet_upload_parts();
+    if (!parts || !uuid_valid(call_param(c, "image_id")))
+        return fail(c->cx, ERR_NOT_FOUND, "No image found with ID %s", call_param(c, "image_id"));
+    return parts->begin(c, ret_sink);
+}
+
+static struct err *put_image_settle(struct call *c)
+{
+    return fleet_upload_parts()->settle(c);
+}
+
+static struct err *put_image(struct call *c)
+{
+    return fleet_upload_parts()->end(c);
+}
+
 #define NODE .rule = RULE_NODE, .flags = RT_NO_AUDIT
 static const struct route routes[] = {
     ROUTE(PUT, "/node/v1/hosts/{host}", put_host, "node:hosts:beat", NODE,
@@ -316,7 +334,11 @@ static const struct route routes[] = {
           .doc = "What the agent saw."),
     ROUTE(GET, "/node/v1/hosts/{host}/images/{image_id}/file", get_image_file,
           "node:images:download", .rule = RULE_NODE, .flags = RT_NO_AUDIT | RT_WORKER,
-          .doc = "An image's bytes.")};
+          .doc = "An image's bytes."),
+    ROUTE(PUT, "/node/v1/hosts/{host}/images/{image_id}/file", put_image, "node:images:upload",
+          .rule = RULE_NODE, .flags = RT_NO_AUDIT | RT_STREAM, .stream = put_image_begin,
+          .before = put_image_settle, .status = 204,
+          .doc = "The bytes of an image that the host exports.")};
 
 static const struct stmt *const stmts[] = {
 #define X(name, sql) &fleet_stmt_##name,

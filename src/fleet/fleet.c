@@ -17,6 +17,7 @@ static void (*on_change)(void *arg, const char *host_id);
 static void *on_change_arg;
 static pthread_mutex_t on_change_lock = PTHREAD_MUTEX_INITIALIZER;
 static fleet_image_fn *open_image;
+static const struct fleet_upload *upload_parts;
 
 void fleet_add_kind(const struct fleet_kind *kind)
 {
@@ -60,6 +61,16 @@ void fleet_wake_api(void *api, const char *host_id)
 void fleet_set_images(fleet_image_fn *fn)
 {
     open_image = fn;
+}
+
+void fleet_set_upload(const struct fleet_upload *upload)
+{
+    upload_parts = upload;
+}
+
+const struct fleet_upload *fleet_upload_parts(void)
+{
+    return upload_parts;
 }
 
 struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,

@@ -71,6 +71,14 @@ void fleet_wake_api(void *api, const char *host_id);
 typedef struct err *fleet_image_fn(struct ctx *cx, struct tx *tx, const char *host_id,
                                    const char *image_id, int *ret_fd, int64_t *ret_size);
 void fleet_set_images(fleet_image_fn *fn);
+/* An image's bytes that a host sends: the parts of the route that takes them, which is here, are
+ * the image service's. */
+struct fleet_upload {
+    struct err *(*begin)(struct call *c, struct http_sink **ret_sink);
+    struct err *(*settle)(struct call *c); /* before the transaction */
+    struct err *(*end)(struct call *c);    /* inside it */
+};
+void fleet_set_upload(const struct fleet_upload *upload); /* at start-up, static memory */
 
 /* ---- the protocol without HTTP (the routes and the simulator) ---- */
 

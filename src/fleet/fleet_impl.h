@@ -44,5 +44,6 @@ FLEET_STMTS(X)
 
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
+const struct fleet_upload *fleet_upload_parts(void); /* NULL: no image service */
 struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
                              const char *image_id, int *ret_fd, int64_t *ret_size);

@@ -27,6 +27,7 @@ struct upload {
     size_t head_size;
     const char *md5_hex, *sha512_hex, *unbootable;
     int64_t virtual_size;
+    image_find_fn *find;
 };
 
 static void upload_release(void *arg)
@@ -105,26 +106,31 @@ static struct err *check_queued(struct ctx *cx, const struct image *i)
     return NULL;
 }
 
-static struct err *load_for_upload(struct call *c, struct image **ret)
+static struct err *load_for_upload(struct call *c, image_find_fn *find, struct image **ret)
 {
     AUTO_TXN struct tx *tx = NULL;
     TRY(tx_read(c->cx, c->store, &tx));
     c->tx = tx;
-    struct err *e = image_own(c, ret);
+    struct err *e = find(c, ret);
     c->tx = NULL;
     return e;
 }
 
 struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink)
 {
+    return image_upload_open(c, image_own, ret_sink);
+}
+
+struct err *image_upload_open(struct call *c, image_find_fn *find, struct http_sink **ret_sink)
+{
     struct upload *u = arena_new_of(c->cx->arena, struct upload);
     const char *type = http_header(c->rq, "Content-Type");
     *u = (struct upload){
-        .sink = {.write = upload_write, .abort = upload_abort}, .call = c, .fd = -1};
+        .sink = {.write = upload_write, .abort = upload_abort}, .call = c, .fd = -1, .find = find};
     if (type && !str_starts(type, "application/octet-stream"))
         return fail(c->cx, ERR_MEDIA_TYPE, "Image data is sent as application/octet-stream, not %s",
                     type);
-    TRY(load_for_upload(c, &u->image));
+    TRY(load_for_upload(c, find, &u->image));
     TRY(check_queued(c->cx, u->image));
     TRY(open_file(c->cx, u));
     u->md5 = EVP_MD_CTX_new();
@@ -189,7 +195,7 @@ struct err *image_upload_settle(struct call *c)
 static struct err *activate(struct call *c, struct upload *u)
 {
     struct image *i = NULL;
-    TRY(image_own(c, &i));
+    TRY(u->find(c, &i));
     TRY(check_queued(c->cx, i));
     if (!str_eq(i->disk_format, u->image->disk_format)) /* the data was looked at as another one */
         return fail(c->cx, ERR_CONFLICT,
@@ -303,11 +309,11 @@ static void unlink_now(void *arg)
     unlink(arg);
 }
 
-void image_data_forget(struct call *c, const char *location)
+void image_data_forget(struct ctx *cx, struct tx *tx, const char *location)
 {
     if (location)
-        tx_on_commit(c->tx, unlink_now,
-                     arena_printf(c->cx->arena, "%s/%s", image_settings()->dir, location));
+        tx_on_commit(tx, unlink_now,
+                     arena_printf(cx->arena, "%s/%s", image_settings()->dir, location));
 }
 
 static bool named_in(const struct db_rows *rows, const char *name)

@@ -165,12 +165,17 @@ static struct err *check_properties(struct call *c, const char *text)
     return NULL;
 }
 
+struct err *image_check_new(struct call *c, const struct image *i)
+{
+    TRY(may_publish(c, i));
+    return check_properties(c, i->properties);
+}
+
 struct err *image_create(struct call *c)
 {
     struct image *i = c->body;
     void *other = NULL;
-    TRY(may_publish(c, i));
-    TRY(check_properties(c, i->properties));
+    TRY(image_check_new(c, i));
     if (i->id) {
         TRY(res_get(c->cx, c->tx, &image_resource, i->id, &other));
         if (other)
@@ -192,16 +197,29 @@ struct err *image_show(struct call *c)
     return call_reply_row(c, 200, &image_resource, c->target);
 }
 
+struct err *image_drop(struct ctx *cx, struct tx *tx, struct image *i)
+{
+    TRY(db_run(cx, tx, &stmt_members_forget, V_TEXT(i->id)));
+    TRY(res_delete(cx, tx, &image_resource, i));
+    image_data_forget(cx, tx, i->location);
+    return NULL;
+}
+
+struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id)
+{
+    struct image *i = NULL;
+    TRY(res_get(cx, tx, &image_resource, id, (void **)&i));
+    return i && !i->is_protected ? image_drop(cx, tx, i) : NULL;
+}
+
 struct err *image_remove(struct call *c, const char *id)
 {
     struct image *i = NULL;
     TRY(own(c, id, &i));
     if (i->is_protected)
         return fail(c->cx, ERR_FORBIDDEN, "Image %s is protected and cannot be deleted.", i->id);
-    TRY(db_run(c->cx, c->tx, &stmt_members_forget, V_TEXT(i->id)));
-    TRY(res_delete(c->cx, c->tx, &image_resource, i));
-    image_data_forget(c, i->location);
-    return NULL;
+    TRY(image_export_deleted(c->cx, c->tx, i->id));
+    return image_drop(c->cx, c->tx, i);
 }
 
 struct err *image_delete(struct call *c)

@@ -39,6 +39,7 @@ struct image_export {
     const char *name, *disk_format, *container_format, *visibility; /* NULL: as the API's default */
     int64_t min_disk_gib, min_ram_mib;
     const char *properties; /* JSON object of strings */
+    bool held;              /* the host is told by image_export_release */
 };
 /* Of the actor's project. ERR_QUOTA and what the image service's POST refuses. */
 MUST_USE struct err *image_export_begin(struct call *c, const struct image_export *x,
@@ -49,7 +50,12 @@ MUST_USE struct err *image_describe(struct call *c, const struct image_export *x
 /* What the source's owner does once it is over; error NULL: the image is active. */
 typedef struct err *image_export_done_fn(struct ctx *cx, struct tx *tx, const char *source_id,
                                          const char *image_id, const char *error);
+/* Once, of one that was held. */
+MUST_USE struct err *image_export_release(struct ctx *cx, struct tx *tx, const char *image_id);
 void image_on_export(enum export_source source, image_export_done_fn *fn); /* at start */
 /* The source goes: what is still under way is given up. */
 MUST_USE struct err *image_export_cancel(struct ctx *cx, struct tx *tx, enum export_source source,
                                          const char *source_id);
+/* One that the control plane made for itself is no longer needed; its user may have protected it:
+ * then it stays. */
+MUST_USE struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id);

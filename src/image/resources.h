@@ -12,6 +12,10 @@
 #define RESOURCE_DEF "image/member.def"
 #include "resource/declare_struct.h"
 
+#define RESOURCE export
+#define RESOURCE_DEF "image/export.def"
+#include "resource/declare_struct.h"
+
 const struct image_config *image_settings(void);
 
 /* Handlers, statements and selections of all topics. */
@@ -27,8 +31,12 @@ MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *imag
 /* ---- data.c */
 struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
 struct err *image_upload_settle(struct call *c);
+/* Of the image that find finds in c->tx: when the data begins to come, and again at its end. */
+typedef struct err *image_find_fn(struct call *c, struct image **ret);
+MUST_USE struct err *image_upload_open(struct call *c, image_find_fn *find,
+                                       struct http_sink **ret_sink);
 /* Removes the file once the transaction has committed. */
-void image_data_forget(struct call *c, const char *location);
+void image_data_forget(struct ctx *cx, struct tx *tx, const char *location);
 
 /* ---- format.c */
 struct image_format {
@@ -47,6 +55,20 @@ MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format,
 /* ---- images.c */
 /* Whoever may not change it: 403 where it is seen, 404 where it isn't. */
 MUST_USE struct err *image_own(struct call *c, struct image **ret);
+/* What the actor may not make. */
+MUST_USE struct err *image_check_new(struct call *c, const struct image *i);
+/* Row, members and data go. */
+MUST_USE struct err *image_drop(struct ctx *cx, struct tx *tx, struct image *i);
+
+/* ---- exports.c: the fleet's kind "export" */
+struct err *export_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                        struct jw *w, bool *ret_present);
+struct err *exports_on(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids);
+struct err *export_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
+                          const json_t *observed);
+struct err *export_upload_begin(struct call *c, struct http_sink **ret_sink);
+/* Its image is deleted: it ends with an error. */
+MUST_USE struct err *image_export_deleted(struct ctx *cx, struct tx *tx, const char *image_id);
 
 extern const char *const container_formats[], *const visibilities[], *const image_statuses[],
                                                                          *const member_statuses[];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The image service, put together from topics.def; its settings. */
+#include "fleet/fleet.h"
 #include "image/resources.h"
 #include <sys/stat.h>
 
@@ -7,7 +8,13 @@ static struct image_config settings;
 
 struct err *image_configure(struct ctx *cx, const struct image_config *cfg)
 {
+    static const struct fleet_kind exports = {
+        .name = "export", .view = export_view, .list = exports_on, .report = export_report};
+    static const struct fleet_upload upload = {
+        .begin = export_upload_begin, .settle = image_upload_settle, .end = image_upload};
     settings = *cfg;
+    fleet_add_kind(&exports);
+    fleet_set_upload(&upload);
     if (mkdir(cfg->dir, 0700) < 0 && errno != EEXIST)
         return fail(cx, ERR_UNAVAILABLE, "cannot make the image store %s: %m", cfg->dir);
     return NULL;

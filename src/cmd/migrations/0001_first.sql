@@ -200,6 +200,19 @@ CREATE TABLE image_members (
 );
 CREATE INDEX image_members_image ON image_members (image_id);
 CREATE INDEX image_members_member ON image_members (member_id);
+CREATE TABLE image_exports (
+    id TEXT PRIMARY KEY NOT NULL,
+    source TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    host_id TEXT NOT NULL,
+    disk_format TEXT NOT NULL,
+    held BIGINT NOT NULL CHECK (held IN (0, 1)),
+    deadline_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX image_exports_host ON image_exports (host_id);
+CREATE INDEX image_exports_source ON image_exports (source_id);
+CREATE INDEX image_exports_deadline ON image_exports (deadline_at);
 CREATE TABLE networks (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
