@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Framing, bodies, uploads, refusals and files, over real sockets on 127.0.0.1. */
+#include "http/test_port.h"
 #include "http/test_server.h"
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -329,14 +330,13 @@ static void test_truncated(void **state UNUSED)
     raw_text(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
     close_fd_p(&fd);
     fd = raw_connect(srv.port);
-    raw_text(fd, "GET /worker?sleep=50 HTTP/1.1\r\nHost: x\r\n\r\n");
+    raw_text(fd, "GET /worker?hold=1 HTTP/1.1\r\nHost: x\r\n\r\n");
     wait_until(srv.handled == handled + 1);
     close_fd_p(&fd);
-    sleep_ms(100);
-    assert_int_equal(srv.aborted, aborted + 4);
+    atomic_store(&srv.let_go, true);
     struct http_stats st;
-    http_server_stats(srv.http, &st);
-    assert_int_equal(st.running, 0);
+    wait_until((http_server_stats(srv.http, &st), st.running == 0));
+    assert_int_equal(srv.aborted, aborted + 4);
 }
 
 static void test_file(void **state UNUSED)
@@ -501,18 +501,19 @@ static void test_restart_binds_at_once(void **state UNUSED)
     AUTO_CTX struct ctx cx;
     ctx_init(&cx);
     struct test_server a, b;
-    test_server_start(&a, NULL);
+    uint16_t port;
+    AUTO_FD int reserved = port_reserve(&port);
+    test_server_start(&a, &(struct http_config){.port = port});
     AUTO_FD int fd = raw_connect(a.port);
     raw_text(fd, "GET /json HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(raw_reply(fd, reply, sizeof(reply)), 200);
     struct http_server *second = NULL;
     struct http_app none = {0};
     assert_err(&cx, ERR_UNAVAILABLE,
-               http_server_start(&cx, &(struct http_config){.port = a.port}, &none, &second));
+               http_server_start(&cx, &(struct http_config){.port = port}, &none, &second));
     assert_err(&cx, ERR_INVALID,
                http_server_start(&cx, &(struct http_config){.host = "no.such.host.invalid"}, &none,
                                  &second));
-    uint16_t port = a.port;
     test_server_stop(&a, 100); /* closes first: its side goes to TIME_WAIT */
     test_server_start(&b, &(struct http_config){.port = port, .io_threads = 1});
     assert_int_equal(raw_get(port, "/json", reply, sizeof(reply)), 200);

@@ -97,8 +97,8 @@ static void app_handle(void *arg, struct http_request *rq, struct http_reply *rp
 {
     struct test_server *t = arg;
     atomic_fetch_add(&t->handled, 1);
-    if (arg_int(rq, "sleep", 0))
-        sleep_ms((unsigned)arg_int(rq, "sleep", 0));
+    while (arg_int(rq, "hold", 0) && !atomic_load(&t->let_go))
+        sleep_ms(1);
     if (str_eq(rq->path, "/silent"))
         return;
     if (str_starts(rq->path, "/park")) {
@@ -163,13 +163,25 @@ void test_server_stop(struct test_server *t, unsigned drain_ms)
     close_fd_p(&t->file_fd);
 }
 
-int raw_connect(uint16_t port)
+static int try_connect(uint16_t port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in sa = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+    return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ? TAKE_FD(fd) : -1;
+}
+
+int raw_connect(uint16_t port)
+{
+    int fd = try_connect(port);
+    assert_true(fd >= 0);
     return fd;
+}
+
+bool raw_listens(uint16_t port)
+{
+    AUTO_FD int fd = try_connect(port);
+    return fd >= 0;
 }
 
 void raw_send(int fd, const void *data, size_t size)

@@ -10,20 +10,22 @@
 
 /*
  * Paths of the application; arguments in the query:
- *   /inline /worker /slow     lanes; sleep=MS; answers "METHOD path query body" of the request
- *   /json                     {"a":1}, inline
- *   /park, /park-worker       parks on topic=T until ms=MS; answers "woken", "timeout" or, when
- * "flag" is set, "flag" /upload                   streams into a sink; fail=N fails at the Nth
- * byte; answers the count and a sum /early                    answers 401 in begin /file off=, len=
- * of the file given by test_server_file /silent                   handler that answers nothing
- *   /header                   echoes X-Echo in X-Echo and in the body
+ * - /inline /worker /slow: lanes; hold=1 waits for let_go; answers "METHOD path query body"
+ * - /json: {"a":1}, inline
+ * - /park /park-worker: parks on topic=T until ms=MS; answers "woken", "timeout" or, when "flag" is
+ *   set, "flag"
+ * - /upload: streams into a sink; fail=N fails at the Nth byte; answers the count and a sum
+ * - /early: answers 401 in begin
+ * - /file: off=, len= of file_fd
+ * - /silent: handler that answers nothing
+ * - /header: echoes X-Echo in X-Echo and in the body
  */
 struct test_server {
     struct http_server *http;
     uint16_t port;
     int file_fd;
     _Atomic int handled, aborted, sink_bytes, refused;
-    _Atomic bool flag;
+    _Atomic bool flag, let_go;
     _Atomic int slow_nice;
     char url[64];
 };
@@ -34,6 +36,7 @@ void test_server_stop(struct test_server *t, unsigned drain_ms);
 
 /* Bare sockets. */
 int raw_connect(uint16_t port);
+bool raw_listens(uint16_t port); /* somebody accepts connections */
 void raw_send(int fd, const void *data, size_t size);
 void raw_text(int fd, const char *text);
 /* Waits for the pattern in what comes; all that came so far is in out (NUL-terminated). False:

@@ -410,10 +410,8 @@ static void test_snapshot(void **state)
     /* A reader doesn't wait for a writer, nor sees what isn't committed. */
     assert_ok(cx, tx_write(cx, e->s, &writer));
     assert_ok(cx, db_run(cx, writer, &kv_set, V_INT(1), V_INT(7)));
-    int64_t before_us = mono_us(cx);
-    assert_ok(cx, tx_read(cx, e->s, &during));
+    assert_ok(cx, tx_read(cx, e->s, &during)); /* one that waited for it would wait for itself */
     assert_int_equal(get(e, during, 1), 1);
-    assert_true(mono_us(cx) - before_us < 1000000);
     assert_int_equal(get(e, writer, 1), 7);
     assert_ok(cx, tx_commit(cx, &writer));
     assert_int_equal(get(e, during, 1), 1);
