@@ -33,13 +33,13 @@ static struct http_conn *conn_take(struct http_server *s)
     if (!c) {
         c = calloc(1, sizeof(*c));
         must(c != NULL);
-        ctx_init(&c->cx);
+        ctx_init_with(&c->cx, s->cfg.clock, rng_system());
         c->server = s;
         return c;
     }
     struct arena *arena = c->cx.arena;
     memset(c, 0, sizeof(*c));
-    c->cx = (struct ctx){.arena = arena, .clock = clock_system(), .rng = rng_system()};
+    c->cx = (struct ctx){.arena = arena, .clock = s->cfg.clock, .rng = rng_system()};
     c->server = s;
     return c;
 }

@@ -114,6 +114,7 @@ struct http_config {
     unsigned idle_timeout_s;                  /* 75; a parked or running request is not idle */
     const char *tls_cert_file, *tls_key_file; /* plain */
     bool trust_forwarded;                     /* a proxy in front sets X-Forwarded-Proto */
+    struct clock *clock;                      /* the system's */
 };
 
 struct http_server;

@@ -25,6 +25,7 @@ static void set_defaults(struct http_config *cfg)
     DEFAULT(connections_max, 4096);
     DEFAULT(body_max_bytes, (size_t)1024 * 1024);
     DEFAULT(idle_timeout_s, 75);
+    DEFAULT(clock, clock_system());
 #undef DEFAULT
 }
 

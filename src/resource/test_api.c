@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See test_api.h. */
 #include "resource/test_api.h"
+#include "http/test_port.h"
 
 static struct err *fake_authenticate(struct ctx *cx, struct tx *tx UNUSED, const char *token,
                                      struct actor *ret)
@@ -53,6 +54,23 @@ static void empty_database(struct test_api *t)
     assert_ok(&t->cx, tx_commit(&t->cx, &tx));
 }
 
+static int64_t test_wall(struct clock *c)
+{
+    struct clock *s = clock_system();
+    return s->wall_us(s) + atomic_load(&((struct test_clock *)(void *)c)->later_us);
+}
+
+static int64_t test_mono(struct clock *c UNUSED)
+{
+    struct clock *s = clock_system();
+    return s->mono_us(s);
+}
+
+void test_api_later(struct test_api *t, int64_t seconds)
+{
+    atomic_fetch_add(&t->clock.later_us, seconds * 1000000);
+}
+
 void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
 {
     static const struct api_hooks hooks = {.authenticate = fake_authenticate,
@@ -64,16 +82,18 @@ void test_api_start_with(struct test_api *t, const struct service *const *servic
                          const struct api_hooks *hooks)
 {
     static const struct api_config cfg = {.region = "RegionOne"};
-    const struct http_config http = {.host = "127.0.0.1",
-                                     .io_threads = 2,
-                                     .workers = 4,
-                                     .slow_workers = 1,
-                                     .queue_max = 64,
-                                     .connections_max = 64,
-                                     .body_max_bytes = 1 << 20,
-                                     .idle_timeout_s = 30};
-    *t = (struct test_api){0};
-    ctx_init(&t->cx);
+    struct http_config http = {.host = "127.0.0.1",
+                               .io_threads = 2,
+                               .workers = 4,
+                               .slow_workers = 1,
+                               .queue_max = 64,
+                               .connections_max = 64,
+                               .body_max_bytes = 1 << 20,
+                               .idle_timeout_s = 30,
+                               .clock = &t->clock.clock};
+    *t = (struct test_api){.clock = {{test_wall, test_mono}, 0}};
+    t->port_reserved = port_reserve(&http.port);
+    ctx_init_with(&t->cx, &t->clock.clock, rng_system());
     log_set_level(LOG_ERROR);
     const char *url = getenv("COLVERT_TEST_POSTGRES");
     assert_ok(&t->cx, store_open(&t->cx, url ? url : "sqlite::memory:", 4, &t->store));
@@ -95,6 +115,7 @@ void test_api_stop(struct test_api *t)
     http_server_stop(t->server, 1000);
     api_free(t->api);
     store_close(t->store);
+    close_fd_p(&t->port_reserved);
     ctx_release(&t->cx);
 }
 

@@ -10,9 +10,17 @@
 #include "base/test.h"
 #include "http/client.h"
 #include "resource/api.h"
+#include <stdatomic.h>
+
+struct test_clock {
+    struct clock clock;
+    _Atomic int64_t later_us;
+};
 
 struct test_api {
     struct ctx cx;
+    struct test_clock clock; /* the server's and cx's */
+    int port_reserved;       /* until test_api_stop, for who starts the server again */
     struct store *store;
     struct api *api;
     struct http_server *server;
@@ -33,6 +41,8 @@ void test_api_start(struct test_api *t, const struct service *const *services, s
 void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n,
                          const struct api_hooks *hooks);
 void test_api_stop(struct test_api *t);
+/* The wall clock goes forward: what would be so after that time. */
+void test_api_later(struct test_api *t, int64_t seconds);
 /* body_fmt NULL: none. Single quotes in it become double quotes, for readable JSON. */
 struct test_reply test_call(struct test_api *t, const char *token, const char *method,
                             const char *path, const char *body_fmt, ...) PRINTF_LIKE(5, 6);
