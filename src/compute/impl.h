@@ -18,6 +18,15 @@
 #define RESOURCE server
 #define RESOURCE_DEF "compute/server.def"
 #include "resource/declare_struct.h"
+#define RESOURCE server_group
+#define RESOURCE_DEF "compute/server_group.def"
+#include "resource/declare_struct.h"
+#define RESOURCE server_group_member
+#define RESOURCE_DEF "compute/server_group_member.def"
+#include "resource/declare_struct.h"
+#define RESOURCE aggregate
+#define RESOURCE_DEF "compute/aggregate.def"
+#include "resource/declare_struct.h"
 #define RESOURCE server_usage
 #define RESOURCE_DEF "compute/usage.def"
 #include "resource/declare_struct.h"
@@ -73,6 +82,7 @@ struct server_more {
     const struct server_port *ports;
     size_t n_ports;
     const char *host_status, *host_hash;
+    const char *group_id; /* of its server group; not loaded for lists */
 };
 /* c->state while answering PUT and rebuild before 2.75: a part of the server alone is shown. */
 extern const char server_reduced[];
@@ -148,9 +158,35 @@ MUST_USE struct err *server_password_report(struct ctx *cx, struct tx *tx, struc
                                             const char *password);
 
 /* ---- hosts.c */
-/* Snapshot for placement: hosts with what is promised on them. */
+/* Snapshot for placement: hosts with what is promised on them, in the zones they are of. */
 MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret,
                                     size_t *ret_n);
+/* Of one host: its aggregate's, its own, or the default. */
+MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *host,
+                               const char *except_aggregate, const char **ret);
+/* Adds addresses, capabilities and the metadata of aggregates. */
+MUST_USE struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts,
+                                   size_t n);
+
+/* ---- placement.c */
+/* Scheduler hints as a client gave them: checked, and kept with the server. */
+MUST_USE struct err *hints_read(struct call *c, const json_t *given, struct server *s);
+const char *hints_group(struct ctx *cx, const struct server *s); /* NULL: none */
+/*
+ * Where the server may go, at its creation and whenever it moves: place() takes the result. The
+ * server itself does not count among its group's. The caller may add a host, or other sizes.
+ */
+MUST_USE struct err *placement_for(struct ctx *cx, struct tx *tx, const struct server *s,
+                                   struct place_host **ret_hosts, size_t *ret_n,
+                                   struct place_request *ret);
+
+/* ---- server_groups.c */
+/* The actor may put so many more servers into the group. */
+MUST_USE struct err *server_group_check(struct call *c, const char *group_id, int64_t more);
+MUST_USE struct err *server_group_join(struct ctx *cx, struct tx *tx, const char *group_id,
+                                       const char *server_id);
+MUST_USE struct err *server_group_of(struct ctx *cx, struct tx *tx, const char *server_id,
+                                     const char **ret_group_id); /* NULL: none */
 
 /* ---- server_create.c, server_input.c */
 struct network_wish {

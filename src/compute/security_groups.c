@@ -16,7 +16,7 @@ static struct err *reply_groups(struct call *c, const char *server_id)
     return NULL;
 }
 
-struct err *server_groups_list(struct call *c)
+struct err *server_security_groups(struct call *c)
 {
     return reply_groups(c, ((const struct server *)c->target)->id);
 }

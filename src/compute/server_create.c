@@ -16,28 +16,27 @@ struct creation {
     struct place_request want;
     int64_t count;
     const char *user_pass;
+    const char *group_id; /* of the server group they join */
 };
 
 /* ---------------------------------------------------------------- reading the request */
 
-/* Hints stand beside the server in the body. None is honoured so far: to accept and ignore one
- * would be a lie. */
+/* Hints stand beside the server in the body. */
 static struct err *take_body(struct call *c, struct server **ret)
 {
     static const char *const hint_names[] = {"os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"};
     if (!json_is_object(c->json))
         return fail(c->cx, ERR_INVALID, "The request body must be a JSON object");
     json_t *body = json_own(c->cx, json_copy(c->json));
-    for (size_t i = 0; i < ARRAY_LEN(hint_names); i++) {
-        const json_t *hints = json_get(body, hint_names[i]);
-        if (hints && (!json_is_object(hints) || json_object_size(hints)))
-            return bad_member(c, hint_names[i], hints,
-                              "Scheduler hints are not supported by this cloud yet");
-        json_object_del(body, hint_names[i]);
-    }
     *ret = res_new(c->cx, &server_resource);
-    return res_decode_body(c->cx, c->service->family, &server_resource, body, DECODE_CREATE,
-                           c->microversion, c->actor->admin, *ret);
+    for (size_t i = 0; i < ARRAY_LEN(hint_names); i++)
+        json_object_del(body, hint_names[i]);
+    TRY(res_decode_body(c->cx, c->service->family, &server_resource, body, DECODE_CREATE,
+                        c->microversion, c->actor->admin, *ret));
+    for (size_t i = 0; i < ARRAY_LEN(hint_names); i++)
+        if (json_get(c->json, hint_names[i]))
+            TRY(hints_read(c, json_get(c->json, hint_names[i]), *ret));
+    return NULL;
 }
 
 static struct err *check_versions(struct call *c, const struct server *s)
@@ -128,11 +127,8 @@ static struct err *take_target(struct call *c, struct creation *cr)
         return fail(c->cx, ERR_INVALID, "The requested availability zone is not available");
     if (host && n <= 1 && !host_known(cr, host))
         return fail(c->cx, ERR_INVALID, "Compute host %s could not be found.", host);
-    cr->want = (struct place_request){.vcpus = s->vcpus,
-                                      .memory_mib = s->memory_mib,
-                                      .disk_gib = s->root_gib + s->ephemeral_gib,
-                                      .zone = zone,
-                                      .host = host};
+    cr->first->pinned_zone = cr->want.zone = zone;
+    cr->want.host = host;
     return NULL;
 }
 
@@ -185,13 +181,16 @@ static struct err *read_creation(struct call *c, struct creation *cr)
     TRY(take_image(c, s, s->image_id));
     TRY(take_key(c, s));
     TRY(check_metadata_count(c, s->metadata));
-    TRY(hosts_snapshot(c->cx, c->tx, &cr->hosts, &cr->n_hosts));
+    s->project_id = c->actor->project_id;
+    TRY(placement_for(c->cx, c->tx, s, &cr->hosts, &cr->n_hosts, &cr->want));
     TRY(take_target(c, cr));
     TRY(read_networks(c, s, &cr->networks));
     TRY(check_counts(c, cr));
     TRY(read_groups(c, s, &cr->groups, &cr->n_groups));
     cr->user_pass = s->admin_pass ? s->admin_pass : new_password(c->cx);
-    return settle_count(c, cr);
+    TRY(settle_count(c, cr));
+    cr->group_id = hints_group(c->cx, s);
+    return cr->group_id ? server_group_check(c, cr->group_id, cr->count) : NULL;
 }
 
 /* ---------------------------------------------------------------- making them */
@@ -212,7 +211,6 @@ static struct server *copy_of(struct call *c, const struct creation *cr, int64_t
         s->display_name =
             arena_printf(c->cx->arena, "%s-%" PRId64, cr->first->display_name, idx + 1);
     s->hostname = wish ? wish : hostname_of(c->cx, s->display_name, s->id);
-    s->project_id = c->actor->project_id;
     s->project_name = c->actor->project_name;
     s->user_id = c->actor->user_id;
     s->admin_pass = cr->user_pass;
@@ -239,11 +237,19 @@ static struct err *attach_ports(struct call *c, const struct creation *cr, const
     return NULL;
 }
 
-/* Accepted, but there is no room: the tenant reads why in the server's fault. */
-static struct err *make_failed(struct call *c, struct server *s, const char *reason)
+static struct err *insert(struct call *c, const struct creation *cr, struct server *s)
 {
     TRY(res_insert(c->cx, c->tx, &server_resource, s));
-    TRY(action_record(c, s, "create", "compute__do_build_and_run_instance", false));
+    if (cr->group_id)
+        TRY(server_group_join(c->cx, c->tx, cr->group_id, s->id));
+    return action_record(c, s, "create", "compute__do_build_and_run_instance", false);
+}
+
+/* Accepted, but there is no room: the tenant reads why in the server's fault. */
+static struct err *make_failed(struct call *c, const struct creation *cr, struct server *s,
+                               const char *reason)
+{
+    TRY(insert(c, cr, s));
     s->admin_pass = NULL;
     server_fault(c->cx, s, 500, arena_printf(c->cx->arena, "No valid host was found. %s.", reason));
     TRY(server_move(c->cx, c->tx, s, ST_FAILED));
@@ -256,14 +262,13 @@ static struct err *make_one(struct call *c, struct creation *cr, int64_t idx, st
     struct server *s = *ret = copy_of(c, cr, idx);
     int host = place(c->cx, &compute_cfg.placement, cr->hosts, cr->n_hosts, &cr->want, &reason);
     if (host < 0)
-        return make_failed(c, s, reason);
+        return make_failed(c, cr, s, reason);
     place_book(&cr->hosts[host], &cr->want);
     s->host_id = cr->hosts[host].id;
     s->host_name = cr->hosts[host].name;
     s->zone = cr->hosts[host].zone;
-    TRY(res_insert(c->cx, c->tx, &server_resource, s));
+    TRY(insert(c, cr, s));
     TRY(attach_ports(c, cr, s));
-    TRY(action_record(c, s, "create", "compute__do_build_and_run_instance", false));
     return fleet_touch(c->cx, c->tx, s->host_id, "server", s->id);
 }
 

@@ -112,6 +112,16 @@ static void encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row
     jw_raw(w, "[]");
 }
 
+static void encode_server_groups(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                 const struct view *v UNUSED)
+{
+    const char *id = more_of(row)->group_id;
+    jw_arr(w);
+    if (id)
+        jw_str(w, id);
+    jw_arr_end(w);
+}
+
 static void encode_empty(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
                          const struct view *v UNUSED)
 {
@@ -396,6 +406,8 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
         TRY(fleet_hosts(cx, tx, &hosts, &n_hosts));
     struct server_more *more = arena_new_array(cx->arena, struct server_more, n);
     hand_out_ports(cx, rows, more, n, ports, n_ports);
+    if (n == 1 && v->microversion >= 71)
+        TRY(server_group_of(cx, tx, ids[0], &more[0].group_id));
     const struct server *before = NULL;
     for (size_t i = 0; i < n; i++) {
         struct server *s = rows[i];

@@ -4,7 +4,8 @@
 
 /* ---------------------------------------------------------------- services */
 
-static void write_service(struct call *c, struct jw *w, const struct fleet_host *h, size_t number)
+static void write_service(struct call *c, struct jw *w, const struct fleet_host *h,
+                          const char *zone, size_t number)
 {
     jw_obj(w);
     if (c->microversion >= 53)
@@ -13,7 +14,7 @@ static void write_service(struct call *c, struct jw *w, const struct fleet_host 
         jw_kint(w, "id", (int64_t)number);
     jw_kstr(w, "binary", "nova-compute");
     jw_kstr(w, "host", h->name);
-    jw_kstr(w, "zone", h->zone && *h->zone ? h->zone : compute_cfg.default_zone);
+    jw_kstr(w, "zone", zone);
     jw_kstr(w, "status", h->enabled ? "enabled" : "disabled");
     jw_kstr(w, "state", h->alive ? "up" : "down");
     jw_kstr(w, "updated_at",
@@ -27,15 +28,18 @@ static void write_service(struct call *c, struct jw *w, const struct fleet_host 
 struct err *compute_service_list(struct call *c)
 {
     struct fleet_host *hosts;
-    size_t n;
+    struct place_host *use;
+    size_t n, n_use;
     const char *host = http_arg(c->rq, "host"), *binary = http_arg(c->rq, "binary");
     TRY(fleet_hosts(c->cx, c->tx, &hosts, &n));
+    TRY(hosts_snapshot(c->cx, c->tx, &use, &n_use));
+    must(n == n_use);
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "services");
     for (size_t i = 0; i < n; i++)
         if ((!host || str_eq(host, hosts[i].name)) && (!binary || str_eq(binary, "nova-compute")))
-            write_service(c, &w, &hosts[i], i + 1);
+            write_service(c, &w, &hosts[i], use[i].zone, i + 1);
     jw_arr_end(&w);
     jw_obj_end(&w);
     return NULL;
@@ -54,8 +58,8 @@ static struct err *by_id(struct call *c, const char *id, struct fleet_host *ret)
 struct err *compute_service_update(struct call *c)
 {
     struct fleet_host host;
-    const char *status = json_get_str(c->json, "status"),
-               *reason = json_get_str(c->json, "disabled_reason"), *key;
+    const char *zone, *status = json_get_str(c->json, "status"),
+                      *reason = json_get_str(c->json, "disabled_reason"), *key;
     json_t *v;
     json_object_foreach(c->json, key, v)
     {
@@ -80,10 +84,11 @@ struct err *compute_service_update(struct call *c)
     TRY(by_id(c, call_param(c, "service_id"), &host));
     TRY(fleet_host_set_enabled(c->cx, c->tx, host.id, str_eq(status, "enabled"), reason));
     TRY(by_id(c, host.id, &host));
+    TRY(host_zone(c->cx, c->tx, &host, "", &zone));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_key(&w, "service");
-    write_service(c, &w, &host, 0);
+    write_service(c, &w, &host, zone, 0);
     jw_obj_end(&w);
     return NULL;
 }

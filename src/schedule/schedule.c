@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See schedule.h. A filter is a row: it passes a host or tells what is missing. The weigher prefers
- * the emptiest host. */
+/* See schedule.h. A filter is a row: it passes a host or tells what is missing. A weigher is a row:
+ * the first that tells two hosts apart decides. */
 #include "schedule/schedule.h"
 
 const struct place_policy place_policy_default = {
@@ -18,6 +18,9 @@ struct filter {
                         const struct place_request *rq);
     const char *refused; /* "disabled", "lack memory" */
     const char *unit;
+    /* What to say of a refused host, or NULL. */
+    const char *(*about)(struct ctx *cx, const struct place_host *h,
+                         const struct place_request *rq);
 };
 
 static bool is_named(const struct place_policy *p UNUSED, const struct place_host *h,
@@ -32,6 +35,12 @@ static bool is_enabled(const struct place_policy *p UNUSED, const struct place_h
     return h->enabled;
 }
 
+static const char *disabled_reason(struct ctx *cx UNUSED, const struct place_host *h,
+                                   const struct place_request *rq UNUSED)
+{
+    return h->disabled_reason && *h->disabled_reason ? h->disabled_reason : NULL;
+}
+
 static bool is_alive(const struct place_policy *p UNUSED, const struct place_host *h,
                      const struct place_request *rq UNUSED)
 {
@@ -42,6 +51,84 @@ static bool in_zone(const struct place_policy *p UNUSED, const struct place_host
                     const struct place_request *rq)
 {
     return !rq->zone || str_eq(rq->zone, h->zone);
+}
+
+static const char *asked_zone(struct ctx *cx, const struct place_host *h UNUSED,
+                              const struct place_request *rq)
+{
+    return arena_printf(cx->arena, "requested: %s", rq->zone);
+}
+
+static bool is_one_of(const char *id, const char *const *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(ids[i], id))
+            return true;
+    return false;
+}
+
+static bool is_same_host(const struct place_policy *p UNUSED, const struct place_host *h,
+                         const struct place_request *rq)
+{
+    return !rq->same_hosts || is_one_of(h->id, rq->same_hosts, rq->n_same_hosts);
+}
+
+static bool is_different_host(const struct place_policy *p UNUSED, const struct place_host *h,
+                              const struct place_request *rq)
+{
+    return !is_one_of(h->id, rq->different_hosts, rq->n_different_hosts);
+}
+
+static bool is_near(const struct place_policy *p UNUSED, const struct place_host *h,
+                    const struct place_request *rq)
+{
+    return !rq->near || place_in_subnet(h->address, rq->near);
+}
+
+static const char *asked_subnet(struct ctx *cx UNUSED, const struct place_host *h UNUSED,
+                                const struct place_request *rq)
+{
+    return rq->near;
+}
+
+static const struct place_pair *unmet_spec(const struct place_host *h,
+                                           const struct place_request *rq)
+{
+    for (size_t i = 0; i < rq->n_specs; i++) {
+        bool met = false;
+        for (size_t k = 0; k < h->n_metadata && !met; k++)
+            met = str_eq(h->metadata[k].key, rq->specs[i].key) &&
+                  place_spec_match(h->metadata[k].value, rq->specs[i].value);
+        if (!met)
+            return &rq->specs[i];
+    }
+    return NULL;
+}
+
+static bool has_specs(const struct place_policy *p UNUSED, const struct place_host *h,
+                      const struct place_request *rq)
+{
+    return !unmet_spec(h, rq);
+}
+
+static const char *asked_spec(struct ctx *cx, const struct place_host *h,
+                              const struct place_request *rq)
+{
+    const struct place_pair *spec = unmet_spec(h, rq);
+    return arena_printf(cx->arena, "wants %s: %s", spec->key, spec->value);
+}
+
+static bool keeps_affinity(const struct place_policy *p UNUSED, const struct place_host *h,
+                           const struct place_request *rq)
+{
+    return rq->group != PLACE_AFFINITY || rq->soft || !rq->group_size || h->group_members;
+}
+
+static bool keeps_anti_affinity(const struct place_policy *p UNUSED, const struct place_host *h,
+                                const struct place_request *rq)
+{
+    return rq->group != PLACE_ANTI_AFFINITY || rq->soft ||
+           h->group_members < max_i64(1, rq->group_per_host);
 }
 
 /* A single server never gets more of a kind than the host really has: ratios are for many small
@@ -72,9 +159,15 @@ static struct room disk_room(const struct place_policy *p, const struct place_ho
 
 static const struct filter filters[] = {
     {.passes = is_named, .refused = "not the requested host"},
-    {.passes = is_enabled, .refused = "disabled"},
+    {.passes = is_enabled, .refused = "disabled", .about = disabled_reason},
     {.passes = is_alive, .refused = "not reporting"},
-    {.passes = in_zone, .refused = "in another availability zone"},
+    {.passes = in_zone, .refused = "in another availability zone", .about = asked_zone},
+    {.passes = is_same_host, .refused = "without the servers that same_host names"},
+    {.passes = is_different_host, .refused = "with a server that different_host names"},
+    {.passes = is_near, .refused = "outside of the requested subnet", .about = asked_subnet},
+    {.passes = has_specs, .refused = "in no aggregate that suits the flavor", .about = asked_spec},
+    {.passes = keeps_affinity, .refused = "away from the server group"},
+    {.passes = keeps_anti_affinity, .refused = "full for the server group"},
     {.room = vcpu_room, .refused = "lack vCPUs", .unit = ""},
     {.room = memory_room, .refused = "lack memory", .unit = " MiB"},
     {.room = disk_room, .refused = "lack disk", .unit = " GiB"},
@@ -99,21 +192,53 @@ static size_t refused_by(const struct place_policy *p, const struct place_host *
     return i;
 }
 
-/* More free memory wins; then fewer vCPUs promised for each that is there. */
+/* ---------------------------------------------------------------- weighers: more wins */
+
+static int64_t weigh_group(const struct place_policy *p UNUSED, const struct place_host *h,
+                           const struct place_request *rq)
+{
+    if (!rq->soft || rq->group == PLACE_ALONE)
+        return 0;
+    return rq->group == PLACE_AFFINITY ? h->group_members : -h->group_members;
+}
+
+static int64_t weigh_memory(const struct place_policy *p, const struct place_host *h,
+                            const struct place_request *rq)
+{
+    return memory_room(p, h, rq).free;
+}
+
+/* Fewer vCPUs promised for each that is there. */
+static int64_t weigh_vcpus(const struct place_policy *p UNUSED, const struct place_host *h,
+                           const struct place_request *rq UNUSED)
+{
+    return -h->used_vcpus * 1000000 / max_i64(1, h->vcpus);
+}
+
+static int64_t (*const weighers[])(const struct place_policy *p, const struct place_host *h,
+                                   const struct place_request *rq) = {weigh_group, weigh_memory,
+                                                                      weigh_vcpus};
+
 static bool better(const struct place_policy *p, const struct place_host *a,
                    const struct place_host *b, const struct place_request *rq)
 {
-    int64_t free_a = memory_room(p, a, rq).free, free_b = memory_room(p, b, rq).free;
-    if (free_a != free_b)
-        return free_a > free_b;
-    return a->used_vcpus * b->vcpus < b->used_vcpus * a->vcpus;
+    for (size_t i = 0; i < ARRAY_LEN(weighers); i++) {
+        int64_t of_a = weighers[i](p, a, rq), of_b = weighers[i](p, b, rq);
+        if (of_a != of_b)
+            return of_a > of_b;
+    }
+    return false;
 }
 
-/* In parentheses after the count: the best of those refused, or why they are disabled. */
-static void explain(struct buf *b, size_t f, const struct place_policy *p,
+/* ---------------------------------------------------------------- reasons */
+
+/* In parentheses after the count: the most room among those refused, or what the first of them has
+ * to say. */
+static void explain(struct ctx *cx, struct buf *b, size_t f, const struct place_policy *p,
                     const struct place_host *hosts, size_t n, const struct place_request *rq)
 {
     const struct place_host *best = NULL;
+    const char *about = NULL;
     struct room room = {0, -1};
     for (size_t i = 0; i < n; i++) {
         if (refused_by(p, &hosts[i], rq) != f)
@@ -121,17 +246,15 @@ static void explain(struct buf *b, size_t f, const struct place_policy *p,
         if (filters[f].room && filters[f].room(p, &hosts[i], rq).free > room.free) {
             best = &hosts[i];
             room = filters[f].room(p, &hosts[i], rq);
-        } else if (filters[f].passes == is_enabled && hosts[i].disabled_reason &&
-                   *hosts[i].disabled_reason && !best)
-            best = &hosts[i];
+        }
+        if (filters[f].about && !about)
+            about = filters[f].about(cx, &hosts[i], rq);
     }
-    if (best && filters[f].room)
+    if (best)
         buf_printf(b, " (need %" PRId64 "%s, most free %" PRId64 " on %s)", room.need,
                    filters[f].unit, room.free, best->name);
-    else if (best)
-        buf_printf(b, " (%s)", best->disabled_reason);
-    else if (filters[f].passes == in_zone)
-        buf_printf(b, " (requested: %s)", rq->zone);
+    else if (about)
+        buf_printf(b, " (%s)", about);
 }
 
 static const char *reason(struct ctx *cx, const struct place_policy *p,
@@ -147,7 +270,7 @@ static const char *reason(struct ctx *cx, const struct place_policy *p,
         if (!counts[f])
             continue;
         buf_printf(&b, "%s%zu %s", listed++ ? ", " : ": ", counts[f], filters[f].refused);
-        explain(&b, f, p, hosts, n, rq);
+        explain(cx, &b, f, p, hosts, n, rq);
     }
     return buf_cstr(&b);
 }
@@ -165,10 +288,12 @@ int place(struct ctx *cx, const struct place_policy *policy, const struct place_
     return best;
 }
 
-void place_book(struct place_host *host, const struct place_request *rq)
+void place_book(struct place_host *host, struct place_request *rq)
 {
     host->used_vcpus += rq->vcpus;
     host->used_memory_mib += rq->memory_mib;
     host->used_disk_gib += rq->disk_gib;
     host->servers++;
+    host->group_members++;
+    rq->group_size++;
 }

@@ -33,7 +33,8 @@ static void the_emptiest_host_wins(void **state UNUSED)
     struct place_host hosts[] = {host("a", 2048), host("b", 4096), host("c", 4096)};
     hosts[1].used_vcpus = 2;
     assert_int_equal(place(&cx, &place_policy_default, hosts, 3, &small, &reason), 2);
-    place_book(&hosts[2], &small);
+    struct place_request rq = small;
+    place_book(&hosts[2], &rq);
     assert_int_equal(place(&cx, &place_policy_default, hosts, 3, &small, &reason), 1);
     assert_null(reason);
 }
@@ -75,7 +76,8 @@ static void nothing_is_promised_twice(void **state UNUSED)
     struct place_host hosts[] = {host("a", 1300), host("b", 1024)};
     int placed = 0, i;
     while ((i = place(&cx, &place_policy_default, hosts, 2, &small, &reason)) >= 0) {
-        place_book(&hosts[i], &small);
+        struct place_request rq = small;
+        place_book(&hosts[i], &rq);
         assert_true(++placed <= 4);
         assert_true(hosts[i].used_memory_mib <= hosts[i].memory_mib);
     }
@@ -102,6 +104,142 @@ static void ratios_stretch_what_there_is(void **state UNUSED)
     assert_int_equal(place(&cx, &strict, &fresh, 1, &rq, &reason), -1);
 }
 
+static void servers_of_a_group_stay_together_or_apart(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    const char *reason = NULL;
+    struct place_host hosts[] = {host("a", 2048), host("b", 4096)};
+    struct place_request rq = small;
+    rq.group = PLACE_AFFINITY;
+    hosts[0].group_members = rq.group_size = 1;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+    assert_string_equal(why(&cx, hosts + 1, 1, &rq), "1 host: 1 away from the server group");
+    rq.group = PLACE_ANTI_AFFINITY;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 1);
+    place_book(&hosts[1], &rq);
+    assert_string_equal(why(&cx, hosts, 2, &rq), "2 hosts: 2 full for the server group");
+    rq.group_per_host = 2;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 1);
+    /* As a wish it orders hosts, and refuses none. */
+    rq.soft = true;
+    hosts[1].group_members = 3;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+    rq.group = PLACE_AFFINITY;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 1);
+    hosts[1].enabled = false;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+}
+
+/* The first of a group binds the others, in the same snapshot too. */
+static void the_first_of_a_group_goes_anywhere(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    const char *reason = NULL;
+    struct place_host hosts[] = {host("a", 1200), host("b", 1100)};
+    struct place_request rq = small;
+    rq.group = PLACE_AFFINITY;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+        place_book(&hosts[0], &rq);
+    }
+    assert_string_equal(why(&cx, hosts, 2, &rq),
+                        "2 hosts: 1 away from the server group, 1 lack memory (need 512 MiB, most "
+                        "free 176 on a)");
+}
+
+static void other_servers_hosts_are_wanted_or_not(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    const char *reason = NULL;
+    static const char *const a_only[] = {"a"};
+    struct place_host hosts[] = {host("a", 2048), host("b", 4096)};
+    struct place_request rq = small;
+    rq.same_hosts = a_only;
+    rq.n_same_hosts = 1;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+    rq.n_same_hosts = 0; /* named servers that are nowhere */
+    assert_string_equal(why(&cx, hosts, 1, &rq),
+                        "1 host: 1 without the servers that same_host names");
+    rq = small;
+    rq.different_hosts = a_only;
+    rq.n_different_hosts = 1;
+    assert_string_equal(why(&cx, hosts, 1, &rq),
+                        "1 host: 1 with a server that different_host names");
+    rq = small;
+    hosts[0].address = "192.0.2.7";
+    hosts[1].address = "192.0.3.7";
+    rq.near = "192.0.2.0/24";
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+    rq.near = "192.0.2.0/25";
+    hosts[0].address = "192.0.2.200";
+    assert_string_equal(why(&cx, hosts, 1, &rq),
+                        "1 host: 1 outside of the requested subnet (192.0.2.0/25)");
+}
+
+static void aggregates_answer_a_flavors_specs(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    const char *reason = NULL;
+    static const struct place_pair fast[] = {{"disk", "hdd"}, {"disk", "ssd"}, {"cores", "32"}};
+    static const struct place_pair specs[] = {{"disk", "<or> nvme <or> ssd"}, {"cores", ">= 16"}};
+    struct place_host hosts[] = {host("a", 2048), host("b", 4096)};
+    struct place_request rq = small;
+    rq.specs = specs;
+    rq.n_specs = 2;
+    hosts[0].metadata = fast;
+    hosts[0].n_metadata = 3;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+    hosts[0].n_metadata = 2;
+    assert_string_equal(why(&cx, hosts, 1, &rq),
+                        "1 host: 1 in no aggregate that suits the flavor (wants cores: >= 16)");
+}
+
+static void operators_are_read_as_nova_does(void **state UNUSED)
+{
+    static const struct {
+        const char *value, *wanted;
+        bool match;
+    } rows[] = {
+        {"ssd", "ssd", true},
+        {"ssd", "SSD", false},
+        {"123", "= 123", true},
+        {"124", "= 123", true},
+        {"122", "= 123", false},
+        {"123", "== 123.0", true},
+        {"123", "!= 123", false},
+        {"x", "!= 123", false},
+        {"9", ">= 10", false},
+        {"9", "<= 10", true},
+        {"abc", "s== abc", true},
+        {"abc", "s!= abc", false},
+        {"abc", "s< abd", true},
+        {"b", "s> abc", true},
+        {"ab", "s>= abc", false},
+        {"12311321", "<in> 11", true},
+        {"12311321", "<in> 44", false},
+        {"aes mmx aux", "<all-in> aes mmx", true},
+        {"aes mmx aux", "<all-in> aes avx", false},
+        {"12", "<or> 11 <or> 12", true},
+        {"13", "<or> 11 <or> 12", false},
+        {"", "<or>", false},
+        {"5", ">=", false},
+        {"", "", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (place_spec_match(rows[i].value, rows[i].wanted) != rows[i].match)
+            fail_msg("'%s' with '%s'", rows[i].value, rows[i].wanted);
+    assert_true(place_in_subnet("2001:db8::7", "2001:db8::/64"));
+    assert_false(place_in_subnet("2001:db9::7", "2001:db8::/32"));
+    assert_false(place_in_subnet("10.0.0.1", "2001:db8::/0"));
+    assert_false(place_in_subnet("nowhere", "10.0.0.0/8"));
+    assert_false(place_in_subnet(NULL, "10.0.0.0/8"));
+    assert_false(place_in_subnet("10.0.0.1", "10.0.0.0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +247,11 @@ int main(void)
         cmocka_unit_test(a_refusal_tells_filter_by_filter),
         cmocka_unit_test(nothing_is_promised_twice),
         cmocka_unit_test(ratios_stretch_what_there_is),
+        cmocka_unit_test(servers_of_a_group_stay_together_or_apart),
+        cmocka_unit_test(the_first_of_a_group_goes_anywhere),
+        cmocka_unit_test(other_servers_hosts_are_wanted_or_not),
+        cmocka_unit_test(aggregates_answer_a_flavors_specs),
+        cmocka_unit_test(operators_are_read_as_nova_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

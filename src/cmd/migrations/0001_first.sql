@@ -453,6 +453,7 @@ CREATE TABLE servers (
     key_name TEXT,
     config_drive BIGINT NOT NULL CHECK (config_drive IN (0, 1)),
     zone TEXT NOT NULL,
+    pinned_zone TEXT,
     hostname TEXT NOT NULL,
     locked BIGINT NOT NULL CHECK (locked IN (0, 1)),
     locked_reason TEXT,
@@ -478,6 +479,7 @@ CREATE TABLE servers (
     key_type TEXT,
     image_spec TEXT,
     random_seed TEXT NOT NULL,
+    hints TEXT,
     project_name TEXT,
     password_data TEXT,
     host_id TEXT,
@@ -536,6 +538,35 @@ CREATE TABLE instance_actions (
 );
 CREATE INDEX instance_actions_server ON instance_actions (server_id, start_time);
 CREATE INDEX instance_actions_gone ON instance_actions (gone_at) WHERE gone_at IS NOT NULL;
+CREATE TABLE server_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    policy TEXT NOT NULL CHECK (policy IN ('anti-affinity', 'affinity', 'soft-anti-affinity', 'soft-affinity')),
+    max_per_host BIGINT,
+    project_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX server_groups_project ON server_groups (project_id, created_at);
+CREATE TABLE server_group_members (
+    server_id TEXT PRIMARY KEY NOT NULL REFERENCES servers(id) ON DELETE CASCADE,
+    group_id TEXT NOT NULL REFERENCES server_groups(id) ON DELETE CASCADE,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX server_group_members_group ON server_group_members (group_id);
+CREATE TABLE aggregates (
+    id TEXT PRIMARY KEY NOT NULL,
+    number BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    zone TEXT,
+    metadata TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX aggregates_number ON aggregates (number);
+CREATE UNIQUE INDEX aggregates_name ON aggregates (name);
 CREATE TABLE server_usages (
     id TEXT PRIMARY KEY NOT NULL,
     server_id TEXT NOT NULL,
@@ -575,4 +606,10 @@ CREATE TABLE flavor_access (
     flavor_id TEXT NOT NULL,
     project_id TEXT NOT NULL,
     PRIMARY KEY (flavor_id, project_id)
+);
+CREATE TABLE aggregate_hosts (
+    aggregate_id TEXT NOT NULL,
+    host_id TEXT NOT NULL,
+    host_name TEXT NOT NULL,
+    PRIMARY KEY (aggregate_id, host_id)
 );
