@@ -205,6 +205,63 @@ static void a_rescue_that_fails_can_be_ended_by_a_rebuild(void **state UNUSED)
     expect(id, "ACTIVE", "null");
 }
 
+/* ---------------------------------------------------------------- images */
+
+static void an_image_is_made_of_it(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 400, "p1", id, "{'createImage':null}");
+    world_act(&w, 400, "p1", id, "{'createImage':{}}");
+    world_act(&w, 400, "p1", id, "{'createImage':{'name':''}}");
+    world_act(&w, 400, "p1", id, "{'createImage':{'name':'x','metadata':{'':'y'}}}");
+    world_act(&w, 400, "p1", id, "{'createImage':{'name':'x','more':1}}");
+    world_act(&w, 404, "p2", id, "{'createImage':{'name':'x'}}");
+    struct test_reply r = world_act(&w, 202, "p1", id,
+                                    "{'createImage':{'name':'copy','metadata':{'image_type':'mine'"
+                                    "}}}");
+    const char *location = NULL;
+    for (size_t i = 0; i < r.answer.n_headers; i++)
+        if (str_eq(r.answer.headers[i].name, "location"))
+            location = r.answer.headers[i].value;
+    assert_non_null(location);
+    assert_non_null(strstr(location, "/image/v2/images/"));
+    expect(id, "ACTIVE", "image_uploading");
+    refused(id, "createImage", "{'createImage':{'name':'second'}}");
+    refused(id, "stop", "{'os-stop':null}");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images WHERE name = 'copy' AND held = 0 "
+                                     "AND properties LIKE '%\"image_type\":\"mine\"%'"),
+                     1);
+    /* It goes on meanwhile, and what it does is no end of the copy. */
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'guest_shutdown':true}");
+    expect(id, "SHUTOFF", "image_uploading");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions WHERE action = 'createImage' "
+                                     "AND finish_time IS NULL"),
+                     1);
+    world_export_end(&w, id, NULL);
+    expect(id, "SHUTOFF", "null");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions WHERE action = 'createImage' "
+                                     "AND result = 'Success'"),
+                     1);
+    T->headers[0] = "X-OpenStack-Nova-API-Version: 2.45";
+    r = world_act(&w, 202, "p1", id, "{'createImage':{'name':'third'}}");
+    T->headers[0] = NULL;
+    assert_true(strstr(location, test_str(T, &r, "image_id")) == NULL);
+    world_export_end(&w, id, "no space left");
+    expect(id, "SHUTOFF", "null");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions WHERE action = 'createImage' "
+                                     "AND result = 'Error'"),
+                     1);
+}
+
+static void a_deletion_ends_the_copy(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'createImage':{'name':'copy'}}");
+    test_expect(T, 204, "p1", "DELETE", world_at(&w, id, ""), NULL);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images"), 0);
+    expect(id, "ACTIVE", "deleting");
+}
+
 /* ---------------------------------------------------------------- locks, records */
 
 static void a_locked_server_stays_as_it_is(void **state UNUSED)
@@ -248,6 +305,8 @@ int main(void)
         WORLD_TEST(what_a_host_can_not_do_is_an_error_that_heals),
         WORLD_TEST(rescue_and_back),
         WORLD_TEST(a_rescue_that_fails_can_be_ended_by_a_rebuild),
+        WORLD_TEST(an_image_is_made_of_it),
+        WORLD_TEST(a_deletion_ends_the_copy),
         WORLD_TEST(a_locked_server_stays_as_it_is),
         WORLD_TEST(actions_are_recorded),
     };

@@ -112,12 +112,34 @@ void server_power(struct server *s, bool on);
 void server_hold(struct server *s);
 /* What is left of it goes: ports, row. Its actions stay for a while. */
 MUST_USE struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s);
+enum record_kind {
+    RECORD_OPEN,  /* over when the server settles */
+    RECORD_APART, /* over when action_finish says so */
+    RECORD_DONE
+};
 MUST_USE struct err *action_record(struct call *c, const struct server *s, const char *action,
-                                   const char *event, bool finished);
+                                   const char *event, enum record_kind kind);
+MUST_USE struct err *action_finish(struct ctx *cx, struct tx *tx, const struct server *s,
+                                   const char *action, bool good);
 /* The lock, then the state: 409 in nova's words. */
 MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
+/* Also while it stands, but its root disk is being copied. */
+const char *task_state_of(const struct server *s);
+/* 409 in nova's words: not in this state. */
+MUST_USE struct err *server_refuse(struct call *c, const struct server *s, const char *action);
 /* Lock, state, record of the action, move. The caller changes what is desired and saves. */
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
+
+/* ---- actions_image.c */
+/* Its root disk becomes an image of this name: s->export_image. held: the host is not told yet.
+ * metadata (an object of texts, or NULL) adds to what the image says of itself. */
+MUST_USE struct err *server_export(struct call *c, struct server *s, const char *name,
+                                   const json_t *metadata, bool held);
+/* The root disk's way to an image is over; registered with the image service. */
+struct err *server_exported(struct ctx *cx, struct tx *tx, const char *server_id,
+                            const char *image_id, const char *error);
+/* What is being copied of it is given up. */
+MUST_USE struct err *server_export_cancel(struct ctx *cx, struct tx *tx, struct server *s);
 
 /* ---- server_spec.c, server_report.c */
 struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
@@ -187,6 +209,10 @@ MUST_USE struct err *server_group_join(struct ctx *cx, struct tx *tx, const char
                                        const char *server_id);
 MUST_USE struct err *server_group_of(struct ctx *cx, struct tx *tx, const char *server_id,
                                      const char **ret_group_id); /* NULL: none */
+
+/* ---- server_meta.c */
+/* An object of texts, as a server's metadata. */
+MUST_USE struct err *check_metadata(struct call *c, const json_t *map);
 
 /* ---- server_create.c, server_input.c */
 struct network_wish {

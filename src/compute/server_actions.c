@@ -19,7 +19,7 @@ struct err *act_lock(struct call *c, struct server *s, const json_t *args)
                           "A text of 1 to 255 characters is needed, from 2.73 on");
     s->locked = true;
     s->locked_reason = json_string_value(reason);
-    TRY(action_record(c, s, "lock", "api_lock", true));
+    TRY(action_record(c, s, "lock", "api_lock", RECORD_DONE));
     return server_accepted(c, s);
 }
 
@@ -27,7 +27,7 @@ struct err *act_unlock(struct call *c, struct server *s, const json_t *args UNUS
 {
     s->locked = false;
     s->locked_reason = NULL;
-    TRY(action_record(c, s, "unlock", "api_unlock", true));
+    TRY(action_record(c, s, "unlock", "api_unlock", RECORD_DONE));
     return server_accepted(c, s);
 }
 
@@ -73,7 +73,7 @@ struct err *act_reset_state(struct call *c, struct server *s, const json_t *args
         TRY(server_move(c->cx, c->tx, s, ST_ERROR));
     TRY(server_move(c->cx, c->tx, s,
                     error ? ST_FAILED : lifecycle_next(state_of(s), &d, &o).state));
-    TRY(action_record(c, s, "resetState", "api_reset_state", true));
+    TRY(action_record(c, s, "resetState", "api_reset_state", RECORD_DONE));
     return server_accepted(c, s);
 }
 

@@ -242,7 +242,7 @@ static struct err *insert(struct call *c, const struct creation *cr, struct serv
     TRY(res_insert(c->cx, c->tx, &server_resource, s));
     if (cr->group_id)
         TRY(server_group_join(c->cx, c->tx, cr->group_id, s->id));
-    return action_record(c, s, "create", "compute__do_build_and_run_instance", false);
+    return action_record(c, s, "create", "compute__do_build_and_run_instance", RECORD_OPEN);
 }
 
 /* Accepted, but there is no room: the tenant reads why in the server's fault. */

@@ -20,7 +20,7 @@ static struct err *reply(struct call *c, const char *wrapper, const json_t *valu
 }
 
 /* Checked by the same table as at creation. */
-static struct err *check_map(struct call *c, const json_t *map)
+struct err *check_metadata(struct call *c, const json_t *map)
 {
     struct server *in = res_new(c->cx, &server_resource);
     json_t *obj = json_own(c->cx, json_object());
@@ -48,7 +48,7 @@ static struct err *change(struct call *c, bool merge)
 {
     const json_t *given;
     TRY(body_object(c, "metadata", &given));
-    TRY(check_map(c, given));
+    TRY(check_metadata(c, given));
     json_t *map = merge ? map_of(c->cx, c->target) : json_own(c->cx, json_object());
     json_object_update(map, (json_t *)(uintptr_t)given);
     TRY(save(c, c->target, map));
@@ -89,7 +89,7 @@ struct err *meta_set(struct call *c)
     TRY(body_object(c, "meta", &given));
     if (json_object_size(given) != 1 || !json_get(given, call_param(c, "key")))
         return fail(c->cx, ERR_INVALID, "Request body and URI mismatch");
-    TRY(check_map(c, given));
+    TRY(check_metadata(c, given));
     json_t *map = map_of(c->cx, c->target);
     json_object_update(map, (json_t *)(uintptr_t)given);
     TRY(save(c, c->target, map));

@@ -84,7 +84,7 @@ static void encode_status(struct ctx *cx UNUSED, struct jw *w, const void *row,
 static void encode_task_state(struct ctx *cx UNUSED, struct jw *w, const void *row,
                               const struct view *v UNUSED)
 {
-    jw_str(w, life(row)->task_state);
+    jw_str(w, task_state_of(row));
 }
 
 static void encode_vm_state(struct ctx *cx UNUSED, struct jw *w, const void *row,

@@ -3,10 +3,12 @@
  * of what was done. */
 #include "compute/impl.h"
 
-const struct stmt stmt_actions_finish = {
-    "actions_finish", "UPDATE instance_actions SET finish_time = $1, updated_at = $1, result = $2, "
-                      "message = $3, host = $4, "
-                      "generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"};
+#define FINISH                                                                                     \
+    "UPDATE instance_actions SET finish_time = $1, updated_at = $1, result = $2, message = $3, "   \
+    "host = $4, generation = generation + 1 WHERE server_id = $5 AND finish_time IS NULL"
+const struct stmt stmt_actions_finish = {"actions_finish", FINISH " AND apart = 0"};
+const struct stmt stmt_actions_finish_one = {"actions_finish_one", FINISH " AND action = $6"};
+const struct stmt stmt_actions_finish_all = {"actions_finish_all", FINISH};
 const struct stmt stmt_actions_gone = {
     "actions_gone",
     "UPDATE instance_actions SET gone_at = $1, generation = generation + 1 WHERE server_id = $2"};
@@ -64,11 +66,23 @@ void server_hold(struct server *s)
     s->held_disk_gib = s->root_gib + s->ephemeral_gib;
 }
 
-static struct err *finish_actions(struct ctx *cx, struct tx *tx, const struct server *s, bool good)
+/* action: for stmt_actions_finish_one. */
+static struct err *finish(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                          const struct server *s, bool good, const char *action)
 {
-    return db_run(cx, tx, &stmt_actions_finish, V_INT(now_us(cx)),
-                  V_TEXT(good ? "Success" : "Error"), V_TEXT(good ? NULL : "Error"),
-                  V_TEXT(s->host_name), V_TEXT(s->id));
+    const struct db_value params[] = {V_INT(now_us(cx)),
+                                      V_TEXT(good ? "Success" : "Error"),
+                                      V_TEXT(good ? NULL : "Error"),
+                                      V_TEXT(s->host_name),
+                                      V_TEXT(s->id),
+                                      V_TEXT(action)};
+    return db_exec(cx, tx, st, params, action ? 6 : 5, NULL);
+}
+
+struct err *action_finish(struct ctx *cx, struct tx *tx, const struct server *s, const char *action,
+                          bool good)
+{
+    return finish(cx, tx, &stmt_actions_finish_one, s, good, action);
 }
 
 /* It runs for the first time: from now on it uses something. */
@@ -88,6 +102,8 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
     if (from == to)
         return NULL;
     must(lifecycle_allows(from, to));
+    if (TO(to) & (TO(ST_ERROR) | TO(ST_FAILED) | TO(ST_DELETING)))
+        TRY(server_export_cancel(cx, tx, s));
     s->state = l->name;
     s->state_since = now_us(cx);
     s->state_deadline = l->deadline_s ? now_us(cx) + l->deadline_s * 1000000 : 0;
@@ -100,7 +116,7 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
     }
     if (l->task_state)
         return NULL;
-    return finish_actions(cx, tx, s, good);
+    return finish(cx, tx, &stmt_actions_finish, s, good, NULL);
 }
 
 void server_fault(struct ctx *cx, struct server *s, int code, const char *message)
@@ -120,13 +136,13 @@ struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
 {
     TRY(network_ports_release(cx, tx, s->id));
     TRY(usage_end(cx, tx, s));
-    TRY(finish_actions(cx, tx, s, true));
+    TRY(finish(cx, tx, &stmt_actions_finish_all, s, true, NULL));
     TRY(db_run(cx, tx, &stmt_actions_gone, V_INT(now_us(cx)), V_TEXT(s->id)));
     return res_delete(cx, tx, &server_resource, s);
 }
 
 struct err *action_record(struct call *c, const struct server *s, const char *action,
-                          const char *event, bool finished)
+                          const char *event, enum record_kind kind)
 {
     struct instance_action *a = res_new(c->cx, &instance_action_resource);
     a->id = uuid_new(c->cx);
@@ -139,7 +155,8 @@ struct err *action_record(struct call *c, const struct server *s, const char *ac
     a->start_time = now_us(c->cx);
     a->event = event;
     a->host = s->host_name;
-    if (finished) {
+    a->apart = kind == RECORD_APART;
+    if (kind == RECORD_DONE) {
         a->finish_time = a->start_time;
         a->result = "Success";
     }
@@ -153,22 +170,30 @@ struct err *server_check_lock(struct call *c, const struct server *s)
     return fail(c->cx, ERR_CONFLICT, "Instance %s is locked", s->id);
 }
 
+const char *task_state_of(const struct server *s)
+{
+    const char *task = lifecycle_of(state_of(s))->task_state;
+    return !task && s->export_image ? "image_uploading" : task;
+}
+
+struct err *server_refuse(struct call *c, const struct server *s, const char *action)
+{
+    const char *task = task_state_of(s);
+    return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in %s %s", action, s->id,
+                task ? "task_state" : "vm_state",
+                task ? task : lifecycle_of(state_of(s))->vm_state);
+}
+
 struct err *server_begin(struct call *c, struct server *s, enum server_action action)
 {
     const struct server_action_rule *rule = &server_action_rules[action];
-    const struct lifecycle *l = lifecycle_of(state_of(s));
     TRY(server_check_lock(c, s));
-    if (!(rule->from & TO(state_of(s)))) {
-        if (l->task_state)
-            return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in task_state %s",
-                        rule->name, s->id, l->task_state);
-        return fail(c->cx, ERR_CONFLICT, "Cannot '%s' instance %s while it is in vm_state %s",
-                    rule->name, s->id, l->vm_state);
-    }
+    if (!(rule->from & TO(state_of(s))) || (s->export_image && action != SA_DELETE))
+        return server_refuse(c, s, rule->name);
     if (!s->host_id && action != SA_DELETE)
         return fail(c->cx, ERR_CONFLICT,
                     "Instance %s has no host: delete it, and create it again when there is room",
                     s->id);
     TRY(server_move(c->cx, c->tx, s, rule->to));
-    return action_record(c, s, rule->record, rule->event, false);
+    return action_record(c, s, rule->record, rule->event, RECORD_OPEN);
 }

@@ -11,10 +11,33 @@ static const char fake_ddl[] = "CREATE TABLE fake_ports (\n"
                                "    number BIGINT NOT NULL,\n"
                                "    plugged BIGINT NOT NULL,\n"
                                "    group_name TEXT NOT NULL\n"
+                               ");\n"
+                               "CREATE TABLE fake_images (\n"
+                               "    id TEXT PRIMARY KEY NOT NULL,\n"
+                               "    server_id TEXT,\n"
+                               "    held BIGINT NOT NULL,\n"
+                               "    name TEXT NOT NULL,\n"
+                               "    project_id TEXT NOT NULL,\n"
+                               "    properties TEXT NOT NULL\n"
                                ");\n";
 static const struct stmt port_add = {"fake_port_add",
                                      "INSERT INTO fake_ports (id, network_id, server_id, number, "
                                      "plugged, group_name) VALUES ($1, $2, $3, $4, 0, $5)"};
+static const struct stmt image_add = {"fake_image_add",
+                                      "INSERT INTO fake_images (id, server_id, held, name, "
+                                      "project_id, properties) VALUES ($1, $2, $3, $4, $5, $6)"};
+static const struct stmt image_by_id = {
+    "fake_image_by_id", "SELECT server_id, name, project_id, properties FROM fake_images WHERE "
+                        "id = $1"};
+static const struct stmt image_of = {"fake_image_of",
+                                     "SELECT id FROM fake_images WHERE server_id = $1"};
+static const struct stmt image_release = {"fake_image_release",
+                                          "UPDATE fake_images SET held = 0 WHERE id = $1"};
+static const struct stmt image_whole = {"fake_image_whole",
+                                        "UPDATE fake_images SET server_id = NULL WHERE id = $1"};
+static const struct stmt image_del = {"fake_image_del", "DELETE FROM fake_images WHERE id = $1"};
+static const struct stmt images_cancel = {"fake_images_cancel",
+                                          "DELETE FROM fake_images WHERE server_id = $1"};
 static const struct stmt port_next = {"fake_port_next",
                                       "SELECT COALESCE(MAX(number), 0) + 1 FROM fake_ports"};
 static const struct stmt port_drop = {"fake_port_drop", "DELETE FROM fake_ports WHERE id = $1"};
@@ -186,9 +209,75 @@ struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED,
 
 /* ---------------------------------------------------------------- image */
 
-struct err *image_get_any(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *id,
-                          struct image_info *ret, bool *found)
+static image_export_done_fn *export_done;
+
+void image_on_export(enum export_source source, image_export_done_fn *fn)
 {
+    assert_int_equal(source, EXPORT_SERVER);
+    export_done = fn;
+}
+
+struct err *image_export_begin(struct call *c, const struct image_export *x,
+                               const char **ret_image_id)
+{
+    assert_int_equal(x->source, EXPORT_SERVER);
+    *ret_image_id = uuid_new(c->cx);
+    return db_run(c->cx, c->tx, &image_add, V_TEXT(*ret_image_id), V_TEXT(x->source_id),
+                  V_INT(x->held), V_TEXT(x->name), V_TEXT(c->actor->project_id),
+                  V_TEXT(x->properties));
+}
+
+struct err *image_describe(struct call *c, const struct image_export *x, const char **ret_image_id)
+{
+    *ret_image_id = uuid_new(c->cx);
+    return db_run(c->cx, c->tx, &image_add, V_TEXT(*ret_image_id), V_NULL(), V_INT(0),
+                  V_TEXT(x->name), V_TEXT(c->actor->project_id), V_TEXT(x->properties));
+}
+
+struct err *image_export_release(struct ctx *cx, struct tx *tx, const char *image_id)
+{
+    return db_run(cx, tx, &image_release, V_TEXT(image_id));
+}
+
+struct err *image_export_cancel(struct ctx *cx, struct tx *tx, enum export_source source UNUSED,
+                                const char *source_id)
+{
+    return db_run(cx, tx, &images_cancel, V_TEXT(source_id));
+}
+
+struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id)
+{
+    return db_run(cx, tx, &image_del, V_TEXT(id));
+}
+
+static struct err *made_image(struct ctx *cx, struct tx *tx, const char *id, struct image_info *ret,
+                              bool *found)
+{
+    struct db_value param = V_TEXT(id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &image_by_id, &param, 1, &rows));
+    *found = rows.n_rows > 0;
+    if (*found)
+        *ret = (struct image_info){.id = id,
+                                   .name = db_text(&rows, 0, 1),
+                                   .status = db_text(&rows, 0, 0) ? "queued" : "active",
+                                   .disk_format = "qcow2",
+                                   .container_format = "bare",
+                                   .sha512 = "ef",
+                                   .visibility = "private",
+                                   .owner = db_text(&rows, 0, 2),
+                                   .size_bytes = 1 << 20,
+                                   .virtual_size_bytes = 1 << 26,
+                                   .properties = db_text(&rows, 0, 3)};
+    return NULL;
+}
+
+struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct image_info *ret,
+                          bool *found)
+{
+    TRY(made_image(cx, tx, id, ret, found));
+    if (*found)
+        return NULL;
     *found = str_eq(id, IMAGE_OK) || str_eq(id, IMAGE_QUEUED) || str_eq(id, IMAGE_BIG) ||
              str_eq(id, IMAGE_P2);
     *ret = (struct image_info){.id = id,
@@ -316,6 +405,21 @@ const json_t *world_spec(struct compute_world *w, const char *host_id, const cha
         return NULL;
     assert_ok(cx, json_read(cx, b.data, b.len, &j));
     return j;
+}
+
+void world_export_end(struct compute_world *w, const char *server_id, const char *error)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct ctx *cx = &w->t.cx;
+    struct db_value param = V_TEXT(server_id);
+    struct db_rows rows;
+    assert_ok(cx, tx_write(cx, w->t.store, &tx));
+    assert_ok(cx, db_query(cx, tx, &image_of, &param, 1, &rows));
+    assert_int_equal(rows.n_rows, 1);
+    const char *id = db_text(&rows, 0, 0);
+    assert_ok(cx, db_run(cx, tx, error ? &image_del : &image_whole, V_TEXT(id)));
+    assert_ok(cx, export_done(cx, tx, server_id, id, error));
+    assert_ok(cx, tx_commit(cx, &tx));
 }
 
 size_t world_count(struct compute_world *w, const char *sql)

@@ -32,6 +32,8 @@ void world_report(struct compute_world *w, const char *host_id, const char *serv
                   const char *body_fmt, ...) PRINTF_LIKE(4, 5);
 /* The spec that the host gets for the server, or NULL when it is no longer wanted there. */
 const json_t *world_spec(struct compute_world *w, const char *host_id, const char *server_id);
+/* The export of this server ends; error NULL: well. */
+void world_export_end(struct compute_world *w, const char *server_id, const char *error);
 /* Rows that the statement gives. */
 size_t world_count(struct compute_world *w, const char *sql);
 /* "/compute/v2.1/servers/ID" and what follows. */

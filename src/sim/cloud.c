@@ -2,47 +2,6 @@
 /* See cloud.h. */
 #include "sim/cloud.h"
 
-/* ---- images, as the image service would tell of them ---- */
-
-struct err *image_get_any(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *id,
-                          struct image_info *ret, bool *ret_found)
-{
-    *ret_found = str_eq(id, CLOUD_IMAGE);
-    *ret = (struct image_info){.id = id,
-                               .name = "x",
-                               .status = "active",
-                               .disk_format = "raw",
-                               .container_format = "bare",
-                               .sha512 = CLOUD_IMAGE_SHA512,
-                               .visibility = "public",
-                               .size_bytes = 1,
-                               .virtual_size_bytes = 1,
-                               .properties = "{}"};
-    return NULL;
-}
-
-struct err *image_get(struct ctx *cx, struct tx *tx, const char *id,
-                      const struct actor *actor UNUSED, struct image_info *ret)
-{
-    bool found;
-    TRY(image_get_any(cx, tx, id, ret, &found));
-    return found ? NULL : fail(cx, ERR_NOT_FOUND, "No image found with ID %s", id);
-}
-
-/* The users of the simulation ask for no list, and delete no image. */
-struct err *image_list_for(struct ctx *cx, struct tx *tx UNUSED, const struct actor *actor UNUSED,
-                           struct image_info **ret, size_t *ret_n)
-{
-    *ret = arena_new_of(cx->arena, struct image_info);
-    *ret_n = 0;
-    return NULL;
-}
-
-struct err *image_remove(struct call *c, const char *id)
-{
-    return fail(c->cx, ERR_NOT_FOUND, "No image found with ID %s", id);
-}
-
 /* ---- calls ---- */
 
 static struct err *authenticate(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *token,
@@ -114,8 +73,7 @@ static struct err *make_project(struct ctx *cx, struct cloud *c, struct cloud_pr
     for (size_t i = 0; i < CLOUD_NETWORKS; i++) {
         TRY(make(cx, c, p->token, "network", "'name':'n'", p->network[i]));
         TRY(make(cx, c, p->token, "subnet",
-                 arena_printf(cx->arena,
-                              "'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/28'",
+                 arena_printf(cx->arena, "'network_id':'%s','ip_version':4,'cidr':'10.0.0.0/28'",
                               p->network[i]),
                  p->subnet[i]));
     }
@@ -128,8 +86,8 @@ static struct err *make_project(struct ctx *cx, struct cloud *c, struct cloud_pr
                           arena_printf(cx->arena, NW "routers/%s/add_router_interface", p->router),
                           NULL, "{'subnet_id':'%s'}", p->subnet[0]),
                200, "add_router_interface"));
-    TRY(make(cx, c, p->token, "port",
-             arena_printf(cx->arena, "'network_id':'%s'", p->network[0]), p->port));
+    TRY(make(cx, c, p->token, "port", arena_printf(cx->arena, "'network_id':'%s'", p->network[0]),
+             p->port));
     return expect(cx,
                   cloud_call(cx, c, "admin", "PUT",
                              arena_printf(cx->arena, "/compute/v2.1/os-quota-sets/%s", p->token),
@@ -137,11 +95,31 @@ static struct err *make_project(struct ctx *cx, struct cloud *c, struct cloud_pr
                   200, "quota");
 }
 
+static const struct stmt image_active = {
+    "sim_image", "UPDATE images SET status = 'active', size = 1, virtual_size = 1, os_hash_value = "
+                 "'" CLOUD_IMAGE_SHA512 "' WHERE id = '" CLOUD_IMAGE "'"};
+
+struct err *cloud_upload(struct ctx *cx, struct store *s)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(cx, s, &tx));
+    TRY(db_exec(cx, tx, &image_active, NULL, 0, NULL));
+    return tx_commit(cx, &tx);
+}
+
+static struct err *make_image(struct ctx *cx, struct cloud *c)
+{
+    int status = cloud_call(cx, c, "admin", "POST", "/image/v2/images", NULL, CLOUD_IMAGE_BODY);
+    TRY(expect(cx, status, 201, "image"));
+    return cloud_upload(cx, c->store);
+}
+
 static struct err *bootstrap(struct ctx *cx, struct cloud *c)
 {
     const struct network_bootstrap external = {"public", "203.0.113.0/24", "203.0.113.1", "admin"};
     const char *id;
     TRY(compute_bootstrap(cx, c->store));
+    TRY(make_image(cx, c));
     TRY(network_bootstrap(cx, c->store, &external, &id));
     snprintf(c->external, sizeof(c->external), "%s", id);
     for (size_t i = 0; i < CLOUD_PROJECTS; i++) {
@@ -153,8 +131,8 @@ static struct err *bootstrap(struct ctx *cx, struct cloud *c)
 
 struct err *cloud_open(struct ctx *cx, struct cloud *c)
 {
-    static const struct service *const services[] = {&engine_service, &fleet_service,
-                                                     &network_service, &compute_service};
+    static const struct service *const services[] = {
+        &engine_service, &fleet_service, &image_service, &network_service, &compute_service};
     static const struct api_hooks hooks = {.authenticate = authenticate};
     static const struct api_config cfg = {.region = "RegionOne"};
     static const struct compute_config compute = {.default_zone = "nova",
@@ -178,8 +156,8 @@ void cloud_close(struct cloud *c)
 static struct err *drop(struct ctx *cx, struct cloud *c, const char *token, const char *kind,
                         const char *id)
 {
-    int status = cloud_call(cx, c, token, "DELETE",
-                            arena_printf(cx->arena, NW "%ss/%s", kind, id), NULL, NULL);
+    int status = cloud_call(cx, c, token, "DELETE", arena_printf(cx->arena, NW "%ss/%s", kind, id),
+                            NULL, NULL);
     return expect(cx, status, 204, arena_printf(cx->arena, "delete of %s %s", kind, id));
 }
 
@@ -188,12 +166,12 @@ struct err *cloud_clear(struct ctx *cx, struct cloud *c)
     for (size_t i = 0; i < CLOUD_PROJECTS; i++) {
         struct cloud_project *p = &c->projects[i];
         TRY(drop(cx, c, p->token, "port", p->port));
-        TRY(expect(cx,
-                   cloud_call(cx, c, p->token, "PUT",
-                              arena_printf(cx->arena, NW "routers/%s/remove_router_interface",
-                                           p->router),
-                              NULL, "{'subnet_id':'%s'}", p->subnet[0]),
-                   200, "remove_router_interface"));
+        TRY(expect(
+            cx,
+            cloud_call(cx, c, p->token, "PUT",
+                       arena_printf(cx->arena, NW "routers/%s/remove_router_interface", p->router),
+                       NULL, "{'subnet_id':'%s'}", p->subnet[0]),
+            200, "remove_router_interface"));
         TRY(drop(cx, c, p->token, "router", p->router));
         for (size_t k = 0; k < CLOUD_NETWORKS; k++)
             TRY(drop(cx, c, p->token, "network", p->network[k]));

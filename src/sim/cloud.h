@@ -2,13 +2,13 @@
 /*
  * The control plane of the simulator: the real services on a database in memory, called through
  * their dispatcher in the caller's thread. Made up are who asks (the token names the project) and
- * where images come from.
+ * the image that servers are made from.
  */
 #pragma once
 
 #include "compute/compute.h"
 #include "fleet/fleet.h"
-#include "image/images.h"
+#include "image/image.h"
 #include "network/network.h"
 
 enum { CLOUD_PROJECTS = 2, CLOUD_NETWORKS = 2 };
@@ -17,6 +17,9 @@ enum { CLOUD_PROJECTS = 2, CLOUD_NETWORKS = 2 };
 #define CLOUD_IMAGE_SHA512                                                                         \
     "a4abd4448c49562d828115d13a1fccea927f52b4d5459297f8b43e42da89238bc13626e43dcb38ddb082488927ec" \
     "904fb42057443983e88585179d50551afe62"
+#define CLOUD_IMAGE_BODY                                                                           \
+    "{'id':'" CLOUD_IMAGE "','name':'x','disk_format':'raw','container_format':'bare',"            \
+    "'visibility':'public'}"
 #define CLOUD_INSTANCES_MAX 6 /* a project's quota */
 
 struct cloud {
@@ -34,6 +37,9 @@ struct cloud {
 /* Empty but for the tenants' networks: the first has a router to the external one. */
 MUST_USE struct err *cloud_open(struct ctx *cx, struct cloud *c);
 void cloud_close(struct cloud *c);
+
+/* That image's row, made from its body, is as if the byte had been uploaded. */
+MUST_USE struct err *cloud_upload(struct ctx *cx, struct store *s);
 
 /* A request; body_fmt (NULL: none) with single quotes for double ones. Returns the status; *ret
  * (may be NULL) is the answer's body, or NULL if it has none. */

@@ -89,14 +89,16 @@ static bool host_alive(void)
 
 static int setup(void **state UNUSED)
 {
-    static const struct service *const services[] = {&engine_service, &fleet_service,
-                                                     &network_service, &compute_service};
+    static const struct service *const services[] = {
+        &engine_service, &fleet_service, &image_service, &network_service, &compute_service};
     static const struct compute_config compute = {.default_zone = "nova",
                                                   .placement = {1600, 100, 100}};
     network_configure(&(struct network_config){.default_mtu = 1450});
     compute_configure(&compute);
     test_api_start(&t, services, ARRAY_LEN(services));
     assert_ok(&t.cx, compute_bootstrap(&t.cx, t.store));
+    test_expect(&t, 201, "admin", "POST", "/image/v2/images", CLOUD_IMAGE_BODY);
+    assert_ok(&t.cx, cloud_upload(&t.cx, t.store));
     fleet_on_change(fleet_wake_api, t.api);
     fleet_set_images(image_file);
     memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
@@ -157,9 +159,10 @@ static void delete_all(void)
 {
     const json_t *list = all();
     for (size_t i = 0; i < json_array_size(list); i++)
-        test_expect(&t, 204, "p1", "DELETE",
-                    arena_printf(t.cx.arena, SERVERS "/%s",
-                                 json_get_str(json_array_get(list, i), "id")), NULL);
+        test_expect(
+            &t, 204, "p1", "DELETE",
+            arena_printf(t.cx.arena, SERVERS "/%s", json_get_str(json_array_get(list, i), "id")),
+            NULL);
 }
 
 static void test_life(void **state UNUSED)
