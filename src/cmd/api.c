@@ -6,6 +6,7 @@
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "image/image.h"
+#include "volume/volume.h"
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <poll.h>
@@ -59,20 +60,26 @@ static struct err *start(struct control *k, const struct settings *s)
     return NULL;
 }
 
+static const struct {
+    const char *what;
+    struct err *(*sweep)(struct ctx *cx, struct store *s, size_t *ret_changed);
+} sweeps[] = {{"servers", compute_sweep}, {"volumes", volume_sweep}, {"exports", image_sweep}};
+
 /* What has been in transition for too long takes its way out. Any number of processes may do it. */
 static void sweep(struct control *k)
 {
     AUTO_CTX struct ctx cx;
-    size_t servers = 0, exports = 0;
     ctx_init(&cx);
-    struct err *e = compute_sweep(&cx, k->store, &servers);
-    if (!e)
-        e = image_sweep(&cx, k->store, &exports);
-    if (e)
-        log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", NULL);
-    else if (servers || exports)
-        log_event(&cx, LOG_INFO, "deadlines passed", "servers", log_i64(&cx, (int64_t)servers),
-                  "exports", log_i64(&cx, (int64_t)exports), NULL);
+    for (size_t i = 0; i < ARRAY_LEN(sweeps); i++) {
+        size_t changed = 0;
+        struct err *e = sweeps[i].sweep(&cx, k->store, &changed);
+        if (e)
+            log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", "of", sweeps[i].what,
+                    NULL);
+        else if (changed)
+            log_event(&cx, LOG_INFO, "deadlines passed", sweeps[i].what,
+                      log_i64(&cx, (int64_t)changed), NULL);
+    }
 }
 
 static void stop(struct control *k)

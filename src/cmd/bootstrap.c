@@ -5,6 +5,7 @@
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "network/network.h"
+#include "volume/volume.h"
 
 static struct err *add_host(struct ctx *cx, struct store *store, const char *name,
                             const char *secret)
@@ -52,6 +53,8 @@ struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const cha
         e = external_network(cx, s, store);
     if (!e)
         e = compute_bootstrap(cx, store);
+    if (!e)
+        e = volume_bootstrap(cx, store);
     if (!e && host_secret)
         e = add_host(cx, store, node_name(cx, s), host_secret);
     store_close(store);

@@ -6,16 +6,18 @@
 #include "identity/identity.h"
 #include "image/image.h"
 #include "network/network.h"
+#include "volume/volume.h"
 #include <arpa/inet.h>
 
 const struct service *const all_services[] = {
     &engine_service, &operations_service, &identity_service, &fleet_service,
-    &image_service,  &network_service,    &compute_service};
+    &image_service,  &network_service,    &volume_service,   &compute_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
+/* Old clients look for volumes by the alias. */
 const char *const catalog_paths[] = {
-    "identity", "/identity/v3", "image",         "/image", "network",
-    "/network", "compute",      "/compute/v2.1", NULL,     NULL};
+    "identity",      "/identity/v3",  "image",      "/image",   "network",    "/network", "compute",
+    "/compute/v2.1", "block-storage", "/volume/v3", "volumev3", "/volume/v3", NULL,       NULL};
 
 static const char migration_1[] = {
 #include "0001_first.sql.inc"
@@ -51,14 +53,16 @@ struct err *open_state(struct ctx *cx, const struct settings *s, struct store **
     return store_open(cx, url, (unsigned)s->store_connections, ret);
 }
 
-/* A host's secret reads the images of its own servers, and no others. */
+/* A host's secret reads the images of its own servers and volumes, and no others. */
 static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *host_id,
                                   const char *image_id, int *ret_fd, int64_t *ret_size)
 {
     bool used = false;
     TRY(compute_uses_image(cx, tx, host_id, image_id, &used));
     if (!used)
-        return fail(cx, ERR_NOT_FOUND, "No server on this host is made from image %s", image_id);
+        TRY(volume_uses_image(cx, tx, host_id, image_id, &used));
+    if (!used)
+        return fail(cx, ERR_NOT_FOUND, "Nothing on this host is made from image %s", image_id);
     return image_open(cx, tx, image_id, ret_fd, ret_size);
 }
 
@@ -77,8 +81,12 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
     const struct compute_config compute = {.default_zone = "nova",
                                            .placement = place_policy_default};
+    const struct volume_config volume = {.default_zone = "nova",
+                                         .used_elsewhere = compute_disk_by_host,
+                                         .zones = compute_zone_by_host};
     identity_configure(&identity);
     network_configure(&network);
+    volume_configure(&volume);
     compute_configure(&compute);
     fleet_set_images(image_for_host);
     return image_configure(cx, &image);

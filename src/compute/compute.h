@@ -19,6 +19,11 @@ void compute_configure(const struct compute_config *cfg);
 MUST_USE struct err *compute_uses_image(struct ctx *cx, struct tx *tx, const char *host_id,
                                         const char *image_id, bool *ret);
 
+/* GiB of hosts' disks that servers are promised: rows of host id and sum. */
+MUST_USE struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+/* Availability zones of hosts that an aggregate puts in one: rows of host id and name. */
+MUST_USE struct err *compute_zone_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 

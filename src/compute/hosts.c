@@ -20,6 +20,20 @@ const struct stmt stmt_zones_of_host = {
                      "h.aggregate_id WHERE h.host_id = $1 AND h.aggregate_id <> $2 AND a.zone IS "
                      "NOT NULL"};
 
+const struct stmt stmt_disk_by_host = {
+    "disk_by_host", "SELECT host_id, CAST(SUM(held_disk_gib) AS BIGINT) FROM servers WHERE "
+                    "host_id IS NOT NULL GROUP BY host_id"};
+
+struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
+{
+    return db_query(cx, tx, &stmt_disk_by_host, NULL, 0, ret);
+}
+
+struct err *compute_zone_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
+{
+    return db_query(cx, tx, &stmt_zone_by_host, NULL, 0, ret);
+}
+
 static int compare_id(const void *a, const void *b)
 {
     const struct place_host *const *x = a, *const *y = b;

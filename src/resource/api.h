@@ -94,6 +94,8 @@ struct service {
     const struct quota *quotas;
     size_t n_quotas;
     const char *ddl; /* tables that are no resources */
+    /* What every call must fulfil besides its route's rule; NULL: nothing. */
+    struct err *(*admit)(struct call *c);
 };
 #define SERVICE_LIST(field, array) .field = array, .n_##field = sizeof(array) / sizeof((array)[0])
 

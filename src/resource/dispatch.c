@@ -383,6 +383,8 @@ static struct err *admit(struct call *c, struct tx **ret_tx)
     TRY(check_rule(c));
     if (c->microversion < c->route->since || (c->route->until && c->microversion > c->route->until))
         return fail(c->cx, ERR_NOT_FOUND, "The resource could not be found.");
+    if (c->service->admit)
+        TRY(c->service->admit(c));
     if (ret_tx && is_read(c) && !(c->route->flags & RT_NO_TX) && !c->route->before)
         *ret_tx = TAKE_PTR(tx);
     return NULL;

@@ -21,6 +21,7 @@ struct list {
     struct sort_key sort[MAX_SORT];
     size_t n_sort;
     int64_t limit; /* -1: none */
+    int64_t offset;
     const char *marker;
     bool reverse, all, limit_given;
     const char **fields;
@@ -184,6 +185,19 @@ static struct err *read_limit(struct list *l, const char *text)
     return NULL;
 }
 
+/* Rows to leave out before the page, of those who count pages so. */
+static struct err *read_offset(struct list *l, const char *text)
+{
+    if (l->c->service->family->paging != PAGING_COMPUTE)
+        return NULL;
+    if (!str_to_i64(text, 0, INT32_MAX, &l->offset))
+        return fail(l->c->cx, ERR_INVALID,
+                    "Invalid input for query parameters offset. Value: %s. '%s' does not match "
+                    "'^[0-9]*$'",
+                    text, text);
+    return NULL;
+}
+
 static struct err *add_sort(struct list *l, const char *key, const char *dir)
 {
     const struct field *f = query_field(l->res, key);
@@ -258,9 +272,9 @@ static bool take_inexact(struct list *l, const char *name, const char *value)
 
 static bool is_paging_arg(const char *name)
 {
-    static const char *const names[] = {"limit",        "marker",      "sort",
-                                        "sort_key",     "sort_dir",    "fields",
-                                        "page_reverse", "all_tenants", "all_projects"};
+    static const char *const names[] = {"limit",        "marker", "sort",         "sort_key",
+                                        "sort_dir",     "fields", "page_reverse", "all_tenants",
+                                        "all_projects", "offset"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(names[i], name))
             return true;
@@ -272,6 +286,8 @@ static struct err *paging_arg(struct list *l, const char *name, const char *valu
     bool b = false;
     if (str_eq(name, "limit"))
         return read_limit(l, value);
+    if (str_eq(name, "offset"))
+        return read_offset(l, value);
     if (str_eq(name, "marker"))
         l->marker = value;
     else if (str_eq(name, "fields"))
@@ -386,7 +402,7 @@ static const char *select_sql(struct list *l)
         buf_printf(&b, "%s%s%s", i ? ", " : " ORDER BY ", sort_expr(l, l->sort[i].field),
                    l->sort[i].desc != l->reverse ? " DESC" : "");
     if (l->limit >= 0 && !l->more->keep)
-        buf_printf(&b, " LIMIT %s", param(l, V_INT(l->limit + 1)));
+        buf_printf(&b, " LIMIT %s", param(l, V_INT(l->limit + l->offset + 1)));
     return buf_cstr(&b);
 }
 
@@ -398,6 +414,10 @@ static struct err *take_row(struct ctx *cx, const struct db_value *cells, size_t
     void *row = res_row_from(cx, l->res, cells, n);
     if (l->more->keep && !l->more->keep(l->c, row))
         return NULL;
+    if (l->offset > 0) {
+        l->offset--;
+        return NULL;
+    }
     if (l->n_rows == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 32;
         void **rows = arena_new_array(cx->arena, void *, cap);
@@ -419,7 +439,8 @@ static const char *query_without_marker(struct list *l)
     char **parts;
     size_t n = str_split(l->c->cx, l->c->rq->query, '&', &parts);
     for (size_t i = 0; i < n; i++)
-        if (*parts[i] && !str_starts(parts[i], "marker=") && !str_starts(parts[i], "page_reverse="))
+        if (*parts[i] && !str_starts(parts[i], "marker=") &&
+            !str_starts(parts[i], "page_reverse=") && !str_starts(parts[i], "offset="))
             buf_printf(&b, "%s&", parts[i]);
     return buf_cstr(&b);
 }

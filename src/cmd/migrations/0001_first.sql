@@ -409,6 +409,121 @@ CREATE TABLE port_groups (
     PRIMARY KEY (port_id, group_id)
 );
 CREATE INDEX port_groups_group ON port_groups (group_id);
+CREATE TABLE volume_types (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    is_public BIGINT NOT NULL CHECK (is_public IN (0, 1)),
+    description TEXT,
+    extra_specs TEXT NOT NULL,
+    qos_specs_id TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX volume_types_name ON volume_types (name);
+CREATE TABLE volumes (
+    id TEXT PRIMARY KEY NOT NULL,
+    state TEXT NOT NULL,
+    size_gib BIGINT,
+    zone TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    name TEXT,
+    description TEXT,
+    snapshot_id TEXT,
+    source_id TEXT,
+    metadata TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    bootable BIGINT NOT NULL CHECK (bootable IN (0, 1)),
+    project_id TEXT NOT NULL,
+    image_metadata TEXT NOT NULL,
+    host TEXT,
+    group_id TEXT,
+    type_id TEXT NOT NULL,
+    host_id TEXT,
+    image_id TEXT,
+    image_spec TEXT,
+    snapshot_volume_id TEXT,
+    read_only BIGINT,
+    seen_ready BIGINT NOT NULL CHECK (seen_ready IN (0, 1)),
+    seen_size_gib BIGINT NOT NULL,
+    seen_error TEXT,
+    seen_at BIGINT,
+    state_since BIGINT NOT NULL,
+    state_deadline BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX volumes_project ON volumes (project_id, created_at);
+CREATE INDEX volumes_host ON volumes (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX volumes_deadline ON volumes (state_deadline) WHERE state_deadline IS NOT NULL;
+CREATE INDEX volumes_being_made ON volumes (state, source_id, snapshot_id) WHERE state = 'creating';
+CREATE TABLE snapshots (
+    id TEXT PRIMARY KEY NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    name TEXT,
+    description TEXT,
+    volume_id TEXT,
+    state TEXT NOT NULL,
+    size_gib BIGINT NOT NULL,
+    metadata TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    group_snapshot_id TEXT,
+    user_id TEXT NOT NULL,
+    host_id TEXT,
+    type_id TEXT NOT NULL,
+    bootable BIGINT NOT NULL CHECK (bootable IN (0, 1)),
+    image_metadata TEXT NOT NULL,
+    seen_there BIGINT NOT NULL CHECK (seen_there IN (0, 1)),
+    state_since BIGINT NOT NULL,
+    state_deadline BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX snapshots_project ON snapshots (project_id, created_at);
+CREATE INDEX snapshots_volume ON snapshots (volume_id);
+CREATE INDEX snapshots_deadline ON snapshots (state_deadline) WHERE state_deadline IS NOT NULL;
+CREATE TABLE attachments (
+    state TEXT NOT NULL,
+    server_id TEXT,
+    volume_id TEXT NOT NULL,
+    id TEXT PRIMARY KEY NOT NULL,
+    attached_at BIGINT,
+    mode TEXT,
+    project_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    plugged BIGINT NOT NULL CHECK (plugged IN (0, 1)),
+    device TEXT,
+    tag TEXT,
+    boot_index BIGINT NOT NULL,
+    delete_on_termination BIGINT NOT NULL CHECK (delete_on_termination IN (0, 1)),
+    host_name TEXT,
+    connector TEXT,
+    state_deadline BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX attachments_volume ON attachments (volume_id);
+CREATE INDEX attachments_server ON attachments (server_id) WHERE server_id IS NOT NULL;
+CREATE INDEX attachments_deadline ON attachments (state_deadline) WHERE state_deadline IS NOT NULL;
+CREATE TABLE volume_messages (
+    id TEXT PRIMARY KEY NOT NULL,
+    event_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    level TEXT NOT NULL,
+    resource_type TEXT NOT NULL,
+    resource_id TEXT,
+    request_id TEXT,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    project_id TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX messages_project ON volume_messages (project_id, created_at);
+CREATE INDEX messages_expire ON volume_messages (expires_at);
+CREATE TABLE volume_type_access (
+    type_id TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    PRIMARY KEY (type_id, project_id)
+);
 CREATE TABLE flavors (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,

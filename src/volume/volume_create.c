@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* A new volume: one transaction checks what it is made from, the quota, finds a host, writes the
+ * row and tells the host. */
+#include "volume/impl.h"
+
+#define GIB (1LL << 30)
+
+/* ---------------------------------------------------------------- from an image */
+
+static const char *image_spec(struct ctx *cx, const struct image_info *image)
+{
+    struct buf b;
+    struct jw w;
+    buf_init(&b, cx->arena);
+    jw_init(&w, &b);
+    jw_obj(&w);
+    jw_kstr(&w, "id", image->id);
+    jw_kint(&w, "size", image->size_bytes);
+    jw_kint(&w, "virtual_size", max_i64(image->virtual_size_bytes, image->size_bytes));
+    jw_kstr(&w, "sha512", image->sha512);
+    jw_kstr(&w, "disk_format", image->disk_format);
+    jw_obj_end(&w);
+    return buf_cstr(&b);
+}
+
+static void put_number(struct ctx *cx, json_t *map, const char *key, int64_t n)
+{
+    json_object_set_new(map, key, json_string(arena_printf(cx->arena, "%" PRId64, n)));
+}
+
+static void put_text(json_t *map, const char *key, const char *text)
+{
+    json_object_set_new(map, key, json_string(text ? text : ""));
+}
+
+/* What a volume remembers of its image: texts alone. */
+static struct err *image_metadata(struct ctx *cx, const struct image_info *image, const char **ret)
+{
+    json_t *map = NULL;
+    TRY(json_read(cx, image->properties, strlen(image->properties), &map));
+    put_text(map, "image_id", image->id);
+    put_text(map, "image_name", image->name);
+    put_text(map, "checksum", image->md5);
+    put_text(map, "container_format", image->container_format);
+    put_text(map, "disk_format", image->disk_format);
+    put_number(cx, map, "min_disk", image->min_disk_gib);
+    put_number(cx, map, "min_ram", image->min_ram_mib);
+    put_number(cx, map, "size", image->size_bytes);
+    *ret = json_text(cx, map);
+    return NULL;
+}
+
+static struct err *check_image(struct call *c, const struct volume *v,
+                               const struct image_info *image)
+{
+    int64_t bytes = max_i64(image->virtual_size_bytes, image->size_bytes),
+            gib = (bytes + GIB - 1) / GIB;
+    if (!str_eq(image->status, "active"))
+        return fail(c->cx, ERR_INVALID, "Invalid input received: Image %s is not active.",
+                    image->id);
+    if (image->unbootable)
+        return fail(c->cx, ERR_INVALID, "Invalid input received: Image %s is no disk: %s.",
+                    image->id, image->unbootable);
+    if (v->size_gib == INT_NULL)
+        return NULL;
+    if (image->min_disk_gib > v->size_gib)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: Volume size %" PRId64
+                    "GB cannot be smaller than the image minDisk size %" PRId64 "GB.",
+                    v->size_gib, image->min_disk_gib);
+    if (gib > v->size_gib)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: Size of specified image %" PRId64
+                    "GB is larger than volume size %" PRId64 "GB.",
+                    gib, v->size_gib);
+    return NULL;
+}
+
+static struct err *from_image(struct call *c, struct volume *v, const char *id)
+{
+    struct image_info image;
+    const char *slash = strrchr(id, '/');
+    id = slash ? slash + 1 : id; /* very old clients send links */
+    struct err *e = uuid_valid(id) ? image_get(c->cx, c->tx, id, c->actor, &image)
+                                   : fail(c->cx, ERR_NOT_FOUND, "not an id");
+    if (e && e->kind == ERR_NOT_FOUND)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid image identifier or unable to access requested image.");
+    TRY(e);
+    TRY(check_image(c, v, &image));
+    if (v->size_gib == INT_NULL) {
+        int64_t bytes = max_i64(image.virtual_size_bytes, image.size_bytes);
+        v->size_gib = max_i64(max_i64(1, image.min_disk_gib), (bytes + GIB - 1) / GIB);
+    }
+    v->image_id = image.id;
+    v->image_spec = image_spec(c->cx, &image);
+    v->bootable = true;
+    return image_metadata(c->cx, &image, &v->image_metadata);
+}
+
+/* ---------------------------------------------------------------- from snapshots and volumes */
+
+static struct err *take_size(struct call *c, struct volume *v, const char *what, int64_t gib)
+{
+    if (v->size_gib == INT_NULL)
+        v->size_gib = gib;
+    if (v->size_gib >= gib)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Invalid input received: Volume size '%" PRId64
+                "'GB cannot be smaller than the %s size %" PRId64 "GB. They must be >= original "
+                "%s size.",
+                v->size_gib, what, gib, what);
+}
+
+static struct err *from_snapshot(struct call *c, struct volume *v, const char **ret_host_id)
+{
+    void *row = NULL;
+    TRY(res_find_visible(c->cx, c->tx, &snapshot_resource, v->snapshot_id, c->actor, &row));
+    const struct snapshot *s = row;
+    if (snapshot_state_of(s) != SN_AVAILABLE)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid snapshot: Originating snapshot status must be one of 'available' "
+                    "values");
+    TRY(take_size(c, v, "snapshot", s->size_gib));
+    v->snapshot_volume_id = s->volume_id;
+    v->bootable = s->bootable;
+    v->image_metadata = s->image_metadata;
+    v->type_id = s->type_id;
+    *ret_host_id = s->host_id;
+    return NULL;
+}
+
+static struct err *from_volume(struct call *c, struct volume *v, const char **ret_host_id)
+{
+    struct volume *source;
+    TRY(volume_get(c, v->source_id, &source));
+    enum volume_state state = volume_state_of(source);
+    if (!source->seen_ready || (state != VS_AVAILABLE && state != VS_IN_USE))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid volume: Volume %s status must be available or in-use to be copied, "
+                    "but current status is: %s.",
+                    source->id, volume_life_of(state)->status);
+    TRY(take_size(c, v, "source volume", source->size_gib));
+    v->bootable = source->bootable;
+    v->image_metadata = source->image_metadata;
+    v->type_id = source->type_id;
+    *ret_host_id = source->host_id;
+    return NULL;
+}
+
+/* At most one. A copy lies where its source does. */
+static struct err *take_source(struct call *c, struct volume *v, const char **host_id)
+{
+    const char *image = v->want_image && *v->want_image ? v->want_image : v->want_image_id;
+    if (image && !*image)
+        image = NULL;
+    if (v->snapshot_id && v->source_id)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: May specify only one of snapshot, imageRef or source "
+                    "volume");
+    if (image && (v->snapshot_id || v->source_id))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: May specify only one of snapshot, imageRef or source "
+                    "volume");
+    const char *source_host = NULL;
+    if (image)
+        TRY(from_image(c, v, image));
+    else if (v->snapshot_id)
+        TRY(from_snapshot(c, v, &source_host));
+    else if (v->source_id)
+        TRY(from_volume(c, v, &source_host));
+    if (source_host && *host_id && !str_eq(source_host, *host_id))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: The source lies on another host than the volume "
+                    "must.");
+    if (source_host)
+        *host_id = source_host;
+    if (v->size_gib == INT_NULL)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: Volume size must be given: an integer greater than "
+                    "0.");
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- type, zone, place */
+
+static struct err *take_type(struct call *c, struct volume *v, struct volume_type **ret)
+{
+    void *row = NULL;
+    if (v->type && *v->type)
+        TRY(volume_type_find(c, v->type, ret));
+    else if (v->type_id) { /* the source's */
+        TRY(res_find(c->cx, c->tx, &volume_type_resource, v->type_id, &row));
+        *ret = row;
+    } else {
+        TRY(volume_type_default(c, ret));
+    }
+    v->type_id = (*ret)->id;
+    return NULL;
+}
+
+static struct err *check_zone(struct call *c, const char *zone)
+{
+    struct volume_host *hosts;
+    size_t n;
+    TRY(volume_hosts(c->cx, c->tx, &hosts, &n));
+    bool known = str_eq(zone, volume_cfg.default_zone);
+    for (size_t i = 0; i < n; i++)
+        known = known || str_eq(zone, hosts[i].zone);
+    return known ? NULL : fail(c->cx, ERR_INVALID, "Availability zone '%s' is invalid.", zone);
+}
+
+/* No room is the volume's error, not the request's: as cinder, with a message that says why. */
+static struct err *place(struct call *c, struct volume *v, const struct volume_type *type,
+                         const char *host_id)
+{
+    const struct place_wish wish = {
+        .host_id = host_id, .zone = v->zone, .type = type, .size_gib = v->size_gib};
+    const struct volume_host *host;
+    const char *reason;
+    TRY(volume_place(c->cx, c->tx, &wish, &host, &reason));
+    volume_set_state(c->cx, v, host ? VS_CREATING : VS_FAILED);
+    if (!host) {
+        v->zone = v->zone ? v->zone : volume_cfg.default_zone;
+        return volume_message(c->cx, c->tx, v->project_id, "VOLUME", v->id,
+                              "schedule allocate volume", "003",
+                              arena_printf(c->cx->arena,
+                                           "No storage could be allocated for this "
+                                           "volume request: %s.",
+                                           reason));
+    }
+    v->host_id = host->id;
+    v->host = volume_host_text(c->cx, host->name);
+    v->zone = host->zone;
+    return NULL;
+}
+
+struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
+{
+    struct volume_type *type;
+    v->id = uuid_new(c->cx);
+    v->project_id = c->actor->project_id;
+    v->user_id = c->actor->user_id;
+    v->image_metadata = "{}";
+    v->read_only = INT_NULL;
+    if (row_given(&v->row, volume_f_want_name) && v->want_name)
+        v->name = v->want_name;
+    if (row_given(&v->row, volume_f_want_description) && v->want_description)
+        v->description = v->want_description;
+    v->zone = v->zone && *v->zone ? v->zone : NULL;
+    if (v->zone)
+        TRY(check_zone(c, v->zone));
+    TRY(take_source(c, v, &host_id));
+    TRY(take_type(c, v, &type));
+    TRY(volume_quota_check(c, v->project_id, type->name, "volumes", 1, v->size_gib));
+    TRY(place(c, v, type, host_id));
+    TRY(res_insert(c->cx, c->tx, &volume_resource, v));
+    return v->host_id ? fleet_touch(c->cx, c->tx, v->host_id, "volume", v->id) : NULL;
+}
+
+struct err *volume_create(struct call *c)
+{
+    struct volume *v = c->body;
+    TRY(volume_make(c, v, NULL));
+    c->audit_target = v->id;
+    return call_reply_row(c, 202, &volume_resource, v);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Volumes: lists with their filters, show, update, delete; and what compute asks of them. */
+#include "volume/impl.h"
+
+struct err *volume_get(struct call *c, const char *id, struct volume **ret)
+{
+    void *row = NULL;
+    TRY(res_find_visible(c->cx, c->tx, &volume_resource, id ? id : "None", c->actor, &row));
+    *ret = row;
+    return NULL;
+}
+
+static struct volume_info info_of(const struct volume *v, const char *type_name)
+{
+    return (struct volume_info){.id = v->id,
+                                .name = v->name ? v->name : "",
+                                .status = volume_life_of(volume_state_of(v))->status,
+                                .project_id = v->project_id,
+                                .zone = v->zone,
+                                .host_id = v->host_id,
+                                .type_name = type_name,
+                                .size_gib = v->size_gib,
+                                .bootable = v->bootable,
+                                .read_only = v->read_only == 1,
+                                .image_metadata = v->image_metadata};
+}
+
+struct err *volume_find(struct ctx *cx, struct tx *tx, const char *id, const struct actor *actor,
+                        struct volume_info *ret)
+{
+    void *row = NULL;
+    struct db_rows types;
+    TRY(res_find_visible(cx, tx, &volume_resource, id, actor, &row));
+    const struct volume *v = row;
+    TRY(volume_type_names(cx, tx, &types));
+    *ret = info_of(v, volume_type_name(&types, v->type_id));
+    return NULL;
+}
+
+/* The source's members of a request, as POST /volumes has them. */
+static json_t *body_of(struct call *c, const struct volume_request *rq)
+{
+    json_t *obj = json_own(c->cx, json_object());
+    json_object_set_new(obj, "name", rq->name ? json_string(rq->name) : json_null());
+    json_object_set_new(obj, "volume_type", rq->type ? json_string(rq->type) : json_null());
+    if (rq->size_gib)
+        json_object_set_new(obj, "size", json_integer(rq->size_gib));
+    if (rq->image_id)
+        json_object_set_new(obj, "imageRef", json_string(rq->image_id));
+    if (rq->snapshot_id)
+        json_object_set_new(obj, "snapshot_id", json_string(rq->snapshot_id));
+    if (rq->volume_id)
+        json_object_set_new(obj, "source_volid", json_string(rq->volume_id));
+    return obj;
+}
+
+struct err *volume_create_for(struct call *c, const struct volume_request *rq,
+                              struct volume_info *ret)
+{
+    struct db_rows types;
+    struct volume *v = res_new(c->cx, &volume_resource);
+    TRY(res_decode(c->cx, c->service->family, &volume_resource, body_of(c, rq), DECODE_CREATE, 0,
+                   c->actor->admin, v));
+    TRY(volume_make(c, v, rq->host_id));
+    TRY(volume_type_names(c->cx, c->tx, &types));
+    *ret = info_of(v, volume_type_name(&types, v->type_id));
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- filters */
+
+/* {'key': 'value'}: Python's way to write it, as clients send it; or JSON. */
+static struct err *read_dict(struct call *c, const char *name, const char *text, json_t **ret)
+{
+    struct buf b;
+    buf_init(&b, c->cx->arena);
+    char quote = 0;
+    for (const char *p = text; *p; p++) {
+        if (!quote && (*p == 'u' || *p == 'b') && (p[1] == '\'' || p[1] == '"'))
+            continue; /* u'key' */
+        if (*p == '\\' && quote && p[1]) {
+            if (p[1] != '\'')
+                buf_char(&b, '\\');
+            buf_char(&b, *++p);
+        } else if (quote ? *p == quote : *p == '\'' || *p == '"') {
+            quote = quote ? 0 : *p;
+            buf_char(&b, '"');
+        } else if (*p == '"') {
+            buf_str(&b, "\\\"");
+        } else {
+            buf_char(&b, *p);
+        }
+    }
+    if (json_read(c->cx, buf_cstr(&b), b.len, ret) || !json_is_object(*ret))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid filter %s: '%s' is no dictionary such as {'key': 'value'}", name,
+                    text);
+    return NULL;
+}
+
+/* "gt:2016-01-01T00:00:00,lt:…", since 3.60; the time alone before. */
+static struct err *filter_time(struct call *c, const char *column, const char *value,
+                               const char **ret_sql)
+{
+    static const char *const ops[][2] = {{"gt:", ">"},   {"gte:", ">="}, {"eq:", "="},
+                                         {"neq:", "<>"}, {"lt:", "<"},   {"lte:", "<="}};
+    struct buf b;
+    char **parts;
+    size_t n = str_split(c->cx, value, ',', &parts);
+    buf_init(&b, c->cx->arena);
+    for (size_t i = 0; i < n; i++) {
+        const char *op = "=", *text = parts[i];
+        int64_t us;
+        for (size_t k = 0; k < ARRAY_LEN(ops); k++) {
+            if (!str_starts(parts[i], ops[k][0]))
+                continue;
+            op = ops[k][1];
+            text = parts[i] + strlen(ops[k][0]);
+        }
+        if (!time_parse(text, &us))
+            return fail(c->cx, ERR_INVALID, "Invalid filter %s: '%s' is not a date-time", column,
+                        text);
+        buf_printf(&b, "%s%s %s %" PRId64, i ? " AND " : "", column, op, us);
+    }
+    *ret_sql = buf_cstr(&b);
+    return NULL;
+}
+
+/* "name~": part of it, since 3.34. */
+static struct err *filter_like(struct call *c, const char *name, const char **ret_sql)
+{
+    const char *plain = arena_strndup(c->cx->arena, name, strlen(name) - 1);
+    const struct field *f = resource_field(c->route->list, plain);
+    if (!f || !(f->flags & F_FILTER) || (f->flags & F_ADMIN) ||
+        (f->kind != KIND_STR && f->kind != KIND_UUID) || c->microversion < 34)
+        return fail(c->cx, ERR_INVALID, "Invalid filters %s are found in query options.", name);
+    *ret_sql =
+        arena_printf(c->cx->arena, "%s LIKE '%%' || CAST({value} AS TEXT) || '%%'", f->member);
+    return NULL;
+}
+
+struct err *volume_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
+                          const char **ret_sql)
+{
+    json_t *dict = NULL;
+    *ret_taken = true;
+    if (str_eq(name, "status")) {
+        *ret_sql = "CASE state WHEN 'failed' THEN 'error' ELSE state END = {value}";
+        return NULL;
+    }
+    if (str_eq(name, "metadata")) {
+        TRY(read_dict(c, name, value, &dict));
+        c->state = dict;
+        return NULL;
+    }
+    if (str_eq(name, "created_at") || str_eq(name, "updated_at"))
+        return filter_time(c, name, value, ret_sql);
+    if (str_ends(name, "~"))
+        return filter_like(c, name, ret_sql);
+    *ret_taken = str_eq(name, "glance_metadata") || str_eq(name, "changes-since");
+    return NULL;
+}
+
+bool volume_has_metadata(struct call *c, const char *text)
+{
+    json_t *map = NULL, *value;
+    const char *key;
+    if (json_read(c->cx, text, strlen(text), &map))
+        return false;
+    json_object_foreach(c->state, key, value)
+    {
+        if (!json_equal(json_get(map, key), value))
+            return false;
+    }
+    return true;
+}
+
+static bool keep_row(struct call *c, const void *row)
+{
+    return volume_has_metadata(c, ((const struct volume *)row)->metadata);
+}
+
+static struct err *reply_list(struct call *c, bool brief)
+{
+    struct list_more more = {.brief = brief,
+                             .filter = volume_filter,
+                             .keep = http_arg(c->rq, "metadata") ? keep_row : NULL};
+    return call_reply_list(c, &volume_resource, &more);
+}
+
+struct err *volume_list(struct call *c)
+{
+    return reply_list(c, true);
+}
+
+struct err *volume_list_detail(struct call *c)
+{
+    return reply_list(c, false);
+}
+
+/* ---------------------------------------------------------------- one */
+
+struct err *volume_show(struct call *c)
+{
+    return call_reply_row(c, 200, &volume_resource, c->target);
+}
+
+struct err *volume_update(struct call *c)
+{
+    struct volume *v = c->body;
+    if (row_given(&v->row, volume_f_want_name))
+        v->name = v->want_name;
+    if (row_given(&v->row, volume_f_want_description))
+        v->description = v->want_description;
+    TRY(res_update(c->cx, c->tx, &volume_resource, v));
+    return call_reply_row(c, 200, &volume_resource, v);
+}
+
+/* ---------------------------------------------------------------- delete */
+
+/* Neither it nor a snapshot of it is being copied. */
+static struct err *check_no_copies(struct call *c, const struct volume *v, void **snapshots,
+                                   size_t n)
+{
+    bool source;
+    TRY(volume_is_source(c->cx, c->tx, v->id, &source));
+    for (size_t i = 0; i < n && !source; i++)
+        TRY(snapshot_is_source(c->cx, c->tx, ROW(snapshot, snapshots, i)->id, &source));
+    if (!source)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Invalid volume: Volume %s is being copied to a new volume: delete it when that is "
+                "available.",
+                v->id);
+}
+
+static struct err *check_snapshots(struct call *c, const struct volume *v, bool cascade,
+                                   void **snapshots, size_t n)
+{
+    if (n && !cascade)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid volume: Volume %s still has %zu dependent snapshots.", v->id, n);
+    for (size_t i = 0; i < n; i++) {
+        enum snapshot_state s = snapshot_state_of(snapshots[i]);
+        if (s == SN_CREATING)
+            return fail(c->cx, ERR_INVALID,
+                        "Invalid volume: Failed to update snapshot: snapshot %s is creating.",
+                        ROW(snapshot, snapshots, i)->id);
+    }
+    return NULL;
+}
+
+static struct err *check_unused(struct call *c, const struct volume *v)
+{
+    struct attachment **all;
+    size_t n;
+    TRY(attachments_of(c->cx, c->tx, v->id, &all, &n));
+    if (!n)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Invalid volume: Volume status must be available or error or error_extending and "
+                "must not be migrating, attached, belong to a group, have snapshots, awaiting a "
+                "transfer, or be disassociated from snapshots after volume transfer.");
+}
+
+struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, bool force)
+{
+    void **snapshots;
+    size_t n;
+    if (volume_state_of(v) == VS_DELETING)
+        return NULL;
+    TRY(check_unused(c, v));
+    TRY(res_select_by(c->cx, c->tx, &snapshots_of_volume, &snapshots, &n, V_TEXT(v->id)));
+    TRY(check_snapshots(c, v, cascade || force, snapshots, n));
+    TRY(check_no_copies(c, v, snapshots, n));
+    unsigned from = volume_act_rules[VA_DELETE].from;
+    if (!force && !(from & VS(volume_state_of(v))))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid volume: Volume status must be %s to delete, but current status is: "
+                    "%s.",
+                    volume_states_text(c->cx, from), volume_life_of(volume_state_of(v))->status);
+    return volume_doom(c->cx, c->tx, v);
+}
+
+struct err *volume_delete(struct call *c)
+{
+    bool cascade = false, force = false;
+    const char *text = http_arg(c->rq, "cascade"), *forced = http_arg(c->rq, "force");
+    if (text && !str_to_bool(text, &cascade))
+        return fail(c->cx, ERR_INVALID, "Invalid value for cascade: '%s' is not a boolean", text);
+    if (forced && c->microversion >= 23 && !str_to_bool(forced, &force))
+        return fail(c->cx, ERR_INVALID, "Invalid value for force: '%s' is not a boolean", forced);
+    if (force && !c->actor->admin)
+        return volume_forbidden(c, "volume:force_delete");
+    TRY(volume_delete_it(c, c->target, cascade, force));
+    call_reply_empty(c, 202);
+    return NULL;
+}
