@@ -53,6 +53,7 @@ struct err *network_bootstrap(struct ctx *cx, struct store *store,
     resource_init(&network_resource);
     resource_init(&subnet_resource);
     resource_init(&port_resource);
+    resource_init(&rbac_policy_resource);
     TRY(tx_write(cx, store, &tx));
     TRY(res_first_by(cx, tx, &nw_w_external_named, &row, V_TEXT(b->name)));
     struct network *n = row;

@@ -19,18 +19,6 @@ void nw_encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
     jw_null(w);
 }
 
-void nw_encode_false(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
-                     const struct view *v UNUSED)
-{
-    jw_bool(w, false);
-}
-
-void nw_encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
-                        const struct view *v UNUSED)
-{
-    jw_raw(w, "[]");
-}
-
 /* ---------------------------------------------------------------- checks of fields */
 
 const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret)
@@ -89,18 +77,25 @@ bool nw_owns(const struct call *c, const char *project_id)
     return c->actor->admin || str_eq(c->actor->project_id, project_id);
 }
 
+/* NULL: it has none. */
 static const char **text_member(const struct resource *res, void *row, const char *member)
 {
     for (size_t i = 0; i < res->n_fields; i++)
         if (str_eq(res->fields[i].member, member))
             return (const char **)(void *)((char *)row + res->fields[i].offset);
-    bug_at(WHERE, member);
+    return NULL;
+}
+
+const char *nw_id_of(const struct resource *res, const void *row)
+{
+    return *text_member(res, (void *)(uintptr_t)row, "id");
 }
 
 static struct err *make_one(struct call *c, const struct resource *res, void *row,
                             struct err *(*make)(struct call *c, void *row))
 {
     const char **project = text_member(res, row, "project_id");
+    const char **tags = text_member(res, row, "tags");
     if (!*project || !**project)
         *project = c->actor->project_id;
     if (!*project)
@@ -112,7 +107,8 @@ static struct err *make_one(struct call *c, const struct resource *res, void *ro
                    "request requires "
                    "admin privileges");
     *text_member(res, row, "id") = uuid_new(c->cx);
-    *text_member(res, row, "tags") = "[]";
+    if (tags)
+        *tags = "[]";
     TRY(make(c, row));
     c->audit_target = *text_member(res, row, "id");
     return NULL;
@@ -173,11 +169,23 @@ static bool is_tag_filter(const char *name)
            str_eq(name, "not-tags-any");
 }
 
-static struct err *take_tag_filter(struct call *c UNUSED, const char *name,
-                                   const char *value UNUSED, bool *ret_taken,
-                                   const char **ret_sql UNUSED)
+#define SHARED_IDS                                                                                 \
+    "(SELECT object_id FROM rbac_policies WHERE action = 'access_as_shared' "                      \
+    "AND target_project IN ('*', {project}))"
+
+/* Tags, which stand inside a column, and "shared", which is for each project another thing. */
+static struct err *take_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
+                               const char **ret_sql)
 {
+    bool b;
     *ret_taken = is_tag_filter(name);
+    if (!str_eq(name, "shared") || !nw_rbac_type(c->route->list))
+        return NULL;
+    *ret_taken = true;
+    if (!str_to_bool(value, &b))
+        return bad(c->cx, "HTTPBadRequest",
+                   "Invalid input for shared. Reason: '%s' is not a boolean.", value);
+    *ret_sql = b ? "id IN " SHARED_IDS : "id NOT IN " SHARED_IDS;
     return NULL;
 }
 
@@ -204,11 +212,17 @@ static bool keep_tagged(struct call *c, const void *row)
 struct err *nw_list(struct call *c, const struct list_more *more)
 {
     struct list_more m = more ? *more : (struct list_more){0};
+    const struct resource *res = c->route->list;
+    m.filter = take_filter;
+    if (nw_rbac_type(res))
+        m.shared_where =
+            arena_printf(c->cx->arena,
+                         "id IN (SELECT object_id FROM rbac_policies WHERE object_type "
+                         "= '%s' AND target_project IN ('*', {project}))",
+                         nw_rbac_type(res));
     for (size_t i = 0; i < c->rq->n_args; i++)
-        if (is_tag_filter(c->rq->args[i].name)) {
-            m.filter = take_tag_filter;
+        if (is_tag_filter(c->rq->args[i].name) && resource_field(res, "tags"))
             m.keep = keep_tagged;
-        }
     return call_reply_list(c, c->route->list, &m);
 }
 

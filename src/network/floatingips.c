@@ -261,13 +261,17 @@ struct err *nw_floatingip_update(struct call *c)
     return call_reply_row(c, 200, &floatingip_resource, f);
 }
 
-struct err *nw_floatingip_delete(struct call *c)
+struct err *nw_floatingip_remove(struct call *c, struct floatingip *f)
 {
-    struct floatingip *f = c->target;
     TRY(nw_ip_release_all(c->cx, c->tx, f->id));
     if (f->router_id)
         TRY(nw_touch_router(c->cx, c->tx, f->router_id));
-    TRY(res_delete(c->cx, c->tx, &floatingip_resource, f));
+    return res_delete(c->cx, c->tx, &floatingip_resource, f);
+}
+
+struct err *nw_floatingip_delete(struct call *c)
+{
+    TRY(nw_floatingip_remove(c, c->target));
     call_reply_empty(c, 204);
     return NULL;
 }

@@ -14,11 +14,17 @@
 #define RESOURCE subnet
 #define RESOURCE_DEF "network/subnet.def"
 #include "resource/declare_struct.h"
+#define RESOURCE address_scope
+#define RESOURCE_DEF "network/address_scope.def"
+#include "resource/declare_struct.h"
 #define RESOURCE subnetpool
 #define RESOURCE_DEF "network/subnetpool.def"
 #include "resource/declare_struct.h"
 #define RESOURCE port
 #define RESOURCE_DEF "network/port.def"
+#include "resource/declare_struct.h"
+#define RESOURCE address_group
+#define RESOURCE_DEF "network/address_group.def"
 #include "resource/declare_struct.h"
 #define RESOURCE security_group
 #define RESOURCE_DEF "network/security_group.def"
@@ -31,6 +37,18 @@
 #include "resource/declare_struct.h"
 #define RESOURCE floatingip
 #define RESOURCE_DEF "network/floatingip.def"
+#include "resource/declare_struct.h"
+#define RESOURCE rbac_policy
+#define RESOURCE_DEF "network/rbac_policy.def"
+#include "resource/declare_struct.h"
+#define RESOURCE metering_label
+#define RESOURCE_DEF "network/metering_label.def"
+#include "resource/declare_struct.h"
+#define RESOURCE metering_rule
+#define RESOURCE_DEF "network/metering_rule.def"
+#include "resource/declare_struct.h"
+#define RESOURCE agent
+#define RESOURCE_DEF "network/agent.def"
 #include "resource/declare_struct.h"
 
 #define OWNER_DHCP "network:dhcp"
@@ -46,18 +64,17 @@
 /* ---- common.c */
 void nw_encode_revision(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 void nw_encode_null(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
-void nw_encode_false(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
-void nw_encode_no_items(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret);
 const char *nw_check_dns_name(struct ctx *cx, const json_t *v, json_t **ret);
 /* A POST of one ({"port": {…}}) or many ({"ports": […]}): each is decoded, gets an id and an owner,
  * and goes to make. */
 MUST_USE struct err *nw_create(struct call *c, const struct resource *res,
                                struct err *(*make)(struct call *c, void *row));
-/* The list of c->route->list, with the filters on tags that all network resources have. */
+/* The list of c->route->list, with what RBAC policies share, and the filters on tags. */
 MUST_USE struct err *nw_list(struct call *c, const struct list_more *more);
 /* A text that is JSON in a column; never NULL (an empty array for NULL). */
 const json_t *nw_json(struct ctx *cx, const char *text);
+const char *nw_id_of(const struct resource *res, const void *row);
 bool nw_list_has(struct ctx *cx, const char *list, const char *item); /* a LIST column */
 /* Runs a statement whose parameters are NW_BATCH ids (IN_BATCH) for all ids. */
 #define NW_BATCH 16
@@ -83,8 +100,41 @@ MUST_USE struct err *nw_touch_group(struct ctx *cx, struct tx *tx,
 MUST_USE struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx,
                                                  const char *network_id);
 
+MUST_USE struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                          const char *id); /* those that st gives for this id */
+
+/* ---- rbac.c: who of other projects sees and uses what */
+#define RBAC_SHARED "access_as_shared"
+#define RBAC_EXTERNAL "access_as_external"
+const char *nw_rbac_type(const struct resource *res); /* NULL: no policy shares such */
+/* action may end in %: LIKE. */
+MUST_USE struct err *nw_rbac_has(struct ctx *cx, struct tx *tx, const char *object_id,
+                                 const char *action, const char *project_id, bool *ret);
+bool nw_rbac_sees(struct ctx *cx, struct tx *tx, const char *object_id, const struct actor *actor);
+/* The policy for every project is there, or not. */
+MUST_USE struct err *nw_rbac_everyone(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                      const char *object_id, const char *project_id,
+                                      const char *action, bool on);
+/* Whether somebody could use it no longer, were it not shared with every project. */
+MUST_USE struct err *nw_rbac_everyone_in_use(struct call *c, const struct resource *res,
+                                             const char *object_id, const char *owner, bool *ret);
+MUST_USE struct err *nw_rbac_forget(struct ctx *cx, struct tx *tx, const char *object_id);
+/* row.extra of what policies share. */
+struct nw_seen {
+    bool shared; /* with the one who looks */
+    void *more;  /* the resource's own */
+};
+MUST_USE struct err *nw_rbac_prepare(struct ctx *cx, struct tx *tx, const struct resource *res,
+                                     void *const *rows, size_t n, const struct actor *actor);
+bool nw_shared_to_actor(const void *row);
+
+/* ---- address_scopes.c */
+MUST_USE struct err *nw_scope_check_pool(struct call *c, const struct subnetpool *p);
+
 /* ---- networks.c */
 MUST_USE struct err *nw_network_visible(struct call *c, const char *id, struct network **ret);
+MUST_USE struct err *nw_network_make(struct call *c, void *row); /* with quota and checks */
+MUST_USE struct err *nw_network_remove(struct call *c, struct network *n);
 MUST_USE struct err *nw_network_new(struct ctx *cx, struct tx *tx,
                                     struct network *n); /* id and project are set */
 
@@ -96,6 +146,7 @@ struct subnets {
 MUST_USE struct err *nw_subnets_of(struct ctx *cx, struct tx *tx, const char *network_id,
                                    struct subnets *ret);
 struct subnet *nw_subnet_by_id(const struct subnets *s, const char *id); /* NULL: not among them */
+MUST_USE struct err *nw_subnet_make(struct call *c, void *row); /* with quota, pool and checks */
 MUST_USE struct err *nw_subnet_new(struct ctx *cx, struct tx *tx, const struct network *n,
                                    struct subnet *s);
 struct cidr nw_cidr_of(const struct subnet *s);
@@ -155,6 +206,22 @@ MUST_USE struct err *nw_port_changed(struct ctx *cx, struct tx *tx, struct port 
 /* ---- dhcp.c: one port per network that holds DHCP's addresses */
 MUST_USE struct err *nw_dhcp_sync(struct ctx *cx, struct tx *tx, const struct network *n);
 
+/* ---- auto_topology.c */
+/* The project's network with a way out, made when it has none: id of the network. */
+MUST_USE struct err *nw_auto_topology(struct call *c, const char *project_id, const char **ret_id);
+
+/* ---- agent_scheduling.c: which hosts' DHCP serves a network, which host carries a router */
+MUST_USE struct err *nw_dhcp_here(struct ctx *cx, struct tx *tx, const char *host_id,
+                                  const char *network_id, bool *ret);
+MUST_USE struct err *nw_l3_here(struct ctx *cx, struct tx *tx, const char *host_id,
+                                const char *router_id, bool *ret);
+/* A network with DHCP that no host serves yet falls to one: before its first guest comes. */
+MUST_USE struct err *nw_dhcp_schedule(struct ctx *cx, struct tx *tx, const struct network *n);
+MUST_USE struct err *nw_agents_forget(struct ctx *cx, struct tx *tx, const char *item_id);
+/* Zones of the hosts that do this ("dhcp", "l3") for each of these, as JSON texts. */
+MUST_USE struct err *nw_zones_of(struct ctx *cx, struct tx *tx, const char *kind,
+                                 const char *const *ids, size_t n, const char ***ret);
+
 /* ---- security_groups.c, security_rules.c */
 MUST_USE struct err *nw_default_group(struct ctx *cx, struct tx *tx, const char *project_id,
                                       struct security_group **ret);
@@ -170,6 +237,10 @@ const char *nw_rule_cidr(struct ctx *cx, const struct security_rule *r); /* NULL
 
 /* ---- routers.c, router_ports.c */
 MUST_USE struct err *nw_gateway_set(struct call *c, struct router *r, const struct router *old);
+MUST_USE struct err *nw_router_make(struct call *c, void *row); /* with quota and checks */
+MUST_USE struct err *nw_router_remove(struct call *c, struct router *r);
+MUST_USE struct err *nw_interface_add(struct call *c, struct router *r, const char *subnet_id);
+MUST_USE struct err *nw_interface_remove(struct call *c, struct router *r, struct port *p);
 MUST_USE struct err *nw_router_ports(struct ctx *cx, struct tx *tx, const char *router_id,
                                      struct port ***ret, size_t *ret_n);
 /* The router with a gateway to the external network that serves this address; NULL: none. */
@@ -178,6 +249,7 @@ MUST_USE struct err *nw_router_for(struct ctx *cx, struct tx *tx, const char *ne
                                    const char **ret_router_id);
 
 /* ---- floatingips.c */
+MUST_USE struct err *nw_floatingip_remove(struct call *c, struct floatingip *f);
 MUST_USE struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx,
                                           const struct port *p); /* those of lost addresses */
 

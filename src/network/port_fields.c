@@ -167,6 +167,14 @@ static void port_encode_dns_assignment(struct ctx *cx, struct jw *w, const void 
 #define RESOURCE_DEF "network/port.def"
 #include "resource/declare_fields.h"
 
+/* The network's owner sees who is in it. */
+static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor)
+{
+    void *n = NULL;
+    struct err *e = res_get(cx, tx, &network_resource, ((const struct port *)row)->network_id, &n);
+    return !e && n && str_eq(((const struct network *)n)->project_id, actor->project_id);
+}
+
 static const struct res_index port_indexes[] = {
     {"ports_network_mac", "network_id, mac_address", true, NULL},
     {"ports_project", "project_id, created_at, id", false, NULL},
@@ -185,6 +193,7 @@ const struct resource port_resource = {.name = "port",
                                        .not_found_type = "PortNotFound",
                                        .indexes = port_indexes,
                                        .n_indexes = ARRAY_LEN(port_indexes),
+                                       .visible = visible,
                                        .dflt_sort = "created_at:asc,id:asc",
                                        .doc =
                                            "A plug of a network: a guest's, a router's, DHCP's."};

@@ -81,9 +81,11 @@ static struct err *check_guest_of_network(struct call *c, const struct network *
     } owners_only[] = {{port_f_mac_address, "mac_address"},
                        {port_f_allowed_address_pairs, "allowed_address_pairs"},
                        {port_f_port_security_enabled, "port_security_enabled"}};
+    bool shared = false;
     if (nw_owns(c, n->project_id))
         return NULL;
-    if (!n->shared)
+    TRY(nw_rbac_has(c->cx, c->tx, n->id, RBAC_SHARED, c->actor->project_id, &shared));
+    if (!shared)
         return fail_type(
             c->cx, ERR_FORBIDDEN, "PolicyNotAuthorized",
             "Ports in the external network %s are made by routers and floating IPs only", n->id);
@@ -114,9 +116,12 @@ static struct err *check_groups(struct call *c, struct port *p)
         return bad_input(c->cx, "A port has at most %d security groups", GROUPS_MAX);
     for (size_t i = 0; i < json_array_size(ids); i++) {
         void *g = NULL;
+        bool shared = false;
         const char *id = json_string_value(json_array_get(ids, i));
         TRY(res_find_visible(c->cx, c->tx, &security_group_resource, id, c->actor, &g));
-        if (!str_eq(((struct security_group *)g)->project_id, p->project_id) && !c->actor->admin)
+        TRY(nw_rbac_has(c->cx, c->tx, id, RBAC_SHARED, p->project_id, &shared));
+        if (!str_eq(((struct security_group *)g)->project_id, p->project_id) && !shared &&
+            !c->actor->admin)
             return res_not_found(c->cx, &security_group_resource, id);
         bool there = false;
         for (size_t k = 0; k < json_array_size(unique); k++)
@@ -194,6 +199,7 @@ static struct err *make(struct call *c, void *row)
         row_given(&p->row, port_f_fixed_ips) ? nw_json(c->cx, p->fixed_ips) : NULL;
     bool fill_later = !p->mac_address && !str_eq(p->allowed_address_pairs, "[]");
     TRY(nw_port_new(c->cx, c->tx, p, requested, &subnets));
+    TRY(nw_dhcp_schedule(c->cx, c->tx, n));
     if (!fill_later)
         return NULL;
     fill_pairs(c->cx, p);
@@ -254,7 +260,8 @@ static struct err *groups_filter(struct call *c, struct list_more *more)
 
 struct err *nw_ports_list(struct call *c)
 {
-    struct list_more more = {0};
+    struct list_more more = {
+        .shared_where = "network_id IN (SELECT id FROM networks WHERE project_id = {project})"};
     TRY(fixed_ips_filter(c, &more));
     TRY(groups_filter(c, &more));
     return nw_list(c, &more);

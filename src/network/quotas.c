@@ -17,6 +17,8 @@ const struct stmt nw_st_use_security_group = {
     "use_security_group", "SELECT COUNT(*) FROM security_groups WHERE project_id = $1"};
 const struct stmt nw_st_use_security_group_rule = {
     "use_security_group_rule", "SELECT COUNT(*) FROM security_rules WHERE project_id = $1"};
+const struct stmt nw_st_use_rbac_policy = {
+    "use_rbac_policy", "SELECT COUNT(*) FROM rbac_policies WHERE project_id = $1"};
 const struct stmt nw_st_quota_projects = {
     "quota_projects",
     "SELECT DISTINCT project_id FROM quota_limits WHERE service = 'network' ORDER BY project_id"};

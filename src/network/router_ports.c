@@ -127,6 +127,8 @@ static struct err *add_by_port(struct call *c, struct router *r, const char *por
     struct port *p = row;
     struct fixed_ip *ips;
     size_t n = nw_fixed_ips(c->cx, p, &ips);
+    if (!nw_owns(c, p->project_id))
+        return res_not_found(c->cx, &port_resource, port_id);
     if (p->router_id || p->server_id || *p->device_id)
         return fail_type(c->cx, ERR_CONFLICT, "PortInUse",
                          "Unable to complete operation on port %s for network %s. Port already has "
@@ -179,6 +181,19 @@ static struct err *add_by_subnet(struct call *c, struct router *r, const char *s
     return nw_port_new(c->cx, c->tx, p, ips, &subnets);
 }
 
+static struct err *changed(struct call *c, struct router *r)
+{
+    TRY(res_update(c->cx, c->tx, &router_resource, r));
+    return nw_touch_router(c->cx, c->tx, r->id);
+}
+
+struct err *nw_interface_add(struct call *c, struct router *r, const char *subnet_id)
+{
+    struct port *p = NULL;
+    TRY(add_by_subnet(c, r, subnet_id, &p));
+    return changed(c, r);
+}
+
 struct err *nw_router_interface_add(struct call *c)
 {
     struct router *r = c->target;
@@ -189,8 +204,7 @@ struct err *nw_router_interface_add(struct call *c)
         return bad(c->cx, "BadRequest",
                    "Bad router request: Cannot specify both subnet-id and port-id.");
     TRY(port_id ? add_by_port(c, r, port_id, &p) : add_by_subnet(c, r, subnet_id, &p));
-    TRY(res_update(c->cx, c->tx, &router_resource, r));
-    TRY(nw_touch_router(c->cx, c->tx, r->id));
+    TRY(changed(c, r));
     return reply(c, r, p, subnet_id);
 }
 
@@ -266,6 +280,13 @@ static struct err *check_unneeded(struct call *c, const struct router *r, const 
     return NULL;
 }
 
+struct err *nw_interface_remove(struct call *c, struct router *r, struct port *p)
+{
+    TRY(check_unneeded(c, r, p));
+    TRY(nw_port_remove(c->cx, c->tx, p));
+    return changed(c, r);
+}
+
 struct err *nw_router_interface_remove(struct call *c)
 {
     struct router *r = c->target;
@@ -273,9 +294,6 @@ struct err *nw_router_interface_remove(struct call *c)
     const char *subnet_id, *port_id;
     TRY(body_of(c, &subnet_id, &port_id));
     TRY(find_interface(c, r, subnet_id, port_id, &p));
-    TRY(check_unneeded(c, r, p));
     TRY(reply(c, r, p, subnet_id)); /* before its addresses are gone */
-    TRY(nw_port_remove(c->cx, c->tx, p));
-    TRY(res_update(c->cx, c->tx, &router_resource, r));
-    return nw_touch_router(c->cx, c->tx, r->id);
+    return nw_interface_remove(c, r, p);
 }

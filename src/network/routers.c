@@ -39,9 +39,27 @@ static const char *check_gateway_info(struct ctx *cx, const json_t *v, json_t **
     return NULL;
 }
 
+static void router_encode_zones(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                const struct view *v UNUSED)
+{
+    jw_raw(w, ((const struct row *)row)->extra);
+}
+
 #define RESOURCE router
 #define RESOURCE_DEF "network/router.def"
 #include "resource/declare_fields.h"
+
+static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v UNUSED)
+{
+    const char **ids = arena_new_array(cx->arena, const char *, n), **zones;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = ROW(router, rows, i)->id;
+    TRY(nw_zones_of(cx, tx, "l3", ids, n, &zones));
+    for (size_t i = 0; i < n; i++)
+        row_of(rows[i])->extra = (void *)(uintptr_t)zones[i];
+    return NULL;
+}
 
 static const struct res_index router_indexes[] = {
     {"routers_project", "project_id, created_at, id", false, NULL},
@@ -57,6 +75,7 @@ const struct resource router_resource = {.name = "router",
                                          .not_found_type = "RouterNotFound",
                                          .indexes = router_indexes,
                                          .n_indexes = ARRAY_LEN(router_indexes),
+                                         .prepare = prepare,
                                          .dflt_sort = "created_at:asc,id:asc",
                                          .doc =
                                              "Joins subnets, and a network of the world outside."};
@@ -254,7 +273,7 @@ static struct err *check_hops(struct call *c, const struct router *r)
 
 /* ---------------------------------------------------------------- handlers */
 
-static struct err *make(struct call *c, void *row)
+struct err *nw_router_make(struct call *c, void *row)
 {
     struct router *r = row;
     TRY(quota_check(c->cx, c->tx, &network_service, "router", r->project_id, 1));
@@ -270,7 +289,7 @@ static struct err *make(struct call *c, void *row)
 
 struct err *nw_routers_create(struct call *c)
 {
-    return nw_create(c, &router_resource, make);
+    return nw_create(c, &router_resource, nw_router_make);
 }
 
 struct err *nw_routers_list(struct call *c)
@@ -297,9 +316,8 @@ struct err *nw_router_update(struct call *c)
     return save(c, r);
 }
 
-struct err *nw_router_delete(struct call *c)
+struct err *nw_router_remove(struct call *c, struct router *r)
 {
-    struct router *r = c->target;
     struct port **ports;
     size_t n, n_ids = 0;
     TRY(nw_router_ports(c->cx, c->tx, r->id, &ports, &n));
@@ -311,8 +329,14 @@ struct err *nw_router_delete(struct call *c)
         return fail_type(c->cx, ERR_IN_USE, "RouterInUse", "Router %s has ports still attached: %s",
                          r->id, nw_words(c->cx, ids, n_ids, ", "));
     TRY(leave_gateway(c, r, r));
+    TRY(nw_agents_forget(c->cx, c->tx, r->id));
     TRY(res_delete(c->cx, c->tx, &router_resource, r));
-    TRY(nw_touch_router(c->cx, c->tx, r->id));
+    return nw_touch_router(c->cx, c->tx, r->id);
+}
+
+struct err *nw_router_delete(struct call *c)
+{
+    TRY(nw_router_remove(c, c->target));
     call_reply_empty(c, 204);
     return NULL;
 }

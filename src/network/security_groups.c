@@ -14,6 +14,12 @@ static const char *check_stateful(struct ctx *cx UNUSED, const json_t *v, json_t
 static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row,
                                         const struct view *v);
 
+static void security_group_encode_shared(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                                         const struct view *v UNUSED)
+{
+    jw_bool(w, nw_shared_to_actor(row));
+}
+
 #define RESOURCE security_group
 #define RESOURCE_DEF "network/security_group.def"
 #include "resource/declare_fields.h"
@@ -36,13 +42,14 @@ struct group_rules {
 };
 
 static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
-                           const struct view *v UNUSED)
+                           const struct view *v)
 {
+    TRY(nw_rbac_prepare(cx, tx, &security_group_resource, rows, n, v->actor));
     struct group_rules *all = arena_new_of(cx->arena, struct group_rules);
     const char **ids = arena_new_array(cx->arena, const char *, n);
     for (size_t i = 0; i < n; i++) {
         ids[i] = ROW(security_group, rows, i)->id;
-        row_of(rows[i])->extra = all;
+        ((struct nw_seen *)row_of(rows[i])->extra)->more = all;
     }
     return nw_select_in(cx, tx, &nw_w_rules_of_groups, ids, n, &all->rules, &all->n);
 }
@@ -51,7 +58,8 @@ static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void
                                         const struct view *v)
 {
     const struct security_group *g = row;
-    const struct group_rules *all = g->row.extra;
+    const struct nw_seen *seen = g->row.extra;
+    const struct group_rules *all = seen ? seen->more : NULL;
     struct view inner = *v;
     inner.fields = NULL;
     inner.n_fields = 0;
@@ -60,6 +68,11 @@ static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void
         if (str_eq(ROW(security_rule, all->rules, i)->security_group_id, g->id))
             res_encode(cx, w, &security_rule_resource, all->rules[i], &inner);
     jw_arr_end(w);
+}
+
+static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor)
+{
+    return nw_rbac_sees(cx, tx, ((const struct security_group *)row)->id, actor);
 }
 
 static const struct res_index security_group_indexes[] = {
@@ -77,6 +90,7 @@ const struct resource security_group_resource = {
     .not_found_type = "SecurityGroupNotFound",
     .indexes = security_group_indexes,
     .n_indexes = ARRAY_LEN(security_group_indexes),
+    .visible = visible,
     .prepare = prepare,
     .dflt_sort = "created_at:asc,id:asc",
     .doc = "Rules that say what may reach a port and leave it."};
@@ -194,6 +208,7 @@ struct err *nw_group_remove(struct call *c, struct security_group *g)
         return fail_type(c->cx, ERR_IN_USE, "SecurityGroupInUse", "Security Group %s in use.",
                          g->id);
     TRY(db_run(c->cx, c->tx, &nw_st_group_rules_delete, param));
+    TRY(nw_rbac_forget(c->cx, c->tx, g->id));
     return res_delete(c->cx, c->tx, &security_group_resource, g);
 }
 

@@ -40,6 +40,8 @@ static void rule_encode_normalized_cidr(struct ctx *cx, struct jw *w, const void
 static const struct res_index security_rule_indexes[] = {
     {"security_rules_group", "security_group_id", false, NULL},
     {"security_rules_remote", "remote_group_id", false, "remote_group_id IS NOT NULL"},
+    {"security_rules_addresses", "remote_address_group_id", false,
+     "remote_address_group_id IS NOT NULL"},
     {"security_rules_project", "project_id, created_at, id", false, NULL},
 };
 
@@ -161,9 +163,13 @@ static struct err *check_remote(struct call *c, struct security_rule *r)
 {
     struct cidr prefix;
     void *group = NULL;
-    if (r->remote_ip_prefix && r->remote_group_id)
+    if (!!r->remote_ip_prefix + !!r->remote_group_id + !!r->remote_address_group_id > 1)
         return bad(c->cx, "SecurityGroupMultipleRemoteEntites",
-                   "Only remote_ip_prefix or remote_group_id may be provided.");
+                   "Only one of remote_ip_prefix, remote_group_id and remote_address_group_id may "
+                   "be provided.");
+    if (r->remote_address_group_id)
+        return res_find_visible(c->cx, c->tx, &address_group_resource, r->remote_address_group_id,
+                                c->actor, &group);
     if (r->remote_group_id)
         return res_find_visible(c->cx, c->tx, &security_group_resource, r->remote_group_id,
                                 c->actor, &group);
@@ -206,6 +212,7 @@ static bool same_rule(struct ctx *cx, const struct security_rule *a, const struc
            protocol_number(a->protocol) == protocol_number(b->protocol) &&
            a->port_range_min == b->port_range_min && a->port_range_max == b->port_range_max &&
            str_eq(a->remote_group_id, b->remote_group_id) &&
+           str_eq(a->remote_address_group_id, b->remote_address_group_id) &&
            str_eq(nw_rule_cidr(cx, a), nw_rule_cidr(cx, b));
 }
 
@@ -246,6 +253,7 @@ static struct err *make(struct call *c, void *row)
     TRY(res_find_visible(c->cx, c->tx, &security_group_resource, r->security_group_id, c->actor,
                          &g));
     r->project_id = ((struct security_group *)g)->project_id;
+    TRY(call_require_owner(c, r->project_id, &security_group_resource, r->security_group_id));
     TRY(check_known_protocol(c->cx, r->protocol));
     if (protocol_number(r->protocol) == 0 && !str_eq(r->protocol, "hopopt"))
         r->protocol = NULL; /* "ip" and 0 mean any */

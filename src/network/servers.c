@@ -7,11 +7,17 @@ const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " 
                                                 "server_id, created_at, id"};
 const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "created_at, id"};
 const struct res_where nw_w_own_networks = {
-    &network_resource, "(project_id = $1 OR shared = 1) AND external = 0", "created_at, id"};
+    &network_resource,
+    "(project_id = $1 OR id IN (SELECT object_id FROM rbac_policies WHERE action = "
+    "'access_as_shared' AND target_project IN ('*', $1))) AND external = 0",
+    "created_at, id"};
 const struct res_where nw_w_networks_by_ids = {&network_resource, "id IN " IN_BATCH, NULL};
 const struct res_where nw_w_groups_by_ids = {&security_group_resource, "id IN " IN_BATCH, NULL};
 const struct res_where nw_w_groups_named = {&security_group_resource,
-                                            "project_id = $1 AND (id = $2 OR name = $2)", "id"};
+                                            "(project_id = $1 AND name = $2) OR (id = $2 AND "
+                                            "(project_id = $1 OR id IN (SELECT object_id FROM "
+                                            "rbac_policies WHERE target_project IN ('*', $1))))",
+                                            "id"};
 const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH,
                                                  "id"};
 const struct stmt nw_st_plugged = {"plugged",
@@ -152,10 +158,10 @@ static struct err *own_port(struct call *c, const char *port_id, const char *ser
 {
     void *row = NULL;
     struct err *e = res_find_visible(c->cx, c->tx, &port_resource, port_id, c->actor, &row);
-    if (e && e->kind == ERR_NOT_FOUND)
+    struct port *p = row;
+    if ((e && e->kind == ERR_NOT_FOUND) || (p && !nw_owns(c, p->project_id)))
         return fail(c->cx, ERR_INVALID, "Port id %s could not be found.", port_id);
     TRY(e);
-    struct port *p = row;
     if (p->router_id || (p->server_id && !str_eq(p->server_id, server_id)) ||
         str_eq(p->device_owner, OWNER_DHCP) || (*p->device_id && !str_eq(p->device_id, server_id)))
         return fail(c->cx, ERR_CONFLICT, "Port %s is still in use.", port_id);
@@ -172,7 +178,9 @@ static struct err *new_port(struct call *c, const struct port_request *rq,
     if (e && e->kind == ERR_NOT_FOUND)
         return fail(c->cx, ERR_INVALID, "Network %s could not be found.", rq->network_id);
     TRY(e);
-    if (n->external && !n->shared && !c->actor->admin)
+    bool shared = false;
+    TRY(nw_rbac_has(c->cx, c->tx, n->id, RBAC_SHARED, c->actor->project_id, &shared));
+    if (n->external && !shared && !c->actor->admin)
         return fail(c->cx, ERR_FORBIDDEN,
                     "It is not allowed to create an interface on external network %s", n->id);
     TRY(quota_check(c->cx, c->tx, &network_service, "port", c->actor->project_id, 1));

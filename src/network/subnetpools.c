@@ -52,14 +52,25 @@ static void pool_encode_max(struct ctx *cx, struct jw *w, const void *row,
     encode_text(cx, w, ((const struct subnetpool *)row)->max_prefixlen);
 }
 
+static void pool_encode_shared(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                               const struct view *v UNUSED)
+{
+    jw_bool(w, nw_shared_to_actor(row));
+}
+
 #define RESOURCE subnetpool
 #define RESOURCE_DEF "network/subnetpool.def"
 #include "resource/declare_fields.h"
 
-static bool visible(struct ctx *cx UNUSED, struct tx *tx UNUSED, const void *row,
-                    const struct actor *actor UNUSED)
+static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor)
 {
-    return ((const struct subnetpool *)row)->shared;
+    return nw_rbac_sees(cx, tx, ((const struct subnetpool *)row)->id, actor);
+}
+
+static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v)
+{
+    return nw_rbac_prepare(cx, tx, &subnetpool_resource, rows, n, v->actor);
 }
 
 static const struct res_index subnetpool_indexes[] = {
@@ -76,6 +87,7 @@ const struct resource subnetpool_resource = {
     .indexes = subnetpool_indexes,
     .n_indexes = ARRAY_LEN(subnetpool_indexes),
     .visible = visible,
+    .prepare = prepare,
     .dflt_sort = "created_at:asc,id:asc",
     .doc = "Prefixes that subnets take their addresses from."};
 
@@ -210,6 +222,27 @@ static struct err *check_quota(struct call *c, const struct subnetpool *p, const
     return NULL;
 }
 
+/* One network's subnets of one IP version are of one pool, or of pools of one address scope. */
+static struct err *check_affinity(struct call *c, const struct subnet *s,
+                                  const struct subnetpool *p)
+{
+    struct subnets others;
+    TRY(nw_subnets_of(c->cx, c->tx, s->network_id, &others));
+    for (size_t i = 0; i < others.n; i++) {
+        void *row = NULL;
+        const struct subnet *o = others.v[i];
+        if (!o->subnetpool_id || o->ip_version != p->ip_version || str_eq(o->subnetpool_id, p->id))
+            continue;
+        TRY(res_find(c->cx, c->tx, &subnetpool_resource, o->subnetpool_id, &row));
+        if (!p->address_scope_id ||
+            !str_eq(((struct subnetpool *)row)->address_scope_id, p->address_scope_id))
+            return bad(c->cx, "NetworkSubnetPoolAffinityError",
+                       "Subnets hosted on the same network must be allocated from the same subnet "
+                       "pool.");
+    }
+    return NULL;
+}
+
 struct err *nw_pool_take(struct call *c, struct subnet *s)
 {
     struct subnetpool *p = NULL;
@@ -217,6 +250,7 @@ struct err *nw_pool_take(struct call *c, struct subnet *s)
     struct cidr cidr;
     void **rows;
     TRY(find_pool(c, s, &p));
+    TRY(check_affinity(c, s, p));
     TRY(res_select_by(c->cx, c->tx, &nw_w_pool_subnets, &rows, &taken.n, V_TEXT(p->id)));
     taken.v = (struct subnet **)rows;
     int64_t prefix = s->prefixlen == INT_NULL ? p->default_prefixlen : s->prefixlen;
@@ -261,7 +295,10 @@ static struct err *make(struct call *c, void *row)
     TRY(quota_check(c->cx, c->tx, &network_service, "subnetpool", p->project_id, 1));
     TRY(check(c->cx, p));
     TRY(only_default(c, p));
-    return res_insert(c->cx, c->tx, &subnetpool_resource, p);
+    TRY(nw_scope_check_pool(c, p));
+    TRY(res_insert(c->cx, c->tx, &subnetpool_resource, p));
+    return nw_rbac_everyone(c->cx, c->tx, &subnetpool_resource, p->id, p->project_id, RBAC_SHARED,
+                            p->shared);
 }
 
 struct err *nw_subnetpools_create(struct call *c)
@@ -271,7 +308,7 @@ struct err *nw_subnetpools_create(struct call *c)
 
 struct err *nw_subnetpools_list(struct call *c)
 {
-    return nw_list(c, &(struct list_more){.shared_where = "shared = 1"});
+    return nw_list(c, NULL);
 }
 
 /* A pool's prefixes may only grow: what was taken stays inside. */
@@ -301,6 +338,7 @@ struct err *nw_subnetpool_update(struct call *c)
     TRY(check_covers(c, p, c->target));
     TRY(check(c->cx, p));
     TRY(only_default(c, p));
+    TRY(nw_scope_check_pool(c, p));
     TRY(res_update(c->cx, c->tx, &subnetpool_resource, p));
     return call_reply_row(c, 200, &subnetpool_resource, p);
 }
@@ -313,6 +351,7 @@ struct err *nw_subnetpool_delete(struct call *c)
     if (used)
         return fail_type(c->cx, ERR_CONFLICT, "SubnetPoolDeleteError",
                          "Unable to delete subnet pool: Subnet pool has existing allocations.");
+    TRY(nw_rbac_forget(c->cx, c->tx, p->id));
     TRY(res_delete(c->cx, c->tx, &subnetpool_resource, p));
     call_reply_empty(c, 204);
     return NULL;

@@ -54,13 +54,12 @@ static const char *check_pools(struct ctx *cx, const json_t *v, json_t **ret)
 #define RESOURCE_DEF "network/subnet.def"
 #include "resource/declare_fields.h"
 
-static bool visible(struct ctx *cx, struct tx *tx, const void *row,
-                    const struct actor *actor UNUSED)
+static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor)
 {
-    void *n = NULL;
-    struct err *e =
-        res_get(cx, tx, &network_resource, ((const struct subnet *)row)->network_id, &n);
-    return !e && n && ((const struct network *)n)->shared;
+    bool shared = false;
+    struct err *e = nw_rbac_has(cx, tx, ((const struct subnet *)row)->network_id, RBAC_SHARED,
+                                actor->project_id, &shared);
+    return !e && shared;
 }
 
 static const struct res_index subnet_indexes[] = {
@@ -144,7 +143,7 @@ struct err *nw_subnet_new(struct ctx *cx, struct tx *tx, const struct network *n
     return nw_touch_network(cx, tx, n->id);
 }
 
-static struct err *make(struct call *c, void *row)
+struct err *nw_subnet_make(struct call *c, void *row)
 {
     struct subnet *s = row;
     struct network *n;
@@ -158,14 +157,15 @@ static struct err *make(struct call *c, void *row)
 
 struct err *nw_subnets_create(struct call *c)
 {
-    return nw_create(c, &subnet_resource, make);
+    return nw_create(c, &subnet_resource, nw_subnet_make);
 }
 
 struct err *nw_subnets_list(struct call *c)
 {
-    return nw_list(c,
-                   &(struct list_more){
-                       .shared_where = "network_id IN (SELECT id FROM networks WHERE shared = 1)"});
+    return nw_list(c, &(struct list_more){
+                          .shared_where =
+                              "network_id IN (SELECT object_id FROM rbac_policies WHERE action = "
+                              "'access_as_shared' AND target_project IN ('*', {project}))"});
 }
 
 /* ---------------------------------------------------------------- change and deletion */

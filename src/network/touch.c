@@ -52,12 +52,18 @@ struct err *nw_touch_port(struct ctx *cx, struct tx *tx, const struct port *p)
     return touch_each(cx, tx, "network", &rows);
 }
 
+struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                 const char *id)
+{
+    struct db_value param = V_TEXT(id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, st, &param, 1, &rows));
+    return touch_each(cx, tx, "network", &rows);
+}
+
 struct err *nw_touch_group(struct ctx *cx, struct tx *tx, const char *group_id)
 {
-    struct db_value param = V_TEXT(group_id);
-    struct db_rows rows;
-    TRY(db_query(cx, tx, &nw_st_touch_group, &param, 1, &rows));
-    return touch_each(cx, tx, "network", &rows);
+    return nw_touch_networks_by(cx, tx, &nw_st_touch_group, group_id);
 }
 
 struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx, const char *network_id)

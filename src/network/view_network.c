@@ -11,7 +11,9 @@
 #define WANTED                                                                                     \
     "(n.external = 1 OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.host_id = "  \
     "$1) "                                                                                         \
-    "OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.router_id IS NOT NULL))"
+    "OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.router_id IS NOT NULL) "     \
+    "OR EXISTS (SELECT 1 FROM agent_bindings b WHERE b.kind = 'dhcp' AND b.item_id = n.id "        \
+    "AND b.host_id = $1 AND b.wanted = 1))"
 
 const struct stmt nw_st_view_networks = {"view_networks",
                                          "SELECT n.id FROM networks n WHERE " WANTED};
@@ -35,6 +37,9 @@ struct view_rule {
     const char *json;
 };
 
+const struct res_where nw_w_address_groups_by_ids = {&address_group_resource, "id IN " IN_BATCH,
+                                                     NULL};
+
 struct viewing {
     struct ctx *cx;
     struct tx *tx;
@@ -42,7 +47,9 @@ struct viewing {
     size_t n_ports;
     struct view_rule *rules;
     size_t n_rules;
-    json_t *members; /* remote group → {address: true} */
+    json_t *members;  /* remote group → {address: true} */
+    void **addresses; /* address groups that rules name */
+    size_t n_addresses;
 };
 
 /* ---------------------------------------------------------------- rules */
@@ -83,11 +90,41 @@ static struct err *load_members(struct viewing *vw)
     return nw_each_in(vw->cx, vw->tx, &nw_st_view_members, ids, n, take_member, vw);
 }
 
+static struct err *load_address_groups(struct viewing *vw)
+{
+    size_t n = 0;
+    json_t *wanted = json_own(vw->cx, json_object());
+    for (size_t i = 0; i < vw->n_rules; i++)
+        if (vw->rules[i].rule->remote_address_group_id)
+            json_object_set_new(wanted, vw->rules[i].rule->remote_address_group_id, json_true());
+    const char **ids = keys_of(vw->cx, wanted, &n);
+    return nw_select_in(vw->cx, vw->tx, &nw_w_address_groups_by_ids, ids, n, &vw->addresses,
+                        &vw->n_addresses);
+}
+
+static bool is_of(const struct security_rule *r, const char *ip)
+{
+    return !strchr(ip, ':') == str_eq(r->ethertype, "IPv4");
+}
+
+static void write_address_group(struct viewing *vw, struct jw *w, const struct security_rule *r)
+{
+    for (size_t i = 0; i < vw->n_addresses; i++) {
+        const struct address_group *g = vw->addresses[i];
+        if (!str_eq(g->id, r->remote_address_group_id))
+            continue;
+        const json_t *ips = nw_json(vw->cx, g->addresses);
+        for (size_t k = 0; k < json_array_size(ips); k++)
+            if (is_of(r, json_string_value(json_array_get(ips, k))))
+                jw_str(w, json_string_value(json_array_get(ips, k)));
+    }
+}
+
 static void write_remotes(struct viewing *vw, struct jw *w, const struct security_rule *r)
 {
     const char *cidr = nw_rule_cidr(vw->cx, r), *ip;
     json_t *v;
-    if (!cidr && !r->remote_group_id) {
+    if (!cidr && !r->remote_group_id && !r->remote_address_group_id) {
         jw_knull(w, "remotes");
         return;
     }
@@ -98,10 +135,12 @@ static void write_remotes(struct viewing *vw, struct jw *w, const struct securit
         json_object_foreach(json_object_get(vw->members, r->remote_group_id), ip, v)
         {
             (void)v;
-            if (!strchr(ip, ':') == str_eq(r->ethertype, "IPv4"))
+            if (is_of(r, ip))
                 jw_str(w, ip);
         }
     }
+    if (r->remote_address_group_id)
+        write_address_group(vw, w, r);
     jw_arr_end(w);
 }
 
@@ -141,6 +180,7 @@ static struct err *load_rules(struct viewing *vw)
     for (size_t i = 0; i < vw->n_rules; i++)
         vw->rules[i].rule = rows[i];
     TRY(load_members(vw));
+    TRY(load_address_groups(vw));
     for (size_t i = 0; i < vw->n_rules; i++)
         vw->rules[i].json = rule_json(vw, vw->rules[i].rule);
     return NULL;
@@ -148,6 +188,7 @@ static struct err *load_rules(struct viewing *vw)
 
 /* ---------------------------------------------------------------- subnets and ports */
 
+/* dhcp: the network's port for it; NULL when this host does not serve it. */
 static void write_subnet(struct ctx *cx, struct jw *w, const struct subnet *s,
                          const struct port *dhcp)
 {
@@ -162,7 +203,7 @@ static void write_subnet(struct ctx *cx, struct jw *w, const struct subnet *s,
     jw_kstr(w, "cidr", s->cidr);
     jw_kint(w, "ip_version", s->ip_version);
     jw_kstr(w, "gateway_ip", s->gateway_ip);
-    jw_kbool(w, "enable_dhcp", s->enable_dhcp);
+    jw_kbool(w, "enable_dhcp", s->enable_dhcp && dhcp);
     jw_kstr(w, "dhcp_ip", dhcp_ip);
     jw_kraw(w, "dns_nameservers", s->dns_nameservers);
     jw_kraw(w, "host_routes", s->host_routes);
@@ -200,13 +241,16 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     struct db_rows wanted;
     struct subnets subnets;
     void *row = NULL, *dhcp = NULL, **ports;
+    bool serves = false;
     TRY(db_query(cx, tx, &nw_st_view_wanted, params, 2, &wanted));
     *ret_present = wanted.n_rows > 0;
     if (!*ret_present)
         return NULL;
     TRY(res_find(cx, tx, &network_resource, id, &row));
     TRY(nw_subnets_of(cx, tx, id, &subnets));
-    TRY(res_first_by(cx, tx, &nw_w_dhcp_port, &dhcp, V_TEXT(id)));
+    TRY(nw_dhcp_here(cx, tx, host_id, id, &serves));
+    if (serves)
+        TRY(res_first_by(cx, tx, &nw_w_dhcp_port, &dhcp, V_TEXT(id)));
     TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id),
                       V_TEXT(host_id)));
     vw.ports = (struct port **)ports;

@@ -120,15 +120,18 @@ static void write_router(struct viewing *vw, struct jw *w, const struct router *
     jw_obj_end(w);
 }
 
-static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id,
+static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
                         struct jw *w, bool *ret_present)
 {
     struct viewing vw = {.cx = cx};
     void *r = NULL, **floating;
     size_t n_floating;
+    TRY(nw_l3_here(cx, tx, host_id, id, ret_present));
+    if (!*ret_present)
+        return NULL;
     TRY(nw_router_ports(cx, tx, id, &vw.ports, &vw.n_ports));
     TRY(res_get(cx, tx, &router_resource, id, &r));
-    *ret_present = r && vw.n_ports;
+    *ret_present = vw.n_ports > 0;
     if (!*ret_present)
         return NULL;
     TRY(load_subnets(cx, tx, &vw));

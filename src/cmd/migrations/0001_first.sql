@@ -236,7 +236,15 @@ CREATE TABLE networks (
     generation BIGINT NOT NULL
 );
 CREATE INDEX networks_project ON networks (project_id, created_at, id);
-CREATE INDEX networks_shared ON networks (id) WHERE shared = 1 OR external = 1;
+CREATE TABLE address_scopes (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    ip_version BIGINT NOT NULL,
+    shared BIGINT NOT NULL CHECK (shared IN (0, 1)),
+    generation BIGINT NOT NULL
+);
+CREATE INDEX address_scopes_project ON address_scopes (project_id, id);
 CREATE TABLE subnetpools (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -249,6 +257,7 @@ CREATE TABLE subnetpools (
     ip_version BIGINT NOT NULL,
     shared BIGINT NOT NULL CHECK (shared IN (0, 1)),
     is_default BIGINT NOT NULL CHECK (is_default IN (0, 1)),
+    address_scope_id TEXT REFERENCES address_scopes(id),
     description TEXT NOT NULL,
     tags TEXT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -317,6 +326,17 @@ CREATE INDEX ports_server ON ports (server_id) WHERE server_id IS NOT NULL;
 CREATE INDEX ports_device ON ports (device_id) WHERE device_id <> '';
 CREATE INDEX ports_host ON ports (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX ports_router ON ports (router_id) WHERE router_id IS NOT NULL;
+CREATE TABLE address_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    addresses TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX address_groups_project ON address_groups (project_id, created_at, id);
 CREATE TABLE security_groups (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -342,6 +362,7 @@ CREATE TABLE security_rules (
     port_range_max BIGINT,
     remote_ip_prefix TEXT,
     remote_group_id TEXT,
+    remote_address_group_id TEXT REFERENCES address_groups(id),
     description TEXT,
     tags TEXT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -350,7 +371,19 @@ CREATE TABLE security_rules (
 );
 CREATE INDEX security_rules_group ON security_rules (security_group_id);
 CREATE INDEX security_rules_remote ON security_rules (remote_group_id) WHERE remote_group_id IS NOT NULL;
+CREATE INDEX security_rules_addresses ON security_rules (remote_address_group_id) WHERE remote_address_group_id IS NOT NULL;
 CREATE INDEX security_rules_project ON security_rules (project_id, created_at, id);
+CREATE TABLE rbac_policies (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT NOT NULL,
+    object_type TEXT NOT NULL CHECK (object_type IN ('network', 'subnetpool', 'security_group', 'address_scope', 'address_group')),
+    object_id TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('access_as_shared', 'access_as_external')),
+    target_project TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX rbac_policies_object ON rbac_policies (object_id, action, target_project);
+CREATE INDEX rbac_policies_target ON rbac_policies (target_project, object_type, object_id);
 CREATE TABLE routers (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -392,6 +425,35 @@ CREATE UNIQUE INDEX floatingips_address ON floatingips (floating_network_id, flo
 CREATE UNIQUE INDEX floatingips_fixed ON floatingips (port_id, fixed_ip_address) WHERE port_id IS NOT NULL;
 CREATE INDEX floatingips_router ON floatingips (router_id) WHERE router_id IS NOT NULL;
 CREATE INDEX floatingips_project ON floatingips (project_id, created_at, id);
+CREATE TABLE network_agents (
+    id TEXT PRIMARY KEY NOT NULL,
+    admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),
+    description TEXT,
+    host_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX network_agents_host ON network_agents (host_id, kind);
+CREATE TABLE metering_labels (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    project_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    shared BIGINT NOT NULL CHECK (shared IN (0, 1)),
+    generation BIGINT NOT NULL
+);
+CREATE TABLE metering_rules (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT NOT NULL,
+    metering_label_id TEXT NOT NULL REFERENCES metering_labels(id),
+    direction TEXT NOT NULL CHECK (direction IN ('ingress', 'egress')),
+    remote_ip_prefix TEXT,
+    source_ip_prefix TEXT,
+    destination_ip_prefix TEXT,
+    excluded BIGINT NOT NULL CHECK (excluded IN (0, 1)),
+    generation BIGINT NOT NULL
+);
+CREATE INDEX metering_rules_label ON metering_rules (metering_label_id);
 CREATE TABLE ip_allocations (
     subnet_id TEXT NOT NULL,
     address TEXT NOT NULL,
@@ -409,6 +471,19 @@ CREATE TABLE port_groups (
     PRIMARY KEY (port_id, group_id)
 );
 CREATE INDEX port_groups_group ON port_groups (group_id);
+CREATE TABLE auto_topologies (
+    project_id TEXT PRIMARY KEY NOT NULL,
+    network_id TEXT NOT NULL,
+    router_id TEXT NOT NULL
+);
+CREATE TABLE agent_bindings (
+    kind TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    host_id TEXT NOT NULL,
+    wanted BIGINT NOT NULL,
+    PRIMARY KEY (kind, item_id, host_id)
+);
+CREATE INDEX agent_bindings_item ON agent_bindings (item_id);
 CREATE TABLE volume_types (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
