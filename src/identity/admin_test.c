@@ -74,7 +74,6 @@ static void members_are_kept_out(void **state UNUSED)
         {"GET", "/role_inferences", NULL},
         {"PUT", "/projects/@/users/@/roles/@", NULL},
         {"PUT", "/system/users/@/roles/@", NULL},
-        {"GET", "/regions", NULL},
         {"POST", "/regions", "{'region': {'id': 'x'}}"},
         {"GET", "/services", NULL},
         {"POST", "/services", "{'service': {'type': 'x'}}"},
@@ -305,7 +304,7 @@ static void the_catalogue(void **state UNUSED)
                 "{'region': {'parent_region_id': 'Two'}}");
     r = test_expect(&t, 201, admin, "POST", V3 "/regions", "{'region': {}}");
     assert_non_null(test_str(&t, &r, "region.id"));
-    test_expect(&t, 409, admin, "DELETE", V3 "/regions/RegionOne", NULL);
+    test_expect(&t, 403, admin, "DELETE", V3 "/regions/RegionOne", NULL);
     const char *service = made("services", "service", "{'type': 'dns', 'name': 'designate'}");
     const char *endpoint = made("endpoints", "endpoint",
                                 fmt("{'service_id': '%s', 'interface': 'public', 'url': "
@@ -322,22 +321,37 @@ static void the_catalogue(void **state UNUSED)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         test_expect(&t, 400, admin, "POST", V3 "/endpoints",
                     "{'endpoint': {'service_id': '%s', %s}}", service, bad[i]);
-    test_expect(&t, 404, admin, "POST", V3 "/endpoints",
+    test_expect(&t, 400, admin, "POST", V3 "/endpoints",
                 "{'endpoint': {'service_id': 'x', 'interface': 'public', 'url': 'http://x'}}");
-    test_expect(&t, 404, admin, "POST", V3 "/endpoints",
+    test_expect(&t, 400, admin, "POST", V3 "/endpoints",
                 "{'endpoint': {'service_id': '%s', 'interface': 'public', 'url': 'http://x', "
                 "'region_id': 'nowhere'}}",
                 service);
+    /* Named as older clients do, a region that is missing is made. */
+    test_expect(&t, 201, admin, "POST", V3 "/endpoints",
+                "{'endpoint': {'service_id': '%s', 'interface': 'public', 'url': 'http://x', "
+                "'region': 'Made'}}",
+                service);
+    test_expect(&t, 200, admin, "GET", V3 "/regions/Made", NULL);
     r = login(user_named("admin", "admin-pw"), project_named("admin"));
     assert_string_equal(test_str(&t, &r, "token.catalog[0].type"), "dns");
     test_expect(&t, 200, admin, "PATCH", fmt(V3 "/services/%s", service),
                 "{'service': {'enabled': false}}");
     r = login(user_named("admin", "admin-pw"), project_named("admin"));
     assert_string_equal(test_str(&t, &r, "token.catalog[0].type"), "identity");
-    test_expect(&t, 409, admin, "DELETE", V3 "/regions/Two", NULL);
+    /* A region goes with those below it, but not while an endpoint is in one of them. */
+    test_expect(&t, 201, admin, "PUT", V3 "/regions/Over", "{'region': {}}");
+    test_expect(&t, 409, admin, "PUT", V3 "/regions/Over", "{'region': {}}");
+    test_expect(&t, 400, admin, "PUT", V3 "/regions/Over", "{'region': {'id': 'Under'}}");
+    test_expect(&t, 200, admin, "PATCH", V3 "/regions/Two",
+                "{'region': {'parent_region_id': 'Over'}}");
+    test_expect(&t, 400, admin, "PATCH", V3 "/regions/Over",
+                "{'region': {'parent_region_id': 'Two'}}");
+    test_expect(&t, 403, admin, "DELETE", V3 "/regions/Over", NULL);
     test_expect(&t, 204, admin, "DELETE", fmt(V3 "/services/%s", service), NULL);
     test_expect(&t, 404, admin, "GET", fmt(V3 "/endpoints/%s", endpoint), NULL);
-    test_expect(&t, 204, admin, "DELETE", V3 "/regions/Two", NULL);
+    test_expect(&t, 204, admin, "DELETE", V3 "/regions/Over", NULL);
+    test_expect(&t, 404, admin, "GET", V3 "/regions/Two", NULL);
 }
 
 /* ---------------------------------------------------------------- recorded replies */

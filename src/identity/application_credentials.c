@@ -6,10 +6,6 @@
  */
 #include "identity/resources.h"
 
-const struct stmt stmt_credentials_forget_user = {
-    "credentials_forget_user", "DELETE FROM application_credentials WHERE user_id = $1"};
-const struct stmt stmt_credentials_forget_project = {
-    "credentials_forget_project", "DELETE FROM application_credentials WHERE project_id = $1"};
 const struct res_where credentials_by_name = {&application_credential_resource,
                                               "user_id = $1 AND name = $2", NULL};
 
@@ -81,18 +77,6 @@ const struct resource application_credential_resource = {
 
 /* ---------------------------------------------------------------- who may */
 
-static struct err *forbidden(struct call *c)
-{
-    return fail(c->cx, ERR_FORBIDDEN, "You are not authorized to perform the requested action: %s.",
-                c->route->policy);
-}
-
-static struct err *of_path_user(struct call *c, bool admin_too)
-{
-    bool self = str_eq(c->actor->user_id, call_param(c, "user_id"));
-    return self || (admin_too && c->actor->admin) ? NULL : forbidden(c);
-}
-
 /* A program with a restricted credential can't outlive it by making another. */
 static struct err *may_change(struct call *c)
 {
@@ -141,31 +125,27 @@ static struct err *add_role(struct call *c, json_t *list, const char *id)
     return NULL;
 }
 
-static const char *owned_role(const struct token *t, const json_t *wanted)
-{
-    const char *id = json_get_str(wanted, "id"), *name = json_get_str(wanted, "name");
-    for (size_t i = 0; t->roles[i] && t->role_ids[i]; i++)
-        if (id ? str_eq(t->role_ids[i], id) : str_eq(t->roles[i], name))
-            return t->role_ids[i];
-    return NULL;
-}
-
-/* The roles asked for must be the token's own; none asked for: all of them. */
+/* The roles asked for must be the user's in the project; none asked for: the token's. */
 static struct err *take_roles(struct call *c, struct application_credential *a)
 {
     const struct token *t = c->actor->more;
-    json_t *wanted = NULL, *list = json_own(c->cx, json_array());
-    TRY(json_read(c->cx, a->roles, strlen(a->roles), &wanted));
-    for (size_t i = 0; i < json_array_size(wanted); i++) {
-        const char *id = owned_role(t, json_array_get(wanted, i));
-        if (!id)
+    struct role_set wanted, has;
+    json_t *list = json_own(c->cx, json_array());
+    TRY(roles_read(c->cx, a->roles, &wanted));
+    TRY(roles_of(c->cx, c->tx, c->actor->user_id, "project", c->actor->project_id, &has));
+    for (size_t i = 0; i < wanted.n; i++) {
+        size_t k = 0;
+        while (k < has.n && !(wanted.ids[i] ? str_eq(has.ids[k], wanted.ids[i])
+                                            : str_eq(has.names[k], wanted.names[i])))
+            k++;
+        if (k == has.n)
             return fail(
                 c->cx, ERR_INVALID,
                 "Invalid application credential: the user has no such role in the project: %s",
-                json_python(c->cx, json_array_get(wanted, i)));
-        TRY(add_role(c, list, id));
+                wanted.ids[i] ? wanted.ids[i] : wanted.names[i]);
+        TRY(add_role(c, list, has.ids[k]));
     }
-    for (size_t i = 0; !json_array_size(wanted) && t->roles[i] && t->role_ids[i]; i++)
+    for (size_t i = 0; !wanted.n && t->roles[i] && t->role_ids[i]; i++)
         TRY(add_role(c, list, t->role_ids[i]));
     a->roles = json_text(c->cx, list);
     return NULL;
@@ -175,7 +155,8 @@ struct err *credential_create(struct call *c)
 {
     struct application_credential *a = c->body, *other = NULL;
     const struct secret *s = c->state;
-    TRY(of_path_user(c, false));
+    if (!str_eq(c->actor->user_id, call_param(c, "user_id")))
+        return identity_forbidden(c);
     TRY(may_change(c));
     if (!c->actor->project_id || !c->actor->more)
         return fail(c->cx, ERR_FORBIDDEN,
@@ -206,14 +187,14 @@ struct err *credential_list(struct call *c)
 {
     const struct db_value user = V_TEXT(call_param(c, "user_id"));
     const struct list_more more = {.where = "user_id = $1", .params = &user, .n_params = 1};
-    TRY(of_path_user(c, true));
+    TRY(identity_self_or_admin(c));
     return call_reply_list(c, &application_credential_resource, &more);
 }
 
 struct err *credential_show(struct call *c)
 {
     struct application_credential *a;
-    TRY(of_path_user(c, true));
+    TRY(identity_self_or_admin(c));
     TRY(find(c, &a));
     return call_reply_row(c, 200, &application_credential_resource, a);
 }
@@ -221,7 +202,7 @@ struct err *credential_show(struct call *c)
 struct err *credential_delete(struct call *c)
 {
     struct application_credential *a;
-    TRY(of_path_user(c, true));
+    TRY(identity_self_or_admin(c));
     TRY(may_change(c));
     TRY(find(c, &a));
     TRY(token_revoke(c->cx, c->tx, "credential", a->id));

@@ -78,7 +78,7 @@ static struct err *who(struct call *c, const json_t *auth, struct user **ret, st
         const json_t *user = json_get(json_get(identity, "password"), "user");
         if (!json_is_object(user))
             return malformed(c->cx, "user", "password");
-        return password_login(c->cx, c->store, user, ret);
+        return password_login(c->cx, c->store, user, false, ret);
     }
     if (has_method(methods, "token")) {
         t->methods = token_methods;
@@ -144,6 +144,8 @@ static struct err *scope_project(struct ctx *cx, struct tx *tx, struct token *t,
     t->project_name = p->name;
     t->project_domain_id = d->id;
     t->project_domain_name = d->name;
+    if (!str_eq(p->parent_id, d->id))
+        TRY(project_parents(cx, tx, p->parent_id, d->id, &t->parents));
     return take_roles(cx, tx, t, "project", p->id);
 }
 
@@ -202,7 +204,7 @@ static struct err *scope_credential(struct ctx *cx, struct tx *tx,
     TRY(res_get(cx, tx, &project_resource, a->project_id, (void **)&p));
     TRY(scope_project(cx, tx, t, p));
     TRY(roles_of(cx, tx, t->user_id, "project", p->id, &roles));
-    TRY(credential_roles(cx, tx, a, &roles));
+    TRY(roles_restrict(cx, tx, a->roles, &roles));
     if (!roles.n)
         return refused(cx);
     t->roles = roles.names;

@@ -15,11 +15,14 @@ static struct err *ensure_domain(struct ctx *cx, struct tx *tx)
                          .description = "The default domain",
                          .enabled = true,
                          .tags = "[]",
-                         .options = "{}"};
+                         .options = "{}",
+                         .extra = "{}"};
     return res_insert(cx, tx, &domain_resource, d);
 }
 
-static struct err *ensure_role(struct ctx *cx, struct tx *tx, const char *name, const char **ret_id)
+/* A new one implies the other (NULL: none); what an operator makes of it later stays. */
+static struct err *ensure_role(struct ctx *cx, struct tx *tx, const char *name,
+                               const char *implied_id, const char **ret_id)
 {
     struct role *r = NULL;
     TRY(res_first_by(cx, tx, &roles_by_name, (void **)&r, V_TEXT(name)));
@@ -28,10 +31,24 @@ static struct err *ensure_role(struct ctx *cx, struct tx *tx, const char *name, 
         r->id = uuid_new_hex(cx);
         r->name = name;
         r->options = "{\"immutable\":true}";
+        r->extra = "{}";
         TRY(res_insert(cx, tx, &role_resource, r));
+        if (implied_id)
+            TRY(db_run(cx, tx, &stmt_imply, V_TEXT(r->id), V_TEXT(implied_id)));
     }
     *ret_id = r->id;
     return NULL;
+}
+
+static struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id,
+                               const char *target_type, const char *target_id, const char *role_id)
+{
+    const struct grant g = {.actor_type = "user",
+                            .actor_id = user_id,
+                            .target_type = target_type,
+                            .target_id = target_id,
+                            .role_id = role_id};
+    return grant_add(cx, tx, &g);
 }
 
 static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *name, const char *what,
@@ -48,7 +65,8 @@ static struct err *ensure_project(struct ctx *cx, struct tx *tx, const char *nam
                               .enabled = true,
                               .parent_id = "default",
                               .tags = "[]",
-                              .options = "{}"};
+                              .options = "{}",
+                              .extra = "{}"};
         TRY(res_insert(cx, tx, &project_resource, p));
     }
     *ret_id = p->id;
@@ -90,6 +108,7 @@ static struct err *ensure_region(struct ctx *cx, struct tx *tx, const char *name
     r = res_new(cx, &region_resource);
     r->id = name;
     r->description = "";
+    r->extra = "{}";
     return res_insert(cx, tx, &region_resource, r);
 }
 
@@ -117,7 +136,8 @@ static struct err *ensure_endpoints(struct ctx *cx, struct tx *tx,
                                .region_id = b->region,
                                .service_id = service_id,
                                .url = url,
-                               .enabled = true};
+                               .enabled = true,
+                               .extra = "{}"};
         TRY(res_insert(cx, tx, &endpoint_resource, e));
     }
     return NULL;
@@ -138,7 +158,7 @@ static struct err *ensure_service(struct ctx *cx, struct tx *tx, const struct id
     if (!s) {
         s = res_new(cx, &catalog_service_resource);
         *s = (struct catalog_service){
-            .id = uuid_new_hex(cx), .type = type, .name = name, .enabled = true};
+            .id = uuid_new_hex(cx), .type = type, .name = name, .enabled = true, .extra = "{}"};
         TRY(res_insert(cx, tx, &catalog_service_resource, s));
     }
     return ensure_endpoints(cx, tx, b, s->id, path);
@@ -164,10 +184,10 @@ static struct err *ensure_all(struct ctx *cx, struct tx *tx, const struct identi
 {
     const char *admin, *member, *reader, *service, *project, *user;
     TRY(ensure_domain(cx, tx));
-    TRY(ensure_role(cx, tx, "admin", &admin));
-    TRY(ensure_role(cx, tx, "member", &member));
-    TRY(ensure_role(cx, tx, "reader", &reader));
-    TRY(ensure_role(cx, tx, "service", &service));
+    TRY(ensure_role(cx, tx, "reader", NULL, &reader));
+    TRY(ensure_role(cx, tx, "member", reader, &member));
+    TRY(ensure_role(cx, tx, "admin", member, &admin));
+    TRY(ensure_role(cx, tx, "service", NULL, &service));
     TRY(ensure_project(cx, tx, "admin", "The operator's own project", &project));
     TRY(ensure_user(cx, tx, "admin", project, admin_hash, &user));
     TRY(role_assign(cx, tx, user, "project", project, admin));

@@ -12,7 +12,10 @@ struct identity_config {
                                addressed us */
     int64_t token_ttl_s;    /* default 3600 */
     int64_t lockout_attempts, lockout_s, unique_last_passwords; /* 0: off */
-    uint64_t argon2_mem_kib, argon2_ops;                        /* OWASP: 19456 KiB, 2 */
+    int64_t password_expires_days;                              /* 0: never */
+    bool change_password_upon_first_use; /* a password that an administrator chose */
+    bool forbid_rescope;                 /* a scoped token is not good for another */
+    uint64_t argon2_mem_kib, argon2_ops; /* OWASP: 19456 KiB, 2 */
 };
 /* Once, at start, before requests. Texts are kept by reference. */
 void identity_configure(const struct identity_config *cfg);

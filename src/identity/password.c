@@ -77,6 +77,14 @@ struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user
     return res_first_by(cx, tx, &users_by_name, (void **)ret, V_TEXT(domain_id), V_TEXT(name));
 }
 
+int64_t password_expiry(struct ctx *cx, const struct user *u)
+{
+    int64_t days = identity_settings()->password_expires_days;
+    if (!days || user_option(cx, u, "ignore_password_expiry"))
+        return 0;
+    return now_us(cx) + days * 24 * 3600 * 1000000;
+}
+
 /* Counts the failure, or forgets earlier ones; a user gone meanwhile is fine. */
 static struct err *record_once(struct ctx *cx, struct store *s, const char *user_id, bool good)
 {
@@ -105,7 +113,14 @@ static struct err *record_login(struct ctx *cx, struct store *s, const char *use
     return e;
 }
 
-struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, struct user **ret)
+static bool has_expired(struct ctx *cx, const struct user *u)
+{
+    return u->password_expires_at && now_us(cx) >= u->password_expires_at &&
+           !user_option(cx, u, "ignore_password_expiry");
+}
+
+struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, bool expired_too,
+                           struct user **ret)
 {
     const struct identity_config *cfg = identity_settings();
     const char *password = json_get_str(user, "password");
@@ -125,12 +140,16 @@ struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, 
         password_waste_time();
         return refused(cx);
     }
-    bool locked = cfg->lockout_attempts && u->locked_until && now_us(cx) < u->locked_until;
+    bool lockable = cfg->lockout_attempts && !user_option(cx, u, "ignore_lockout_failure_attempts");
+    bool locked = lockable && u->locked_until && now_us(cx) < u->locked_until;
     bool good = password_matches(u->password_hash, password) && !locked;
-    if (!locked && cfg->lockout_attempts && (!good || u->failed_logins))
+    if (!locked && lockable && (!good || u->failed_logins))
         TRY(record_login(cx, s, u->id, good));
     if (!good || !u->enabled)
         return refused(cx);
+    if (!expired_too && has_expired(cx, u)) /* said to who knows the password only */
+        return fail(cx, ERR_UNAUTHENTICATED,
+                    "The password is expired and needs to be changed for user: %s.", u->id);
     *ret = u;
     return NULL;
 }
@@ -184,7 +203,12 @@ struct err *change_own_password_before(struct call *c)
             "Invalid input for field 'user': 'original_password' and 'password' are required");
     json_t *who = json_own(
         c->cx, json_pack("{s:s, s:s}", "id", call_param(c, "user_id"), "password", original));
-    TRY(password_login(c->cx, c->store, who, &u));
+    TRY(password_login(c->cx, c->store, who, true, &u));
+    if (user_option(c->cx, u, "lock_password"))
+        return fail(c->cx, ERR_FORBIDDEN,
+                    "You cannot change your password at this time due to password policy "
+                    "disallowing password changes. Please contact your administrator to reset your "
+                    "password.");
     c->actor->user_id = u->id; /* for the audit's event */
     TRY(check_history(c, u->id, password));
     TRY(password_hash(c->cx, password, &hash));
@@ -197,6 +221,7 @@ struct err *change_own_password(struct call *c)
     struct user *u = NULL;
     TRY(res_find(c->cx, c->tx, &user_resource, call_param(c, "user_id"), (void **)&u));
     u->password_hash = c->state;
+    u->password_expires_at = password_expiry(c->cx, u);
     TRY(res_update(c->cx, c->tx, &user_resource, u));
     TRY(password_remember(c->cx, c->tx, u->id, u->password_hash));
     TRY(token_revoke(c->cx, c->tx, "user", u->id));

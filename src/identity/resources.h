@@ -13,6 +13,9 @@
 #define RESOURCE user
 #define RESOURCE_DEF "identity/user.def"
 #include "resource/declare_struct.h"
+#define RESOURCE user_group
+#define RESOURCE_DEF "identity/user_group.def"
+#include "resource/declare_struct.h"
 #define RESOURCE role
 #define RESOURCE_DEF "identity/role.def"
 #include "resource/declare_struct.h"
@@ -48,7 +51,9 @@ void password_waste_time(void);
 /* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED.
  * Own transactions. */
 MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user,
-                                    struct user **ret);
+                                    bool expired_too, struct user **ret);
+/* When a password that the user sets now will expire; 0: never. */
+int64_t password_expiry(struct ctx *cx, const struct user *u);
 /* By "id", or by "name" and "domain"; *ret NULL: there is none. */
 MUST_USE struct err *password_find_user(struct ctx *cx, struct tx *tx, const json_t *user,
                                         struct user **ret);
@@ -64,12 +69,16 @@ struct token {
     const char *project_id, *project_name, *project_domain_id, *project_domain_name;
     const char *domain_id, *domain_name; /* domain scope */
     bool system_scope;
-    const char *credential_id; /* issued for this application credential */
+    const char *const *parents; /* of the project, its domain not counted; NULL: none */
+    const char *credential_id;  /* issued for this application credential */
     bool credential_unrestricted;
+    bool credential_limited; /* to its access rules */
+    const char *trust_id;    /* issued for this trust, with what the trustor has */
+    const char *trustor_id, *trustor_domain_id;
     const char *const *methods; /* NULL-terminated */
     const char *const *roles;   /* names, NULL-terminated, implied ones too */
     const char *const *role_ids;
-    const char *audit_id;
+    const char *audit_id, *parent_audit_id;
     int64_t issued_us, expires_us;
 };
 MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t,
@@ -77,13 +86,13 @@ MUST_USE struct err *token_sign(struct ctx *cx, struct tx *tx, const struct toke
 /* ERR_UNAUTHENTICATED: forged, expired, revoked, or by a key that is gone. */
 MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text,
                                   struct token *ret);
-/* Revokes: one token by its audit id, or every token issued so far for a user, a project, or a user
- * in a project ("u:p"). */
+/*
+ * Ends every token issued so far that rests on the subject: "token" and its audit id; "user",
+ * "project", "domain", "credential", "trust" and the id; "grant" and "USER:TARGET" for the user's
+ * roles there; "below" and "USER:TARGET" for those inherited from there.
+ */
 MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind,
                                   const char *subject);
-
-/* Every token that carries the role. */
-MUST_USE struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id);
 
 /* ---- application_credentials.c */
 /* .before hook: the secret, given or made, and its hash. */
@@ -94,36 +103,70 @@ MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const jso
                                       struct user **ret,
                                       struct application_credential **ret_credential);
 
-/* ---- roles.c */
-/* Role names and ids of a user on a project, domain or the system, implied ones included; *ret_n 0:
- * none. */
+/* ---- users.c */
+/* Whether a yes-or-no option is on. */
+bool user_option(struct ctx *cx, const struct user *u, const char *name);
+
+/* ---- domains.c: for domains that are spoken of as projects */
+MUST_USE struct err *domain_add(struct call *c, struct domain *d);
+MUST_USE struct err *domain_change(struct call *c, const struct domain *before, struct domain *d);
+MUST_USE struct err *domain_take_away(struct call *c, struct domain *d);
+
+/* ---- projects.c, project_tree.c, project_tags.c */
+/* A domain too, as a project with is_domain that is not stored. */
+MUST_USE struct err *project_find(struct call *c, const char *id, struct project **ret);
+/* The one that the path names, if the actor may see it. */
+MUST_USE struct err *project_visible(struct call *c, struct project **ret);
+/* This project and those above it, nearest first, without the domain; NULL-terminated. */
+MUST_USE struct err *project_parents(struct ctx *cx, struct tx *tx, const char *from,
+                                     const char *domain_id, const char *const **ret);
+const char *check_project_tags(struct ctx *cx, const json_t *v, json_t **ret);
+int tag_index(struct ctx *cx, const char *tags, const char *tag); /* -1: it has it not */
+
+/* ---- users.c, projects.c, groups.c, roles.c: with all that hangs on them, tokens too */
+MUST_USE struct err *user_remove(struct ctx *cx, struct tx *tx, struct user *u);
+MUST_USE struct err *project_remove(struct ctx *cx, struct tx *tx, struct project *p);
+MUST_USE struct err *user_group_remove(struct ctx *cx, struct tx *tx, struct user_group *g);
+MUST_USE struct err *role_remove(struct ctx *cx, struct tx *tx, struct role *r);
+
+/* ---- grants.c */
+struct grant {
+    const char *actor_type, *actor_id;   /* "user" or "group" */
+    const char *target_type, *target_id; /* "project", "domain", or "system" twice */
+    const char *role_id;
+    bool inherited; /* by the projects below, instead of holding there */
+};
+MUST_USE struct err *grant_add(struct ctx *cx, struct tx *tx, const struct grant *g);
+MUST_USE struct err *grants_forget(struct ctx *cx, struct tx *tx, const char *actor_type,
+                                   const char *actor_id);
+MUST_USE struct err *grants_forget_target(struct ctx *cx, struct tx *tx, const char *target_id);
+
+/* By name, both lists NULL-terminated. */
 struct role_set {
     const char **names, **ids;
     size_t n;
 };
+/* What a user may use on a project, a domain or the system: through groups, inherited and implied
+ * too. */
 MUST_USE struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id,
                               const char *target_type, const char *target_id, struct role_set *ret);
-MUST_USE struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id,
-                                 const char *target_type, const char *target_id,
-                                 const char *role_id);
-MUST_USE struct err *assignments_forget(struct ctx *cx, struct tx *tx,
-                                        const char *column_value_user, const char *target_id,
-                                        const char *role_id);
-
-/* Leaves in the set, the user's roles now, what the credential was given of it. */
-MUST_USE struct err *credential_roles(struct ctx *cx, struct tx *tx,
-                                      const struct application_credential *a, struct role_set *set);
+/* Leaves in the set, a user's roles now, what was handed on of it: [{"id": …}] and what these
+ * imply. */
+MUST_USE struct err *roles_restrict(struct ctx *cx, struct tx *tx, const char *given_json,
+                                    struct role_set *set);
+/* Of [{"id", "name"}]; what isn't there is NULL. */
+MUST_USE struct err *roles_read(struct ctx *cx, const char *json, struct role_set *ret);
 
 /* ---- catalog.c */
+/* "/volume/v3/%(project_id)s" → "http://host:port/volume/v3/<id>"; project_id NULL: left as it is.
+ */
+const char *catalog_url(struct ctx *cx, const char *url, const char *base_url,
+                        const char *project_id);
 /* The catalogue array of a token for this project (NULL: none), as seen under base_url. */
 MUST_USE struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id,
                                    const char *base_url, struct jw *w);
 
 /* ---- resources.c: hooks of the fields, links */
-void user_links_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
-bool user_has_default_project(const void *row, const struct view *v);
-bool user_has_description(const void *row, const struct view *v);
-void endpoint_url_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 extern const char *const endpoint_interfaces[];
 /* {"self": …} */
 void identity_self_link(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
@@ -133,3 +176,15 @@ void identity_page_links(struct call *c, struct jw *w);
 /* "links": {"self": …} */
 void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const char *plural,
                     const char *id);
+/* ERR_FORBIDDEN, in the words for a policy that does not allow the call. */
+struct err *identity_forbidden(struct call *c);
+/* For calls below /users/{user_id}: the user's own, or an administrator's. */
+MUST_USE struct err *identity_self_or_admin(struct call *c);
+/* A domain that was not given is the actor's; it must exist. */
+MUST_USE struct err *identity_take_domain(struct call *c, const char **domain_id);
+/* "options" of domains, projects and roles; the members given, null takes one away. */
+const char *check_resource_options(struct ctx *cx, const json_t *v, json_t **ret);
+const char *merge_options(struct ctx *cx, const char *before, const char *given);
+/* ERR_FORBIDDEN for what is immutable, unless the call changes options alone. */
+MUST_USE struct err *check_mutable(struct call *c, const char *options, const char *type,
+                                   const char *id);

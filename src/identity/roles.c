@@ -1,147 +1,88 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Roles and who has them where. admin implies member, member implies reader. */
+/* Roles, and the rules by which one implies another. */
 #include "identity/resources.h"
 
-const struct stmt stmt_roles_of = {
-    "roles_of", "SELECT r.id, r.name FROM role_assignments a JOIN roles r ON r.id = a.role_id "
-                "WHERE a.user_id = $1 AND a.target_type = $2 AND a.target_id = $3 ORDER BY r.name"};
-const struct stmt stmt_assign = {"role_assign",
-                                 "INSERT INTO role_assignments (user_id, target_type, target_id, "
-                                 "role_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"};
-const struct stmt stmt_unassign = {"role_unassign",
-                                   "DELETE FROM role_assignments WHERE user_id = $1 AND "
-                                   "target_type = $2 AND target_id = $3 AND role_id = $4"};
-const struct stmt stmt_forget_user = {"assignments_forget_user",
-                                      "DELETE FROM role_assignments WHERE user_id = $1"};
-const struct stmt stmt_forget_target = {"assignments_forget_target",
-                                        "DELETE FROM role_assignments WHERE target_id = $1"};
-const struct stmt stmt_forget_role = {"assignments_forget_role",
-                                      "DELETE FROM role_assignments WHERE role_id = $1"};
-const struct stmt stmt_assignments = {
-    "assignments", "SELECT a.user_id, a.target_type, a.target_id, a.role_id, r.name, u.name, "
-                   "u.domain_id, ud.name, p.name, p.domain_id, "
-                   "pd.name, d.name FROM role_assignments a JOIN roles r ON r.id = a.role_id JOIN "
-                   "users u ON u.id = a.user_id "
-                   "JOIN domains ud ON ud.id = u.domain_id "
-                   "LEFT JOIN projects p ON a.target_type = 'project' AND p.id = a.target_id LEFT "
-                   "JOIN domains pd ON pd.id = p.domain_id "
-                   "LEFT JOIN domains d ON a.target_type = 'domain' AND d.id = a.target_id "
-                   "WHERE ($1 = '' OR a.user_id = $1) AND ($2 = '' OR (a.target_type = 'project' "
-                   "AND a.target_id = $2)) "
-                   "AND ($3 = '' OR (a.target_type = 'domain' AND a.target_id = $3)) AND ($4 = '' "
-                   "OR a.role_id = $4) "
-                   "AND ($5 = '' OR a.target_type = 'system') ORDER BY a.user_id, a.target_type, "
-                   "a.target_id, r.name"};
+const struct stmt stmt_imply = {
+    "imply",
+    "INSERT INTO implied_roles (prior_id, implied_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
+const struct stmt stmt_imply_no_more = {
+    "imply_no_more", "DELETE FROM implied_roles WHERE prior_id = $1 AND implied_id = $2"};
+const struct stmt stmt_inferences = {
+    "inferences",
+    "SELECT p.id, p.name, p.domain_id, i.id, i.name, i.domain_id FROM implied_roles r "
+    "JOIN roles p ON p.id = r.prior_id JOIN roles i ON i.id = r.implied_id "
+    "WHERE $1 = '' OR r.prior_id = $1 ORDER BY p.name, p.id, i.name, i.id"};
+/* Everybody who has the role, or one that implies it. */
+const struct stmt stmt_revoke_role = {
+    "revoke_role",
+    "WITH RECURSIVE up(id) AS (SELECT CAST($1 AS TEXT) UNION SELECT i.prior_id FROM implied_roles "
+    "i "
+    "JOIN up ON i.implied_id = up.id) "
+    "INSERT INTO revocations (subject, before, expires_at) SELECT DISTINCT CASE a.inherited WHEN 1 "
+    "THEN 'below:' ELSE 'grant:' END || COALESCE(m.user_id, a.actor_id) || ':' || a.target_id, "
+    "CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM role_assignments a LEFT JOIN group_members m ON "
+    "a.actor_type = 'group' AND m.group_id = a.actor_id WHERE a.role_id IN (SELECT id FROM up) "
+    "ON CONFLICT (subject) DO UPDATE SET before = excluded.before, expires_at = "
+    "excluded.expires_at"};
 
-static const char *const implied_by[][2] = {{"admin", "member"}, {"member", "reader"}};
-
-static struct err *add_role(struct ctx *cx, struct role_set *set, const char *name, const char *id)
+static void role_links(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
 {
-    for (size_t i = 0; i < set->n; i++)
-        if (str_eq(set->names[i], name))
-            return NULL;
-    const char **names = arena_new_array(cx->arena, const char *, set->n + 2);
-    const char **ids = arena_new_array(cx->arena, const char *, set->n + 2);
-    for (size_t i = 0; i < set->n; i++) {
-        names[i] = set->names[i];
-        ids[i] = set->ids[i];
-    }
-    names[set->n] = name;
-    ids[set->n] = id;
-    *set = (struct role_set){names, ids, set->n + 1};
-    return NULL;
+    identity_self_link(w, cx, v, "roles", ((const struct role *)row)->id);
 }
 
-static struct err *add_implied(struct ctx *cx, struct tx *tx, struct role_set *set)
-{
-    for (size_t i = 0; i < ARRAY_LEN(implied_by); i++) {
-        bool has = false;
-        struct role *r = NULL;
-        for (size_t k = 0; k < set->n; k++)
-            has |= str_eq(set->names[k], implied_by[i][0]);
-        if (!has)
-            continue;
-        TRY(res_first_by(cx, tx, &roles_by_name, (void **)&r, V_TEXT(implied_by[i][1])));
-        if (r)
-            TRY(add_role(cx, set, r->name, r->id));
-    }
-    return NULL;
-}
+#define RESOURCE role
+#define RESOURCE_DEF "identity/role.def"
+#include "resource/declare_fields.h"
 
-struct err *roles_of(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
-                     const char *target_id, struct role_set *ret)
-{
-    struct db_value params[] = {V_TEXT(user_id), V_TEXT(target_type), V_TEXT(target_id)};
-    struct db_rows rows;
-    *ret = (struct role_set){0};
-    TRY(db_query(cx, tx, &stmt_roles_of, params, 3, &rows));
-    for (size_t i = 0; i < rows.n_rows; i++)
-        TRY(add_role(cx, ret, db_text(&rows, i, 1), db_text(&rows, i, 0)));
-    return add_implied(cx, tx, ret);
-}
+static const struct res_index indexes[] = {
+    {"roles_name", "name", .unique = true, .where = "domain_id IS NULL"},
+    {"roles_domain_name", "domain_id, name", .unique = true, .where = "domain_id IS NOT NULL"}};
+const struct resource role_resource = {.name = "role",
+                                       .plural = "roles",
+                                       .table = "roles",
+                                       RESOURCE_FIELDS(role),
+                                       .owner = -1,
+                                       .extra = EXTRA_KEEP,
+                                       .extra_member = role_f_extra,
+                                       .dflt_sort = "name",
+                                       .not_found = "Could not find role: %s.",
+                                       .indexes = indexes,
+                                       .n_indexes = ARRAY_LEN(indexes),
+                                       .doc = "What a user may do in a project."};
+const struct res_where roles_by_name = {&role_resource, "name = $1 AND domain_id IS NULL", NULL};
+const struct res_where roles_by_domain_name = {&role_resource, "name = $1 AND domain_id = $2",
+                                               NULL};
+const struct res_where roles_of_domain = {&role_resource, "domain_id = $1", "id"};
 
-struct err *credential_roles(struct ctx *cx, struct tx *tx, const struct application_credential *a,
-                             struct role_set *set)
-{
-    json_t *given = NULL;
-    size_t n = 0;
-    TRY(json_read(cx, a->roles, strlen(a->roles), &given));
-    for (size_t i = 0; i < set->n; i++) {
-        bool has = false;
-        for (size_t k = 0; k < json_array_size(given); k++)
-            has |= str_eq(json_get_str(json_array_get(given, k), "id"), set->ids[i]);
-        if (!has)
-            continue;
-        set->names[n] = set->names[i];
-        set->ids[n++] = set->ids[i];
-    }
-    if (n < set->n)
-        set->names[n] = set->ids[n] = NULL;
-    set->n = n;
-    return n ? add_implied(cx, tx, set) : NULL;
-}
-
-struct err *role_assign(struct ctx *cx, struct tx *tx, const char *user_id, const char *target_type,
-                        const char *target_id, const char *role_id)
-{
-    return db_run(cx, tx, &stmt_assign, V_TEXT(user_id), V_TEXT(target_type), V_TEXT(target_id),
-                  V_TEXT(role_id));
-}
-
-struct err *assignments_forget(struct ctx *cx, struct tx *tx, const char *user_id,
-                               const char *target_id, const char *role_id)
-{
-    if (user_id)
-        TRY(db_run(cx, tx, &stmt_forget_user, V_TEXT(user_id)));
-    if (target_id)
-        TRY(db_run(cx, tx, &stmt_forget_target, V_TEXT(target_id)));
-    if (role_id)
-        TRY(db_run(cx, tx, &stmt_forget_role, V_TEXT(role_id)));
-    return NULL;
-}
-
-/* ---------------------------------------------------------------- roles */
-
+/* Without a domain named: the roles of all domains. */
 struct err *role_list(struct call *c)
 {
-    return call_reply_list(c, &role_resource, NULL);
+    const struct list_more global = {.where = "domain_id IS NULL"};
+    return call_reply_list(c, &role_resource, http_arg(c->rq, "domain_id") ? NULL : &global);
 }
 
-static struct err *name_is_free(struct call *c, const struct role *role)
+static struct err *name_is_free(struct call *c, const struct role *r)
 {
     struct role *other = NULL;
-    TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&other, V_TEXT(role->name)));
-    if (other && !str_eq(other->id, role->id))
+    if (r->domain_id)
+        TRY(res_first_by(c->cx, c->tx, &roles_by_domain_name, (void **)&other, V_TEXT(r->name),
+                         V_TEXT(r->domain_id)));
+    else
+        TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&other, V_TEXT(r->name)));
+    if (other && !str_eq(other->id, r->id))
         return fail(
             c->cx, ERR_EXISTS,
             "Conflict occurred attempting to store role - Duplicate entry found with name %s.",
-            role->name);
+            r->name);
     return NULL;
 }
 
 struct err *role_create(struct call *c)
 {
     struct role *r = c->body;
+    void *domain;
+    if (r->domain_id)
+        TRY(res_find(c->cx, c->tx, &domain_resource, r->domain_id, &domain));
     TRY(name_is_free(c, r));
     r->id = uuid_new_hex(c->cx);
     c->audit_target = r->id;
@@ -158,7 +99,7 @@ static struct err *keep_the_basic_ones(struct call *c, const struct role *r)
 {
     static const char *const basic[] = {"admin", "member", "reader", "service"};
     for (size_t i = 0; i < ARRAY_LEN(basic); i++)
-        if (str_eq(r->name, basic[i]))
+        if (!r->domain_id && str_eq(r->name, basic[i]))
             return fail(c->cx, ERR_FORBIDDEN,
                         "Cannot change or delete the role %s: policies rely on it", r->name);
     return NULL;
@@ -166,217 +107,181 @@ static struct err *keep_the_basic_ones(struct call *c, const struct role *r)
 
 struct err *role_update(struct call *c)
 {
-    TRY(keep_the_basic_ones(c, c->target));
-    TRY(name_is_free(c, c->body));
-    TRY(res_update(c->cx, c->tx, &role_resource, c->body));
-    return call_reply_row(c, 200, &role_resource, c->body);
+    struct role *r = c->body, *before = c->target;
+    TRY(keep_the_basic_ones(c, before));
+    TRY(check_mutable(c, before->options, "role", r->id));
+    TRY(name_is_free(c, r));
+    r->options = merge_options(c->cx, before->options, r->options);
+    TRY(res_update(c->cx, c->tx, &role_resource, r));
+    return call_reply_row(c, 200, &role_resource, r);
+}
+
+static struct err *revoke_role(struct ctx *cx, struct tx *tx, const char *id)
+{
+    int64_t now = now_us(cx);
+    return db_run(cx, tx, &stmt_revoke_role, V_TEXT(id), V_INT(now),
+                  V_INT(now + identity_settings()->token_ttl_s * 1000000));
+}
+
+/* Grants and rules go with it, by their foreign keys. */
+struct err *role_remove(struct ctx *cx, struct tx *tx, struct role *r)
+{
+    TRY(revoke_role(cx, tx, r->id));
+    return res_delete(cx, tx, &role_resource, r);
 }
 
 struct err *role_delete(struct call *c)
 {
     struct role *r = c->target;
     TRY(keep_the_basic_ones(c, r));
-    TRY(token_revoke_role(c->cx, c->tx, r->id));
-    TRY(assignments_forget(c->cx, c->tx, NULL, NULL, r->id));
-    TRY(res_delete(c->cx, c->tx, &role_resource, r));
+    TRY(check_mutable(c, r->options, "role", r->id));
+    TRY(role_remove(c->cx, c->tx, r));
     call_reply_empty(c, 204);
     return NULL;
 }
 
-/* ---------------------------------------------------------------- assignments */
+/* ---------------------------------------------------------------- rules */
 
-struct grant {
-    const char *user_id, *type, *target_id, *role_id;
-};
-
-static const char *param_or(const struct call *c, const char *name, const char *otherwise)
+static void write_role(struct call *c, struct jw *w, const char *id, const char *name)
 {
-    for (size_t i = 0; i < c->n_params; i++)
-        if (str_eq(c->params[i].name, name))
-            return c->params[i].value;
-    return otherwise;
-}
-
-/* From the path: /projects/{project_id}/users/{user_id}/roles/{role_id}, domains, or system. All
- * must exist. */
-static struct err *grant_of(struct call *c, struct grant *g)
-{
-    const char *project = param_or(c, "project_id", NULL), *domain = param_or(c, "domain_id", NULL);
-    void *row;
-    *g = (struct grant){.user_id = call_param(c, "user_id"),
-                        .type = project  ? "project"
-                                : domain ? "domain"
-                                         : "system",
-                        .target_id = project  ? project
-                                     : domain ? domain
-                                              : "system",
-                        .role_id = param_or(c, "role_id", NULL)};
-    TRY(res_find(c->cx, c->tx, &user_resource, g->user_id, &row));
-    if (project)
-        TRY(res_find(c->cx, c->tx, &project_resource, project, &row));
-    if (domain)
-        TRY(res_find(c->cx, c->tx, &domain_resource, domain, &row));
-    return g->role_id ? res_find(c->cx, c->tx, &role_resource, g->role_id, &row) : NULL;
-}
-
-struct err *assignment_put(struct call *c)
-{
-    struct grant g;
-    TRY(grant_of(c, &g));
-    TRY(role_assign(c->cx, c->tx, g.user_id, g.type, g.target_id, g.role_id));
-    call_reply_empty(c, 204);
-    return NULL;
-}
-
-static struct err *direct_roles(struct call *c, const struct grant *g, struct db_rows *rows)
-{
-    struct db_value params[] = {V_TEXT(g->user_id), V_TEXT(g->type), V_TEXT(g->target_id)};
-    return db_query(c->cx, c->tx, &stmt_roles_of, params, 3, rows);
-}
-
-static struct err *must_have(struct call *c, const struct grant *g)
-{
-    struct db_rows rows;
-    TRY(direct_roles(c, g, &rows));
-    for (size_t i = 0; i < rows.n_rows; i++)
-        if (str_eq(db_text(&rows, i, 0), g->role_id))
-            return NULL;
-    return fail(c->cx, ERR_NOT_FOUND,
-                "Could not find role assignment with role: %s, user: %s, %s: %s.", g->role_id,
-                g->user_id, g->type, g->target_id);
-}
-
-struct err *assignment_check(struct call *c)
-{
-    struct grant g;
-    TRY(grant_of(c, &g));
-    TRY(must_have(c, &g));
-    call_reply_empty(c, 204);
-    return NULL;
-}
-
-struct err *assignment_delete(struct call *c)
-{
-    struct grant g;
-    TRY(grant_of(c, &g));
-    TRY(must_have(c, &g));
-    TRY(db_run(c->cx, c->tx, &stmt_unassign, V_TEXT(g.user_id), V_TEXT(g.type), V_TEXT(g.target_id),
-               V_TEXT(g.role_id)));
-    TRY(token_revoke(c->cx, c->tx, "grant",
-                     arena_printf(c->cx->arena, "%s:%s", g.user_id, g.target_id)));
-    call_reply_empty(c, 204);
-    return NULL;
-}
-
-struct err *assignment_roles(struct call *c)
-{
-    struct grant g;
-    struct db_rows rows;
     struct view v = call_view(c);
-    TRY(grant_of(c, &g));
-    TRY(direct_roles(c, &g, &rows));
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "roles");
-    for (size_t i = 0; i < rows.n_rows; i++) {
-        void *r = NULL;
-        TRY(res_find(c->cx, c->tx, &role_resource, db_text(&rows, i, 0), &r));
-        res_encode(c->cx, &w, &role_resource, r, &v);
-    }
-    jw_arr_end(&w);
-    identity_page_links(c, &w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-static void named(struct jw *w, const char *key, const char *id, const char *name,
-                  const char *domain_id, const char *domain_name, bool names)
-{
-    jw_kobj(w, key);
-    jw_kstr(w, "id", id);
-    if (names) {
-        jw_kstr(w, "name", name);
-        if (domain_id) {
-            jw_kobj(w, "domain");
-            jw_kstr(w, "id", domain_id);
-            jw_kstr(w, "name", domain_name);
-            jw_obj_end(w);
-        }
-    }
-    jw_obj_end(w);
-}
-
-static void assignment_row(struct call *c, struct jw *w, const struct db_rows *r, size_t i,
-                           bool names)
-{
-    const char *type = db_text(r, i, 1), *target = db_text(r, i, 2);
     jw_obj(w);
-    named(w, "role", db_text(r, i, 3), db_text(r, i, 4), NULL, NULL, names);
-    named(w, "user", db_text(r, i, 0), db_text(r, i, 5), db_text(r, i, 6), db_text(r, i, 7), names);
-    jw_kobj(w, "scope");
-    if (str_eq(type, "project"))
-        named(w, "project", target, db_text(r, i, 8), db_text(r, i, 9), db_text(r, i, 10), names);
-    else if (str_eq(type, "domain"))
-        named(w, "domain", target, db_text(r, i, 11), NULL, NULL, names);
-    else
-        jw_kraw(w, "system", "{\"all\":true}");
-    jw_obj_end(w);
-    jw_kobj(w, "links");
-    jw_kstr(w, "assignment",
-            arena_printf(c->cx->arena, "%s/%ss/%s/users/%s/roles/%s", call_base_url(c), type,
-                         target, db_text(r, i, 0), db_text(r, i, 3)));
-    jw_obj_end(w);
+    jw_kstr(w, "id", id);
+    jw_kstr(w, "name", name);
+    identity_links(w, c->cx, &v, "roles", id);
     jw_obj_end(w);
 }
 
-struct err *assignment_list(struct call *c)
+static struct err *inferences_of(struct call *c, const char *prior, struct db_rows *rows)
 {
-    const char *user = http_arg(c->rq, "user.id"), *project = http_arg(c->rq, "scope.project.id"),
-               *domain = http_arg(c->rq, "scope.domain.id"), *role = http_arg(c->rq, "role.id"),
-               *everywhere = http_arg(c->rq, "scope.system"),
-               *flag = http_arg(c->rq, "include_names");
-    bool names = flag != NULL, off = false;
+    const struct db_value param = V_TEXT(prior);
+    return db_query(c->cx, c->tx, &stmt_inferences, &param, 1, rows);
+}
+
+/* From row `from`, all with the same prior role: {"prior_role": …, "implies": […]}, and where the
+ * next begins. */
+static size_t write_rule(struct call *c, struct jw *w, const struct db_rows *rows, size_t from)
+{
+    size_t i = from;
+    jw_obj(w);
+    jw_key(w, "prior_role");
+    write_role(c, w, db_text(rows, i, 0), db_text(rows, i, 1));
+    jw_karr(w, "implies");
+    for (; i < rows->n_rows && str_eq(db_text(rows, i, 0), db_text(rows, from, 0)); i++)
+        write_role(c, w, db_text(rows, i, 3), db_text(rows, i, 4));
+    jw_arr_end(w);
+    jw_obj_end(w);
+    return i;
+}
+
+struct err *inference_list_all(struct call *c)
+{
     struct db_rows rows;
-    if (flag && str_to_bool(flag, &off))
-        names = off;
-    struct db_value params[] = {V_TEXT(user ? user : ""), V_TEXT(project ? project : ""),
-                                V_TEXT(domain ? domain : ""), V_TEXT(role ? role : ""),
-                                V_TEXT(everywhere ? everywhere : "")};
-    TRY(db_query(c->cx, c->tx, &stmt_assignments, params, 5, &rows));
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "role_assignments");
-    for (size_t i = 0; i < rows.n_rows; i++)
-        assignment_row(c, &w, &rows, i, names);
-    jw_arr_end(&w);
-    identity_page_links(c, &w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-struct err *role_inferences(struct call *c)
-{
+    TRY(inferences_of(c, "", &rows));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "role_inferences");
-    for (size_t i = 0; i < ARRAY_LEN(implied_by); i++) {
-        struct role *prior = NULL, *implied = NULL;
-        TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&prior, V_TEXT(implied_by[i][0])));
-        TRY(res_first_by(c->cx, c->tx, &roles_by_name, (void **)&implied,
-                         V_TEXT(implied_by[i][1])));
-        if (!prior || !implied)
-            continue;
-        jw_obj(&w);
-        named(&w, "prior_role", prior->id, prior->name, NULL, NULL, true);
-        jw_karr(&w, "implies");
-        jw_obj(&w);
-        jw_kstr(&w, "id", implied->id);
-        jw_kstr(&w, "name", implied->name);
-        jw_obj_end(&w);
-        jw_arr_end(&w);
-        jw_obj_end(&w);
-    }
+    for (size_t i = 0; i < rows.n_rows;)
+        i = write_rule(c, &w, &rows, i);
+    jw_arr_end(&w);
+    identity_page_links(c, &w);
+    jw_obj_end(&w);
+    return NULL;
+}
+
+struct err *inference_list(struct call *c)
+{
+    const struct role *r = c->target;
+    struct db_rows rows;
+    TRY(inferences_of(c, r->id, &rows));
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_kobj(&w, "role_inference");
+    jw_key(&w, "prior_role");
+    write_role(c, &w, r->id, r->name);
+    jw_karr(&w, "implies");
+    for (size_t i = 0; i < rows.n_rows; i++)
+        write_role(c, &w, db_text(&rows, i, 3), db_text(&rows, i, 4));
     jw_arr_end(&w);
     jw_obj_end(&w);
+    identity_page_links(c, &w);
+    jw_obj_end(&w);
+    return NULL;
+}
+
+static struct err *both_roles(struct call *c, struct role **ret_prior, struct role **ret_implied)
+{
+    TRY(res_find(c->cx, c->tx, &role_resource, call_param(c, "role_id"), (void **)ret_prior));
+    return res_find(c->cx, c->tx, &role_resource, call_param(c, "implied_role_id"),
+                    (void **)ret_implied);
+}
+
+static void reply_rule(struct call *c, int status, const struct role *prior,
+                       const struct role *implied)
+{
+    struct jw w = call_json(c, status);
+    jw_obj(&w);
+    jw_kobj(&w, "role_inference");
+    jw_key(&w, "prior_role");
+    write_role(c, &w, prior->id, prior->name);
+    jw_key(&w, "implies");
+    write_role(c, &w, implied->id, implied->name);
+    jw_obj_end(&w);
+    jw_kobj(&w, "links");
+    jw_kstr(&w, "self", arena_printf(c->cx->arena, "%s%s", c->rq->base_url, c->rq->raw_path));
+    jw_obj_end(&w);
+    jw_obj_end(&w);
+}
+
+struct err *inference_put(struct call *c)
+{
+    struct role *prior, *implied;
+    TRY(both_roles(c, &prior, &implied));
+    if (!implied->domain_id && str_eq(implied->name, "admin"))
+        return fail(c->cx, ERR_FORBIDDEN, "%s cannot be an implied role: it would be everybody's.",
+                    implied->id);
+    if (!prior->domain_id && implied->domain_id)
+        return fail(c->cx, ERR_FORBIDDEN, "Global role cannot imply a domain-specific role");
+    TRY(db_run(c->cx, c->tx, &stmt_imply, V_TEXT(prior->id), V_TEXT(implied->id)));
+    reply_rule(c, 201, prior, implied);
+    return NULL;
+}
+
+static struct err *existing_rule(struct call *c, struct role **ret_prior, struct role **ret_implied)
+{
+    struct db_rows rows;
+    TRY(both_roles(c, ret_prior, ret_implied));
+    TRY(inferences_of(c, (*ret_prior)->id, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++)
+        if (str_eq(db_text(&rows, i, 3), (*ret_implied)->id))
+            return NULL;
+    return fail(c->cx, ERR_NOT_FOUND, "%s does not imply %s.", (*ret_prior)->id,
+                (*ret_implied)->id);
+}
+
+struct err *inference_show(struct call *c)
+{
+    struct role *prior, *implied;
+    TRY(existing_rule(c, &prior, &implied));
+    reply_rule(c, 200, prior, implied);
+    return NULL;
+}
+
+struct err *inference_check(struct call *c)
+{
+    struct role *prior, *implied;
+    TRY(existing_rule(c, &prior, &implied));
+    call_reply_empty(c, 204);
+    return NULL;
+}
+
+/* Who has the implied role by the rule alone loses it at once. */
+struct err *inference_delete(struct call *c)
+{
+    struct role *prior, *implied;
+    TRY(existing_rule(c, &prior, &implied));
+    TRY(revoke_role(c->cx, c->tx, prior->id));
+    TRY(db_run(c->cx, c->tx, &stmt_imply_no_more, V_TEXT(prior->id), V_TEXT(implied->id)));
+    call_reply_empty(c, 204);
     return NULL;
 }

@@ -40,7 +40,7 @@ static inline const char *token_of(const char *user, const char *scope)
 {
     struct test_reply r = login(user, scope);
     if (r.status != 201)
-        fail_msg("log-in of %s to %s: %d %s", user, scope, r.status, r.text);
+        fail_msg("log-in of %s to %s: %d %s", user, scope ? scope : "anything", r.status, r.text);
     return reply_header(&r, "x-subject-token");
 }
 

@@ -16,23 +16,14 @@ const struct stmt stmt_key_add = {
 const struct stmt stmt_keys = {
     "token_keys", "SELECT id, public_key, seed FROM token_keys ORDER BY created_at DESC, id"};
 const struct stmt stmt_revoke = {
-    "revoke", "INSERT INTO revocations (kind, subject, before, expires_at) VALUES ($1, $2, $3, $4) "
-              "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = "
+    "revoke", "INSERT INTO revocations (subject, before, expires_at) VALUES ($1, $2, $3) "
+              "ON CONFLICT (subject) DO UPDATE SET before = excluded.before, expires_at = "
               "excluded.expires_at"};
-const struct stmt stmt_revoked = {"revoked",
-                                  "SELECT 1 FROM revocations WHERE before >= $1 AND ((kind = "
-                                  "'token' AND subject = $2) OR (kind = 'user' AND subject = $3) "
-                                  "OR (kind = 'project' AND subject = $4) OR (kind = 'grant' AND "
-                                  "subject = $5) OR (kind = 'domain' AND subject IN ($6, $7, $8)) "
-                                  "OR (kind = 'credential' AND subject = $9))"};
-/* Every grant of a role, before the role goes. */
-const struct stmt stmt_revoke_role = {
-    "revoke_role",
-    "INSERT INTO revocations (kind, subject, before, expires_at) SELECT DISTINCT 'grant', user_id "
-    "|| ':' || target_id, "
-    "CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM role_assignments WHERE role_id = $1 "
-    "ON CONFLICT (kind, subject) DO UPDATE SET before = excluded.before, expires_at = "
-    "excluded.expires_at"};
+/* A token has at most this many subjects; those it hasn't are NULL. */
+#define SUBJECTS 16
+const struct stmt stmt_revoked = {
+    "revoked", "SELECT 1 FROM revocations WHERE before >= $1 AND subject IN ($2, $3, $4, $5, $6, "
+               "$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"};
 const struct stmt stmt_revocations_prune = {"revocations_prune",
                                             "DELETE FROM revocations WHERE expires_at < $1"};
 
@@ -133,7 +124,11 @@ static void put(json_t *o, const char *key, const char *value)
     X("d", domain_id)                                                                              \
     X("g", domain_name)                                                                            \
     X("a", audit_id)                                                                               \
-    X("c", credential_id)
+    X("b", parent_audit_id)                                                                        \
+    X("c", credential_id)                                                                          \
+    X("t", trust_id)                                                                               \
+    X("y", trustor_id)                                                                             \
+    X("z", trustor_domain_id)
 
 struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text)
 {
@@ -147,6 +142,10 @@ struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, con
     json_object_set_new(claims, "s", json_boolean(t->system_scope));
     if (t->credential_unrestricted)
         json_object_set_new(claims, "o", json_true());
+    if (t->credential_limited)
+        json_object_set_new(claims, "l", json_true());
+    if (t->parents && *t->parents)
+        json_object_set_new(claims, "h", strings(t->parents));
     json_object_set_new(claims, "m", strings(t->methods));
     json_object_set_new(claims, "r", strings(t->roles));
     json_object_set_new(claims, "k", strings(t->role_ids));
@@ -238,6 +237,53 @@ static struct err *check_signature(struct ctx *cx, struct tx *tx, const char *te
     return NULL;
 }
 
+struct subjects {
+    struct ctx *cx;
+    struct db_value *values;
+    size_t n;
+};
+
+static void subject(struct subjects *s, const char *kind, const char *id)
+{
+    if (!id)
+        return;
+    must(s->n < SUBJECTS);
+    s->values[s->n++] = V_TEXT(arena_printf(s->cx->arena, "%s:%s", kind, id));
+}
+
+/* A grant's: who by whom it was granted to, and where. */
+static void grant_subject(struct subjects *s, const char *kind, const char *user, const char *where)
+{
+    if (where)
+        subject(s, kind, arena_printf(s->cx->arena, "%s:%s", user, where));
+}
+
+/* Whatever the token rests on: when it goes, the token does. See token_revoke. */
+static void subjects_of(struct ctx *cx, const struct token *t, struct db_value values[SUBJECTS])
+{
+    struct subjects s = {cx, values, 0};
+    const char *holder = t->trustor_id ? t->trustor_id : t->user_id;
+    subject(&s, "token", t->audit_id);
+    subject(&s, "user", t->user_id);
+    subject(&s, "domain", t->user_domain_id);
+    subject(&s, "user", t->trustor_id);
+    subject(&s, "domain", t->trustor_domain_id);
+    subject(&s, "trust", t->trust_id);
+    subject(&s, "credential", t->credential_id);
+    subject(&s, "project", t->project_id);
+    subject(&s, "domain", t->project_domain_id);
+    subject(&s, "domain", t->domain_id);
+    grant_subject(&s, "grant", holder,
+                  t->project_id  ? t->project_id
+                  : t->domain_id ? t->domain_id
+                                 : "system");
+    grant_subject(&s, "below", holder, t->project_domain_id);
+    for (size_t i = 0; t->parents && t->parents[i]; i++)
+        grant_subject(&s, "below", holder, t->parents[i]);
+    while (s.n < SUBJECTS)
+        values[s.n++] = V_NULL();
+}
+
 struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct token *ret)
 {
     json_t *claims = NULL;
@@ -245,6 +291,8 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     TRY(check_signature(cx, tx, text, &claims));
     struct token t = {.system_scope = json_get_bool(claims, "s", false),
                       .credential_unrestricted = json_get_bool(claims, "o", false),
+                      .credential_limited = json_get_bool(claims, "l", false),
+                      .parents = list_of(cx, json_get(claims, "h")),
                       .methods = list_of(cx, json_get(claims, "m")),
                       .roles = list_of(cx, json_get(claims, "r")),
                       .role_ids = list_of(cx, json_get(claims, "k")),
@@ -255,16 +303,8 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
 #undef X
     if (now_us(cx) >= t.expires_us)
         return fail(cx, ERR_UNAUTHENTICATED, "The token has expired: log in again");
-    const char *grant = t.project_id ? t.project_id : t.domain_id ? t.domain_id : "system";
-    struct db_value params[] = {V_INT(t.issued_us),
-                                V_TEXT(t.audit_id),
-                                V_TEXT(t.user_id),
-                                V_TEXT(t.project_id ? t.project_id : ""),
-                                V_TEXT(arena_printf(cx->arena, "%s:%s", t.user_id, grant)),
-                                V_TEXT(t.user_domain_id),
-                                V_TEXT(t.project_domain_id ? t.project_domain_id : ""),
-                                V_TEXT(t.domain_id ? t.domain_id : ""),
-                                V_TEXT(t.credential_id ? t.credential_id : "")};
+    struct db_value params[1 + SUBJECTS] = {V_INT(t.issued_us)};
+    subjects_of(cx, &t, params + 1);
     TRY(db_query(cx, tx, &stmt_revoked, params, ARRAY_LEN(params), &rows));
     if (rows.n_rows)
         return fail(cx, ERR_UNAUTHENTICATED, "The token was revoked: log in again");
@@ -276,15 +316,8 @@ struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind, const 
 {
     int64_t now = now_us(cx);
     TRY(db_run(cx, tx, &stmt_revocations_prune, V_INT(now)));
-    return db_run(cx, tx, &stmt_revoke, V_TEXT(kind), V_TEXT(subject), V_INT(now),
-                  V_INT(now + identity_settings()->token_ttl_s * 1000000));
-}
-
-struct err *token_revoke_role(struct ctx *cx, struct tx *tx, const char *role_id)
-{
-    int64_t now = now_us(cx);
-    return db_run(cx, tx, &stmt_revoke_role, V_TEXT(role_id), V_INT(now),
-                  V_INT(now + identity_settings()->token_ttl_s * 1000000));
+    return db_run(cx, tx, &stmt_revoke, V_TEXT(arena_printf(cx->arena, "%s:%s", kind, subject)),
+                  V_INT(now), V_INT(now + identity_settings()->token_ttl_s * 1000000));
 }
 
 static bool has_role(const struct token *t, const char *role)

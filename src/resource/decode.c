@@ -303,8 +303,11 @@ static bool repeats(const struct field *f, const json_t *v, const void *row)
 {
     if (f->flags & F_VIRTUAL)
         return true;
+    const void *p = (const char *)row + f->offset;
+    if (f->kind == KIND_BOOL)
+        return json_is_boolean(v) && json_is_true(v) == *(const bool *)p;
     must(f->kind == KIND_STR || f->kind == KIND_UUID);
-    const char *now = *(const char *const *)(const void *)((const char *)row + f->offset);
+    const char *now = *(const char *const *)p;
     return now ? str_eq(json_string_value(v), now) : json_is_null(v);
 }
 

@@ -26,22 +26,25 @@ CREATE TABLE domains (
     enabled BIGINT NOT NULL CHECK (enabled IN (0, 1)),
     tags TEXT NOT NULL,
     options TEXT NOT NULL,
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX domains_name ON domains (name);
 CREATE TABLE projects (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
-    domain_id TEXT NOT NULL REFERENCES domains(id),
+    domain_id TEXT REFERENCES domains(id),
     description TEXT NOT NULL,
     enabled BIGINT NOT NULL CHECK (enabled IN (0, 1)),
     parent_id TEXT,
     is_domain BIGINT NOT NULL CHECK (is_domain IN (0, 1)),
     tags TEXT NOT NULL,
     options TEXT NOT NULL,
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX projects_name ON projects (domain_id, name);
+CREATE INDEX projects_parent ON projects (parent_id);
 CREATE TABLE users (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -58,45 +61,61 @@ CREATE TABLE users (
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX users_name ON users (domain_id, name);
+CREATE TABLE user_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    domain_id TEXT NOT NULL REFERENCES domains(id),
+    description TEXT NOT NULL,
+    extra TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX user_groups_name ON user_groups (domain_id, name);
 CREATE TABLE roles (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
-    domain_id TEXT,
+    domain_id TEXT REFERENCES domains(id),
     description TEXT,
     options TEXT NOT NULL,
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX roles_name ON roles (name);
+CREATE UNIQUE INDEX roles_name ON roles (name) WHERE domain_id IS NULL;
+CREATE UNIQUE INDEX roles_domain_name ON roles (domain_id, name) WHERE domain_id IS NOT NULL;
 CREATE TABLE regions (
     id TEXT PRIMARY KEY NOT NULL,
     description TEXT NOT NULL,
     parent_region_id TEXT,
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
+CREATE INDEX regions_parent ON regions (parent_region_id);
 CREATE TABLE services (
     id TEXT PRIMARY KEY NOT NULL,
     type TEXT NOT NULL,
     name TEXT,
     description TEXT,
     enabled BIGINT NOT NULL CHECK (enabled IN (0, 1)),
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE TABLE endpoints (
     id TEXT PRIMARY KEY NOT NULL,
     interface TEXT NOT NULL CHECK (interface IN ('public', 'internal', 'admin')),
     region_id TEXT,
-    service_id TEXT NOT NULL REFERENCES services(id),
+    service_id TEXT NOT NULL REFERENCES services(id) ON DELETE CASCADE,
     url TEXT NOT NULL,
     enabled BIGINT NOT NULL CHECK (enabled IN (0, 1)),
+    extra TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE INDEX endpoints_service ON endpoints (service_id);
+CREATE INDEX endpoints_region ON endpoints (region_id);
 CREATE TABLE application_credentials (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
     description TEXT,
-    user_id TEXT NOT NULL REFERENCES users(id),
-    project_id TEXT NOT NULL REFERENCES projects(id),
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
     expires_at BIGINT,
     unrestricted BIGINT NOT NULL CHECK (unrestricted IN (0, 1)),
     roles TEXT NOT NULL,
@@ -112,11 +131,9 @@ CREATE TABLE token_keys (
     created_at BIGINT NOT NULL
 );
 CREATE TABLE revocations (
-    kind TEXT NOT NULL,
-    subject TEXT NOT NULL,
+    subject TEXT PRIMARY KEY NOT NULL,
     before BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL,
-    PRIMARY KEY (kind, subject)
+    expires_at BIGINT NOT NULL
 );
 CREATE INDEX revocations_expires ON revocations (expires_at);
 CREATE TABLE password_history (
@@ -125,14 +142,29 @@ CREATE TABLE password_history (
     hash TEXT NOT NULL
 );
 CREATE INDEX password_history_user ON password_history (user_id, at);
+CREATE TABLE group_members (
+    group_id TEXT NOT NULL REFERENCES user_groups(id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    PRIMARY KEY (group_id, user_id)
+);
+CREATE INDEX group_members_user ON group_members (user_id);
+CREATE TABLE implied_roles (
+    prior_id TEXT NOT NULL REFERENCES roles(id) ON DELETE CASCADE,
+    implied_id TEXT NOT NULL REFERENCES roles(id) ON DELETE CASCADE,
+    PRIMARY KEY (prior_id, implied_id)
+);
+CREATE INDEX implied_roles_implied ON implied_roles (implied_id);
 CREATE TABLE role_assignments (
-    user_id TEXT NOT NULL,
-    target_type TEXT NOT NULL,
+    actor_type TEXT NOT NULL CHECK (actor_type IN ('user', 'group')),
+    actor_id TEXT NOT NULL,
+    target_type TEXT NOT NULL CHECK (target_type IN ('project', 'domain', 'system')),
     target_id TEXT NOT NULL,
-    role_id TEXT NOT NULL,
-    PRIMARY KEY (user_id, target_type, target_id, role_id)
+    role_id TEXT NOT NULL REFERENCES roles(id) ON DELETE CASCADE,
+    inherited BIGINT NOT NULL CHECK (inherited IN (0, 1)),
+    PRIMARY KEY (actor_type, actor_id, target_type, target_id, role_id, inherited)
 );
 CREATE INDEX role_assignments_target ON role_assignments (target_id);
+CREATE INDEX role_assignments_role ON role_assignments (role_id);
 CREATE TABLE fleet_hosts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
