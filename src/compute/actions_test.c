@@ -205,6 +205,157 @@ static void a_rescue_that_fails_can_be_ended_by_a_rebuild(void **state UNUSED)
     expect(id, "ACTIVE", "null");
 }
 
+/* ---------------------------------------------------------------- resize */
+
+static const char *sum(const char *column)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct db_rows rows;
+    struct stmt st = {
+        "sum", arena_printf(T->cx.arena, "SELECT CAST(SUM(%s) AS BIGINT) FROM servers", column)};
+    assert_ok(&T->cx, tx_read(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, db_query(&T->cx, tx, &st, NULL, 0, &rows));
+    return arena_printf(T->cx.arena, "%" PRId64, db_int(&rows, 0, 0));
+}
+
+static void expect_held(const char *memory_mib)
+{
+    struct test_reply r = test_expect(T, 200, "p1", "GET", "/compute/v2.1/limits", NULL);
+    assert_string_equal(test_str(T, &r, "limits.absolute.totalRAMUsed"), memory_mib);
+    assert_string_equal(sum("held_memory_mib"), memory_mib);
+}
+
+static const char *migration(void)
+{
+    struct test_reply r = test_expect(T, 200, "admin", "GET", "/compute/v2.1/os-migrations", NULL);
+    return test_str(T, &r, "migrations[0].status");
+}
+
+static void resize_and_confirm(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    refused(id, "confirmResize", "{'confirmResize':null}");
+    refused(id, "revertResize", "{'revertResize':null}");
+    world_act(&w, 202, "p1", id, "{'resize':{'flavorRef':'2','OS-DCF:diskConfig':'AUTO'}}");
+    expect(id, "RESIZE", "resize_finish");
+    assert_string_equal(migration(), "migrating");
+    const json_t *spec = spec_of(id);
+    assert_int_equal(json_get_int(spec, "memory_mib", 0), 512);
+    assert_int_equal(json_get_int(spec, "root_gib", 0), 5);
+    assert_int_equal(json_get_int(spec, "checkpoint", 0), 1);
+    assert_int_equal(json_get_int(spec, "boot_seq", 0), 2);
+    expect_held("512");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    expect(id, "RESIZE", "resize_finish");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1,'checkpoint':1}");
+    expect(id, "VERIFY_RESIZE", "null");
+    assert_string_equal(world_show(&w, id, "flavor.id"), "2");
+    assert_string_equal(migration(), "finished");
+    refused(id, "stop", "{'os-stop':null}");
+    refused(id, "resize", "{'resize':{'flavorRef':'1'}}");
+    world_act(&w, 204, "p1", id, "{'confirmResize':null}");
+    expect(id, "ACTIVE", "null");
+    assert_string_equal(migration(), "confirmed");
+    assert_int_equal(json_get_int(spec_of(id), "checkpoint", 9), 0);
+    assert_int_equal(json_get_int(spec_of(id), "boot_seq", 0), 2);
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1}");
+    expect(id, "ACTIVE", "null");
+}
+
+static void resize_and_revert(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'resize':{'flavorRef':'2'}}");
+    report(id, "{'power':'on','boot_seq':2,'build_seq':1,'checkpoint':1}");
+    world_act(&w, 202, "p1", id, "{'revertResize':null}");
+    expect(id, "REVERT_RESIZE", "resize_reverting");
+    const json_t *spec = spec_of(id);
+    assert_int_equal(json_get_int(spec, "memory_mib", 0), 128);
+    assert_int_equal(json_get_int(spec, "restore_seq", 0), 1);
+    assert_int_equal(json_get_int(spec, "checkpoint", 0), 1); /* until it was taken */
+    expect_held("512");
+    report(id, "{'power':'off','boot_seq':2,'build_seq':1,'checkpoint':1,'restore_seq':1}");
+    expect(id, "REVERT_RESIZE", "resize_reverting");
+    for (int i = 0; i < 2; i++) {
+        report(id, "{'power':'on','boot_seq':3,'build_seq':1,'checkpoint':1,'restore_seq':1}");
+        expect(id, "ACTIVE", "null");
+        assert_int_equal(json_get_int(spec_of(id), "checkpoint", 9), 0);
+    }
+    expect_held("128");
+    assert_string_equal(migration(), "reverted");
+    assert_string_equal(world_show(&w, id, "flavor.id"), "1");
+    /* The next one has another number. */
+    world_act(&w, 202, "p1", id, "{'resize':{'flavorRef':2}}");
+    assert_int_equal(json_get_int(spec_of(id), "checkpoint", 0), 2);
+}
+
+static void what_was_off_stays_off(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'os-stop':null}");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1}");
+    world_act(&w, 202, "p1", id, "{'resize':{'flavorRef':'2'}}");
+    assert_string_equal(json_get_str(spec_of(id), "power"), "off");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'checkpoint':1}");
+    expect(id, "VERIFY_RESIZE", "null");
+    world_act(&w, 204, "p1", id, "{'confirmResize':null}");
+    expect(id, "SHUTOFF", "null");
+}
+
+static void a_resize_that_fails_can_be_reverted(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 202, "p1", id, "{'resize':{'flavorRef':'2'}}");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'checkpoint':1,'error':'no memory'}");
+    expect(id, "ERROR", "null");
+    assert_string_equal(migration(), "error");
+    world_act(&w, 202, "p1", id, "{'revertResize':null}");
+    expire(id);
+    expect(id, "ERROR", "null");
+    report(id, "{'power':'on','boot_seq':3,'build_seq':1,'checkpoint':1,'restore_seq':1}");
+    expect(id, "ACTIVE", "null");
+    assert_int_equal(json_get_int(spec_of(id), "checkpoint", 9), 0);
+    expect_held("128");
+    world_act(&w, 202, "admin", id, "{'os-resetState':{'state':'error'}}");
+    struct test_reply r = world_act(&w, 400, "p1", id, "{'revertResize':null}");
+    assert_non_null(strstr(r.text, "has not been resized"));
+}
+
+static void bad_resizes_are_refused(void **state UNUSED)
+{
+    static const struct {
+        int status;
+        const char *body, *words;
+    } bad[] = {
+        {400, "{'resize':null}", "resize"},
+        {400, "{'resize':{}}", "flavorRef"},
+        {400, "{'resize':{'flavorRef':''}}", "flavorRef"},
+        {400, "{'resize':{'flavorRef':'2','more':1}}", "unexpected"},
+        {400, "{'resize':{'flavorRef':'2','OS-DCF:diskConfig':'x'}}", "AUTO"},
+        {400, "{'resize':{'flavorRef':'none'}}", "could not be found"},
+        {400, "{'resize':{'flavorRef':'2'}}", "must change flavor"},
+        {400, "{'resize':{'flavorRef':'1'}}", "Unable to resize disk down"},
+        {400, "{'resize':{'flavorRef':'5'}}", "No valid host was found"},
+    };
+    struct test_reply r = test_expect(
+        T, 202, "p1", "POST", "/compute/v2.1/servers",
+        "{'server':{'name':'vm','imageRef':'%s','flavorRef':'2','networks':[{'uuid':'%s'}]}}",
+        IMAGE_OK, NET_A);
+    const char *id = test_str(T, &r, "server.id");
+    report(id, "{'power':'on','boot_seq':1,'build_seq':1}");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        r = world_act(&w, bad[i].status, "p1", id, bad[i].body);
+        if (!strstr(r.text, bad[i].words))
+            fail_msg("%s: %s", bad[i].body, r.text);
+    }
+    test_expect(T, 200, "admin", "PUT", "/compute/v2.1/os-quota-sets/p1",
+                "{'quota_set':{'ram':1000}}");
+    r = world_act(&w, 403, "p1", id, "{'resize':{'flavorRef':'3'}}");
+    assert_non_null(strstr(r.text, "Quota exceeded for ram"));
+    expect(id, "ACTIVE", "null");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM migrations"), 0);
+}
+
 /* ---------------------------------------------------------------- images */
 
 static void an_image_is_made_of_it(void **state UNUSED)
@@ -305,6 +456,11 @@ int main(void)
         WORLD_TEST(what_a_host_can_not_do_is_an_error_that_heals),
         WORLD_TEST(rescue_and_back),
         WORLD_TEST(a_rescue_that_fails_can_be_ended_by_a_rebuild),
+        WORLD_TEST(resize_and_confirm),
+        WORLD_TEST(resize_and_revert),
+        WORLD_TEST(what_was_off_stays_off),
+        WORLD_TEST(a_resize_that_fails_can_be_reverted),
+        WORLD_TEST(bad_resizes_are_refused),
         WORLD_TEST(an_image_is_made_of_it),
         WORLD_TEST(a_deletion_ends_the_copy),
         WORLD_TEST(a_locked_server_stays_as_it_is),

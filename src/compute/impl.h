@@ -108,8 +108,6 @@ void server_fault(struct ctx *cx, struct server *s, int code, const char *messag
 MUST_USE struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s);
 /* On or off, and nothing in between: neither paused nor suspended. */
 void server_power(struct server *s, bool on);
-/* What is promised to it is what its flavor says. */
-void server_hold(struct server *s);
 /* What is left of it goes: ports, row. Its actions stay for a while. */
 MUST_USE struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s);
 enum record_kind {
@@ -129,6 +127,22 @@ const char *task_state_of(const struct server *s);
 MUST_USE struct err *server_refuse(struct call *c, const struct server *s, const char *action);
 /* Lock, state, record of the action, move. The caller changes what is desired and saves. */
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
+
+/* ---- server_flavor.c */
+/* One that servers can have; ERR_INVALID in nova's words. */
+MUST_USE struct err *server_find_flavor(struct call *c, const char *id, struct flavor **ret);
+void server_take_flavor(struct server *s, const struct flavor *f);
+/* Of its host's own disk space. */
+int64_t server_disk_gib(const struct server *s);
+/* What is promised to it is what its flavor says. */
+void server_hold(struct server *s);
+/* Into s->old_flavor, and back. */
+void server_keep_flavor(struct ctx *cx, struct server *s);
+void server_restore_flavor(struct ctx *cx, struct server *s);
+
+/* ---- actions_resize.c */
+/* There is no way back any more: confirmed, or taken. */
+void server_end_resize(struct server *s);
 
 /* ---- actions_image.c */
 /* Its root disk becomes an image of this name: s->export_image. held: the host is not told yet.

@@ -209,7 +209,7 @@ struct err *placement_for(struct ctx *cx, struct tx *tx, const struct server *s,
 {
     *ret = (struct place_request){.vcpus = s->vcpus,
                                   .memory_mib = s->memory_mib,
-                                  .disk_gib = s->root_gib + s->ephemeral_gib,
+                                  .disk_gib = server_disk_gib(s),
                                   .zone = s->pinned_zone};
     TRY(hosts_snapshot(cx, tx, ret_hosts, ret_n));
     ask_specs(cx, s, ret);

@@ -57,21 +57,8 @@ static struct err *check_versions(struct call *c, const struct server *s)
 static struct err *take_flavor(struct call *c, struct server *s)
 {
     struct flavor *f;
-    struct err *e = flavor_find(c, s->flavor_id, &f);
-    if (e && e->kind == ERR_NOT_FOUND)
-        return fail(c->cx, ERR_INVALID, "Flavor %s could not be found.", s->flavor_id);
-    TRY(e);
-    s->flavor_name = f->name;
-    s->vcpus = f->vcpus;
-    s->memory_mib = f->ram;
-    s->root_gib = f->disk;
-    s->ephemeral_gib = f->ephemeral;
-    s->swap_mib = f->swap;
-    s->extra_specs = f->extra_specs;
-    if (s->ephemeral_gib || s->swap_mib)
-        return fail(c->cx, ERR_INVALID,
-                    "Flavor %s has ephemeral or swap disks, which this cloud does not offer yet",
-                    f->name);
+    TRY(server_find_flavor(c, s->flavor_id, &f));
+    server_take_flavor(s, f);
     return NULL;
 }
 

@@ -55,6 +55,20 @@ static bool take_seen(struct ctx *cx, struct server *s, const json_t *observed,
            old.seen_restore_seq != s->seen_restore_seq || !str_eq(old.seen_error, s->seen_error);
 }
 
+/* What was kept for the way here is given up. */
+static struct err *tidy(struct ctx *cx, struct tx *tx, struct server *s, bool *ret_desired)
+{
+    const struct server_desired d = desired_of(s);
+    if (state_of(s) != lifecycle_settled(&d))
+        return NULL;
+    if (s->checkpoint && !s->old_flavor) {
+        server_end_resize(s);
+        *ret_desired = true;
+        TRY(migration_status(cx, tx, s->id, "reverted"));
+    }
+    return NULL;
+}
+
 static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
                              const struct lifecycle_step *step)
 {
@@ -63,11 +77,12 @@ static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
         server_fault(
             cx, s, 500,
             arena_printf(cx->arena, "The server failed while %s: %s", was->doing, s->seen_error));
+    bool desired = step->want_off;
+    if (step->want_off)
+        server_power(s, false);
     TRY(server_move(cx, tx, s, step->state));
-    if (!step->want_off)
-        return res_update(cx, tx, &server_resource, s);
-    server_power(s, false);
-    return server_save(cx, tx, s);
+    TRY(tidy(cx, tx, s, &desired));
+    return desired ? server_save(cx, tx, s) : res_update(cx, tx, &server_resource, s);
 }
 
 struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,

@@ -59,13 +59,6 @@ void server_power(struct server *s, bool on)
     s->paused = s->suspended = false;
 }
 
-void server_hold(struct server *s)
-{
-    s->held_vcpus = s->vcpus;
-    s->held_memory_mib = s->memory_mib;
-    s->held_disk_gib = s->root_gib + s->ephemeral_gib;
-}
-
 /* action: for stmt_actions_finish_one. */
 static struct err *finish(struct ctx *cx, struct tx *tx, const struct stmt *st,
                           const struct server *s, bool good, const char *action)
@@ -94,6 +87,16 @@ static struct err *note_launch(struct ctx *cx, struct tx *tx, struct server *s)
     return usage_begin(cx, tx, s);
 }
 
+static struct err *note_migration(struct ctx *cx, struct tx *tx, const struct server *s,
+                                  enum server_state to)
+{
+    bool moving = TO(state_of(s)) & (TO(ST_RESIZE) | TO(ST_REVERT_RESIZE));
+    bool failed = TO(to) & (TO(ST_ERROR) | TO(ST_FAILED));
+    if (to == ST_VERIFY_RESIZE)
+        return migration_status(cx, tx, s->id, "finished");
+    return moving && failed ? migration_status(cx, tx, s->id, "error") : NULL;
+}
+
 struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
 {
     enum server_state from = state_of(s);
@@ -104,6 +107,7 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
     must(lifecycle_allows(from, to));
     if (TO(to) & (TO(ST_ERROR) | TO(ST_FAILED) | TO(ST_DELETING)))
         TRY(server_export_cancel(cx, tx, s));
+    TRY(note_migration(cx, tx, s, to));
     s->state = l->name;
     s->state_since = now_us(cx);
     s->state_deadline = l->deadline_s ? now_us(cx) + l->deadline_s * 1000000 : 0;

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * Resize, on the server's own host: its root disk gets a way back (a checkpoint), then it boots
+ * with the new flavor. Confirming gives the way back up; reverting takes it. Until then the larger
+ * of both flavors is promised, and counted against the quota.
+ */
+#include "compute/impl.h"
+
+static struct err *read_resize(struct call *c, const json_t *args, const char **ret_flavor,
+                               const char **ret_disk_config)
+{
+    const char *key;
+    json_t *v;
+    *ret_flavor = *ret_disk_config = NULL;
+    if (!json_is_object(args))
+        return bad_member(c, "resize", args, "it is not of type 'object'");
+    json_object_foreach(
+        (json_t *)(uintptr_t)args, key,
+        v) if (!str_eq(key, "flavorRef") &&
+               !str_eq(key,
+                       "OS-DCF:diskConfig")) return bad_member(c, "resize", args,
+                                                               arena_printf(
+                                                                   c->cx->arena,
+                                                                   "Additional properties are not "
+                                                                   "allowed ('%s' was unexpected)",
+                                                                   key));
+    const json_t *ref = json_get(args, "flavorRef"), *config = json_get(args, "OS-DCF:diskConfig");
+    *ret_flavor = json_is_integer(ref) ? json_text(c->cx, ref) : json_string_value(ref);
+    *ret_disk_config = json_string_value(config);
+    if (!*ret_flavor || !**ret_flavor)
+        return bad_member(c, "flavorRef", ref, "a flavor's id is needed");
+    if (config && !str_eq(*ret_disk_config, "AUTO") && !str_eq(*ret_disk_config, "MANUAL"))
+        return bad_member(c, "OS-DCF:diskConfig", config, "it is not one of ['AUTO', 'MANUAL']");
+    const char *slash = strrchr(*ret_flavor, '/');
+    *ret_flavor = slash ? slash + 1 : *ret_flavor;
+    return NULL;
+}
+
+/* A disk only grows; a size of 0 is that of the image. A server on a volume has no disk of its own.
+ */
+static struct err *check_disk(struct call *c, const struct server *s, const struct flavor *f)
+{
+    json_t *image = NULL;
+    if (!s->image_spec || f->disk == s->root_gib)
+        return NULL;
+    if (!f->disk)
+        return fail(c->cx, ERR_INVALID,
+                    "Server disk was unable to be resized because: Resize to zero disk flavor is "
+                    "not allowed.");
+    if (f->disk < s->root_gib)
+        return fail(c->cx, ERR_INVALID,
+                    "Server disk was unable to be resized because: Unable to resize disk down.");
+    TRY(json_read(c->cx, s->image_spec, strlen(s->image_spec), &image));
+    if (json_get_int(image, "virtual_size", 0) > f->disk << 30)
+        return fail(c->cx, ERR_INVALID,
+                    "Server disk was unable to be resized because: Flavor's disk is too small for "
+                    "the image.");
+    return NULL;
+}
+
+static struct err *check_flavor(struct call *c, const struct server *s, const struct flavor *f)
+{
+    struct image_info image;
+    bool found = false;
+    if (str_eq(f->id, s->flavor_id))
+        return fail(c->cx, ERR_INVALID, "When resizing, instances must change flavor!");
+    if (s->image_id)
+        TRY(image_get_any(c->cx, c->tx, s->image_id, &image, &found));
+    if (found && image.min_ram_mib > f->ram)
+        return fail(c->cx, ERR_INVALID, "Flavor's memory is too small for requested image.");
+    return check_disk(c, s, f);
+}
+
+static struct err *check_quota(struct call *c, const struct server *s, const struct server *new)
+{
+    int64_t cores = new->held_vcpus - s->held_vcpus,
+            ram = new->held_memory_mib - s->held_memory_mib;
+    if (cores > 0)
+        TRY(quota_check(c->cx, c->tx, c->service, "cores", s->project_id, cores));
+    if (ram > 0)
+        TRY(quota_check(c->cx, c->tx, c->service, "ram", s->project_id, ram));
+    return NULL;
+}
+
+/* Its own host must have room for what it holds from now on, in place of what it held. */
+static struct err *check_room(struct call *c, const struct server *s, const struct server *new)
+{
+    struct place_host *hosts;
+    struct place_request rq;
+    const char *reason = NULL;
+    size_t n;
+    TRY(placement_for(c->cx, c->tx, new, &hosts, &n, &rq));
+    rq.host = s->host_id;
+    rq.vcpus = new->held_vcpus;
+    rq.memory_mib = new->held_memory_mib;
+    rq.disk_gib = new->held_disk_gib;
+    for (size_t i = 0; i < n; i++) {
+        if (!str_eq(hosts[i].id, s->host_id))
+            continue;
+        hosts[i].used_vcpus -= s->held_vcpus;
+        hosts[i].used_memory_mib -= s->held_memory_mib;
+        hosts[i].used_disk_gib -= s->held_disk_gib;
+    }
+    if (place(c->cx, &compute_cfg.placement, hosts, n, &rq, &reason) >= 0)
+        return NULL;
+    return fail(c->cx, ERR_INVALID, "No valid host was found. A server is resized on its host. %s.",
+                reason);
+}
+
+static void hold_both(struct server *s, const struct server *old)
+{
+    server_hold(s);
+    s->held_vcpus = max_i64(s->held_vcpus, old->held_vcpus);
+    s->held_memory_mib = max_i64(s->held_memory_mib, old->held_memory_mib);
+    s->held_disk_gib = max_i64(s->held_disk_gib, old->held_disk_gib);
+}
+
+struct err *act_resize(struct call *c, struct server *s, const json_t *args)
+{
+    struct flavor *f;
+    const char *flavor_id, *disk_config;
+    const struct server old = *s;
+    TRY(read_resize(c, args, &flavor_id, &disk_config));
+    TRY(server_begin(c, s, SA_RESIZE));
+    TRY(server_find_flavor(c, flavor_id, &f));
+    TRY(check_flavor(c, s, f));
+    server_keep_flavor(c->cx, s);
+    server_take_flavor(s, f);
+    hold_both(s, &old);
+    TRY(check_quota(c, &old, s));
+    TRY(check_room(c, &old, s));
+    const struct migration_plan plan = {.type = "resize",
+                                        .status = "migrating",
+                                        .dest_host_id = s->host_id,
+                                        .new_flavor_id = s->flavor_id};
+    TRY(migration_record(c, &old, &plan));
+    TRY(usage_change(c->cx, c->tx, s));
+    if (disk_config)
+        s->disk_config = disk_config;
+    s->checkpoint = ++s->resize_seq;
+    s->boot_seq += s->want_power;
+    return server_accepted(c, s);
+}
+
+/* ---------------------------------------------------------------- and what follows */
+
+#define OPEN (TO(ST_VERIFY_RESIZE) | TO(ST_ERROR) | TO(ST_FAILED))
+
+void server_end_resize(struct server *s)
+{
+    s->old_flavor = NULL;
+    s->checkpoint = 0;
+    server_hold(s);
+}
+
+/* The same state as if there had been no resize. In an error only the way back is given up. */
+struct err *act_confirm_resize(struct call *c, struct server *s, const json_t *args UNUSED)
+{
+    TRY(server_check_lock(c, s));
+    if (!s->old_flavor || !(TO(state_of(s)) & OPEN))
+        return server_refuse(c, s, "confirmResize");
+    server_end_resize(s);
+    const struct server_desired d = desired_of(s);
+    if (state_of(s) == ST_VERIFY_RESIZE)
+        TRY(server_move(c->cx, c->tx, s, lifecycle_settled(&d)));
+    TRY(action_record(c, s, "confirmResize", "compute_confirm_resize", RECORD_DONE));
+    TRY(migration_status(c->cx, c->tx, s->id, "confirmed"));
+    TRY(server_save(c->cx, c->tx, s));
+    call_reply_empty(c, 204);
+    return NULL;
+}
+
+/* The way back is kept until it was gone: server_report.c gives it up. */
+struct err *act_revert_resize(struct call *c, struct server *s, const json_t *args UNUSED)
+{
+    TRY(server_begin(c, s, SA_REVERT_RESIZE));
+    if (!s->old_flavor)
+        return fail(c->cx, ERR_INVALID, "Instance has not been resized.");
+    server_restore_flavor(c->cx, s);
+    s->restore_seq++;
+    s->boot_seq += s->want_power;
+    TRY(usage_change(c->cx, c->tx, s));
+    TRY(migration_status(c->cx, c->tx, s->id, "reverting"));
+    return server_accepted(c, s);
+}
