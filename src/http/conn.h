@@ -41,6 +41,7 @@ struct http_conn {
     bool answered_raw;        /* the reply has gone out ahead of the rest of the body */
     int64_t discard_until_us; /* monotonic */
     bool begun;               /* counted in server.open */
+    bool takeover_reserved;   /* counted in server.takeovers, and not begun */
     char remote[INET6_ADDRSTRLEN];
 
     /* lanes.c, under its lock */
@@ -82,6 +83,14 @@ struct lanes {
     bool stopping; /* nothing is queued any more */
 };
 
+struct takeovers {
+    pthread_mutex_t lock;
+    pthread_cond_t fewer;
+    struct takeover *first;
+    unsigned n; /* those promised included */
+    bool stopping;
+};
+
 struct http_server {
     struct http_app app;
     struct http_config cfg;
@@ -93,6 +102,7 @@ struct http_server {
     sem_t places; /* connections that may still come */
     char *default_authority;
     struct lanes lanes;
+    struct takeovers takeovers;
     _Atomic bool closing; /* replies say Connection: close */
     _Atomic uint64_t requests, refused, bytes_in, bytes_out, connections, running, open;
     pthread_mutex_t spare_lock;
@@ -138,6 +148,18 @@ MUST_USE struct err *accept_start(struct ctx *cx, struct http_server *s);
 void accept_place_free(struct http_server *s);
 /* Sets closing; newcomers are refused from now on. */
 void accept_stop(struct http_server *s);
+
+/* takeover.c */
+void takeovers_init(struct http_server *s);
+void takeovers_fini(struct http_server *s);
+/* Room for one more; false: there are too many, or the server stops. */
+bool takeover_reserve(struct http_conn *c);
+/* The connection was lost before its takeover began. */
+void takeover_release(struct http_conn *c);
+/* What answers the request of a reserved takeover. */
+struct MHD_Response *takeover_response(struct http_conn *c);
+/* Ends them all and waits for them. */
+void takeovers_stop(struct http_server *s);
 
 /* lanes.c */
 /* With the small stack of our threads. */

@@ -336,7 +336,8 @@ bool exchange_run(struct http_conn *c)
         must(c->rp.park_until_us > 0);
         return false;
     }
-    if (c->rp.status < 200 || c->rp.status > 599)
+    bool takes_over = c->rp.status == 101 && c->rp.takeover;
+    if (!takes_over && (c->rp.status < 200 || c->rp.status > 599))
         exchange_refuse(c, 500, "The request was not answered.");
     c->stage = STAGE_DONE;
     return true;
@@ -402,6 +403,7 @@ void exchange_completed(void *server UNUSED, struct MHD_Connection *mhd UNUSED, 
     struct http_server *s = c->server;
     bool begun = c->begun;
     sink_abort(c);
+    takeover_release(c);
     conn_give_back(c);
     if (begun)
         atomic_fetch_sub(&s->open, 1);

@@ -54,6 +54,17 @@ struct http_request {
 const char *http_header(const struct http_request *rq, const char *name);
 const char *http_arg(const struct http_request *rq, const char *name);
 
+/*
+ * A connection that leaves HTTP (a console): after "101 Switching Protocols" run has its bytes, in
+ * a thread of its own, until it returns; early: what the client has sent already. The descriptor is
+ * the server's: shut down when the server stops. arg lives as long as the request, which ends after
+ * run.
+ */
+struct http_takeover {
+    void (*run)(void *arg, int fd, const char *early, size_t n_early);
+    void *arg;
+};
+
 struct http_reply {
     int status;               /* 0: not answered yet (a bug, unless parked) */
     struct buf body;          /* JSON or whatever content_type says; empty with file_fd >= 0 */
@@ -63,6 +74,7 @@ struct http_reply {
     /* >= 0: the body is [file_offset, file_offset + file_size) of it; owned by the reply. */
     int file_fd;
     int64_t file_offset, file_size;
+    const struct http_takeover *takeover; /* with status 101 and an Upgrade header */
     const char *park_topic; /* set instead of a status: run again when http_wake() names it */
     int64_t park_until_us;  /* monotonic */
 };
@@ -110,6 +122,7 @@ struct http_config {
     unsigned slow_workers;                    /* 1 */
     unsigned queue_max;                       /* 256, of each pool */
     unsigned connections_max;                 /* 4096 */
+    unsigned takeovers_max;                   /* 64; more are answered 503 */
     size_t body_max_bytes;                    /* 1 MiB; of requests that are not streamed */
     unsigned idle_timeout_s;                  /* 75; a parked or running request is not idle */
     const char *tls_cert_file, *tls_key_file; /* plain */

@@ -13,6 +13,7 @@ void reply_init(struct http_reply *rp, struct ctx *cx)
     rp->n_headers = 0;
     rp->file_fd = -1;
     rp->file_offset = rp->file_size = 0;
+    rp->takeover = NULL;
     rp->park_topic = NULL;
     rp->park_until_us = 0;
     buf_init(&rp->body, cx->arena);
@@ -42,8 +43,11 @@ static const char *content_type(const struct http_reply *rp)
     return rp->content_type ? rp->content_type : has_body ? "application/json" : NULL;
 }
 
-static struct MHD_Response *make_response(struct http_reply *rp)
+static struct MHD_Response *make_response(struct http_conn *c)
 {
+    struct http_reply *rp = &c->rp;
+    if (rp->takeover)
+        return takeover_response(c);
     if (rp->file_fd >= 0 && rp->file_size > 0) {
         struct MHD_Response *r = MHD_create_response_from_fd_at_offset64(
             (uint64_t)rp->file_size, rp->file_fd, (uint64_t)rp->file_offset);
@@ -58,9 +62,11 @@ static struct MHD_Response *make_response(struct http_reply *rp)
 enum MHD_Result reply_queue(struct http_conn *c)
 {
     struct http_reply *rp = &c->rp;
+    if (rp->takeover && !takeover_reserve(c))
+        exchange_refuse(c, 503, "Too many connections are taken over; try again later.");
     const char *type = content_type(rp);
     uint64_t size = rp->file_fd >= 0 ? (uint64_t)rp->file_size : rp->body.len;
-    struct MHD_Response *r = make_response(rp);
+    struct MHD_Response *r = make_response(c);
     if (!r)
         return MHD_NO;
     if (type)
@@ -68,7 +74,7 @@ enum MHD_Result reply_queue(struct http_conn *c)
     MHD_add_response_header(r, "x-openstack-request-id", c->cx.request_id);
     for (size_t i = 0; i < rp->n_headers; i++)
         MHD_add_response_header(r, rp->headers[i].name, rp->headers[i].value);
-    if (atomic_load_explicit(&c->server->closing, memory_order_relaxed))
+    if (!rp->takeover && atomic_load_explicit(&c->server->closing, memory_order_relaxed))
         MHD_add_response_header(r, "Connection", "close");
     enum MHD_Result ok = MHD_queue_response(c->mhd, (unsigned)rp->status, r);
     MHD_destroy_response(r);

@@ -26,6 +26,7 @@ static void set_defaults(struct http_config *cfg)
     DEFAULT(body_max_bytes, (size_t)1024 * 1024);
     DEFAULT(idle_timeout_s, 75);
     DEFAULT(clock, clock_system());
+    DEFAULT(takeovers_max, 64);
 #undef DEFAULT
 }
 
@@ -73,8 +74,8 @@ static size_t keep_escapes(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, 
 static struct err *start_mhd(struct ctx *cx, struct http_server *s)
 {
     char *key = NULL, *cert = NULL;
-    unsigned flags =
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                     MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_UPGRADE;
     struct MHD_OptionItem extra[8];
     size_t n = 0;
     if (s->cfg.io_threads > 1) /* 1 is no pool to MHD */
@@ -111,6 +112,7 @@ static void server_free(struct http_server *s)
 {
     exchange_free_spare(s);
     pthread_mutex_destroy(&s->spare_lock);
+    takeovers_fini(s);
     lanes_fini(s);
     sem_destroy(&s->places);
     free(s->default_authority);
@@ -136,6 +138,7 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     s->listener = -1;
     must(sem_init(&s->places, 0, s->cfg.connections_max) == 0);
     pthread_mutex_init(&s->spare_lock, NULL);
+    takeovers_init(s);
     lanes_init(s);
     sigset_t all,
         before; /* signals are the main thread's, but for those that a thread's own fault raises */
@@ -181,6 +184,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
     if (!s)
         return;
     accept_stop(s);
+    takeovers_stop(s);
     lanes_drain(s);
     wait_idle(s, (int64_t)drain_ms * 1000);
     lanes_stop(s);
