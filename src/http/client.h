@@ -35,7 +35,8 @@ void http_client_free(struct http_client *c);
 /* Ends a call under way in another thread (shutdown), and each later one: ERR_UNAVAILABLE. */
 void http_client_cancel(struct http_client *c);
 /*
- * GET with "Upgrade: protocol": the connection itself after a 101, as a socket of the caller's;
+ * GET with "Upgrade: protocol": the connection itself after a 101, as a
+ * non-blocking socket of the caller's;
  * ret_early has what came behind the answer's headers. http:// only. ERR_BAD_GATEWAY for any other
  * answer, ERR_UNAVAILABLE, ERR_TIMEOUT.
  */

@@ -110,6 +110,7 @@ void takeover_release(struct http_conn *c)
     AUTO_LOCK(&c->server->takeovers.lock);
     c->takeover_reserved = false;
     c->server->takeovers.n--;
+    pthread_cond_broadcast(&c->server->takeovers.fewer);
 }
 
 struct MHD_Response *takeover_response(struct http_conn *c)
@@ -123,6 +124,6 @@ void takeovers_stop(struct http_server *s)
     s->takeovers.stopping = true;
     for (struct takeover *t = s->takeovers.first; t; t = t->next)
         shutdown(t->fd, SHUT_RDWR);
-    while (s->takeovers.first)
+    while (s->takeovers.n) /* not the list: until their threads have let go of the server */
         pthread_cond_wait(&s->takeovers.fewer, &s->takeovers.lock);
 }

@@ -2,6 +2,7 @@
 /* Connections that leave HTTP: websockets, plain streams, their bounds and their end. */
 #include "http/test_server.h"
 #include "http/websocket.h"
+#include <poll.h>
 #include <sys/socket.h>
 
 static struct http_server *http;
@@ -85,6 +86,8 @@ static int teardown(void **state UNUSED)
 static void read_all(int fd, char *to, size_t n)
 {
     for (size_t got = 0; got < n;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 5000), 1);
         ssize_t k = recv(fd, to + got, n - got, 0);
         assert_true(k > 0);
         got += (size_t)k;
@@ -131,7 +134,8 @@ static int handshake(const char *more)
         if (str_ends(head, "\r\n\r\n"))
             break;
     }
-    assert_true(str_starts(head, "HTTP/1.1 101 Switching Protocols\r\n"));
+    if (!str_starts(head, "HTTP/1.1 101 Switching Protocols\r\n"))
+        fail_msg("%s", head);
     assert_non_null(strstr(head, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     assert_non_null(strstr(head, "\r\nSec-WebSocket-Protocol: binary\r\n"));
     assert_non_null(strcasestr(head, "\r\nUpgrade: websocket\r\n"));
