@@ -466,8 +466,10 @@ static void api_handle(void *arg UNUSED, struct http_request *rq, struct http_re
     c->rp = rp;
     if (!e && c->route->before)
         e = c->route->before(c);
-    if (!e && c->route->before && rp->status)
+    if (!e && c->route->before && rp->status) {
+        count_answer(c, began_us);
         return;
+    }
     if (!e)
         e = run_handler(c, &tx);
     tx_rollback(&tx);
@@ -488,12 +490,15 @@ static enum http_lane api_begin(void *arg, struct http_request *rq, struct http_
         return LANE_SLOW;
     if (!(c->route->flags & RT_STREAM))
         return is_read(c) && !(c->route->flags & RT_WORKER) ? LANE_INLINE : LANE_WORKER;
+    int64_t began_us = mono_us(rq->cx);
     struct err *e = admit(c, NULL);
     if (!e)
         e = c->route->stream(c, ret_sink);
     c->admitted = !e;
-    if (e)
+    if (e) {
         finish(c, e);
+        count_answer(c, began_us);
+    }
     return LANE_WORKER;
 }
 
