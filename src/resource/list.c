@@ -198,14 +198,15 @@ static struct err *read_offset(struct list *l, const char *text)
     return NULL;
 }
 
-static struct err *add_sort(struct list *l, const char *key, const char *dir)
+/* own: the table's default order, which may go by what nobody is shown. */
+static struct err *add_sort(struct list *l, const char *key, const char *dir, bool own)
 {
     const struct field *f = query_field(l->res, key);
     if (!f) /* some APIs sort by the column's name: created_at, display_name */
         for (size_t i = 0; i < l->res->n_fields; i++)
             if (str_eq(l->res->fields[i].member, key))
                 f = &l->res->fields[i];
-    if (!f || !(f->flags & F_SORT) || !may_see(l, f))
+    if (!f || (!own && (!(f->flags & F_SORT) || !may_see(l, f))))
         return fail(l->c->cx, ERR_INVALID,
                     "Invalid input for query parameters sort_key: '%s' is not a sort key", key);
     if (dir && !str_eq(dir, "asc") && !str_eq(dir, "desc"))
@@ -219,13 +220,13 @@ static struct err *add_sort(struct list *l, const char *key, const char *dir)
 }
 
 /* "name:asc,id" */
-static struct err *sort_text(struct list *l, const char *text)
+static struct err *sort_text(struct list *l, const char *text, bool own)
 {
     char **parts, **pair;
     size_t n = str_split(l->c->cx, text, ',', &parts);
     for (size_t i = 0; i < n; i++) {
         size_t k = str_split(l->c->cx, parts[i], ':', &pair);
-        TRY(add_sort(l, pair[0], k > 1 ? pair[1] : NULL));
+        TRY(add_sort(l, pair[0], k > 1 ? pair[1] : NULL, own));
     }
     return NULL;
 }
@@ -243,11 +244,11 @@ static struct err *read_sort(struct list *l)
     const struct http_request *rq = l->c->rq;
     const char *sort = http_arg(rq, "sort"), *key;
     if (sort)
-        TRY(sort_text(l, sort));
+        TRY(sort_text(l, sort, false));
     for (size_t i = 0; (key = nth_arg(rq, "sort_key", i)); i++)
-        TRY(add_sort(l, key, nth_arg(rq, "sort_dir", i)));
+        TRY(add_sort(l, key, nth_arg(rq, "sort_dir", i), false));
     if (!l->n_sort && l->res->dflt_sort)
-        TRY(sort_text(l, l->res->dflt_sort));
+        TRY(sort_text(l, l->res->dflt_sort, true));
     const struct field *id = key_of(l->res);
     for (size_t i = 0; i < l->n_sort; i++)
         if (l->sort[i].field == id)

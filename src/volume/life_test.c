@@ -254,6 +254,16 @@ static void strangers_see_nothing(void **state UNUSED)
     vworld_obey(&w, id);
 }
 
+/* By a time that is not shown, and not for others to sort by. */
+static void types_are_listed(void **state UNUSED)
+{
+    struct test_reply r = test_expect(T, 200, "p1", "GET", V3 "/types", NULL);
+    assert_true(json_array_size(test_at(&r, "volume_types")) > 0);
+    test_expect(T, 200, "p1", "GET",
+                vpath(&w, V3 "/types?marker=%s", test_str(T, &r, "volume_types[0].id")), NULL);
+    test_expect(T, 400, "p1", "GET", V3 "/types?sort_key=created_at", NULL);
+}
+
 static void the_project_may_stand_in_the_path(void **state UNUSED)
 {
     const char *id = vworld_ready(&w, "p1");
@@ -278,6 +288,7 @@ int main(void)
         cmocka_unit_test(failures_heal_and_end),
         cmocka_unit_test(a_snapshot_is_made_and_goes),
         cmocka_unit_test(strangers_see_nothing),
+        cmocka_unit_test(types_are_listed),
         cmocka_unit_test(the_project_may_stand_in_the_path),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
