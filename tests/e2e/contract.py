@@ -12,7 +12,8 @@ from bad_input import UNKNOWN, shape
 from cloud import Cloud, check, main
 
 VERBS = ("get", "head", "post", "put", "patch", "delete")
-FAMILIES = {"identity": "identity", "image": "image", "network": "network", "compute": "compute"}
+FAMILIES = {"identity": "identity", "image": "image", "network": "network", "compute": "compute", "volume": "volume"}
+MAJOR = {"compute": 2, "volume": 3}
 # Members that come with a page, not from a table.
 AROUND = {"links", "first", "next", "schema"}
 
@@ -37,8 +38,14 @@ def service_of(path):
     return FAMILIES.get(path.split("/")[1], "identity")
 
 
-def call(cloud, method, path, token=None, body=None):
-    headers = {"Content-Type": "application/json"}
+def version_header(path, o):
+    """The version that brought the route."""
+    service, since = service_of(path), o.get("x-since-microversion")
+    return {"OpenStack-API-Version": f"{service} {MAJOR[service]}.{since}"} if since else {}
+
+
+def call(cloud, method, path, o, token=None, body=None):
+    headers = {"Content-Type": "application/json", **version_header(path, o)}
     if token:
         headers["X-Auth-Token"] = token
     return cloud.raw(method, path, body, headers)
@@ -53,7 +60,7 @@ def expect_error(method, path, r, statuses):
 def no_token(cloud, api):
     for method, path, o in routes(api):
         if o["x-rule"] != "public":
-            expect_error(method, filled(path), call(cloud, method, filled(path), body="{}" if method in ("POST", "PUT", "PATCH") else None),
+            expect_error(method, filled(path), call(cloud, method, filled(path), o, body="{}" if method in ("POST", "PUT", "PATCH") else None),
                          (401,))
 
 
@@ -61,10 +68,10 @@ def wrong_role(cloud, api):
     member = cloud.login("demo").authenticate().token
     for method, path, o in routes(api):
         if o["x-rule"] == "admin":
-            expect_error(method, filled(path), call(cloud, method, filled(path), member, "{}" if method in ("POST", "PUT", "PATCH") else None),
+            expect_error(method, filled(path), call(cloud, method, filled(path), o, member, "{}" if method in ("POST", "PUT", "PATCH") else None),
                          (403,))
         if o["x-rule"] == "agent":
-            expect_error(method, filled(path), call(cloud, method, filled(path), member, "{}" if method != "GET" else None), (401,))
+            expect_error(method, filled(path), call(cloud, method, filled(path), o, member, "{}" if method != "GET" else None), (401,))
 
 
 def unknown_ids(cloud, api):
@@ -76,7 +83,7 @@ def unknown_ids(cloud, api):
         for body in ([None] if method in ("GET", "HEAD", "DELETE") else ["{}", "[]", '{"x": 1}', "{", "null", '"text"']):
             if path.endswith("/auth/tokens") and method == "DELETE":
                 continue  # would end this token
-            r = call(cloud, method, filled(path), admin, body)
+            r = call(cloud, method, filled(path), o, admin, body)
             check(r.status < 500 or r.status == 501, f"{method} {path} {body}: {r.status} {r.body[:300]}")
             if r.status >= 400 and method != "HEAD":
                 shape(service_of(path), r)
@@ -101,7 +108,7 @@ def lists_are_declared(cloud, api):
         if method != "GET" or "{" in path or not content or o["x-rule"] not in ("project reader", "project member"):
             continue
         declared_page = members_of(api, next(iter(content.values()))["schema"]).get("properties", {})
-        r = demo.get(path)
+        r = demo.call("GET", path, headers=version_header(path, o))
         check(r.status == 200, f"GET {path}: {r.status} {r.body[:200]}")
         for key, value in r.json.items():
             if not isinstance(value, list) or key.endswith("_links") or key not in declared_page:
