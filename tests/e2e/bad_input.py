@@ -5,9 +5,8 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 
-from cloud import Cloud, check, main
+from cloud import Cloud, check, main, wait_for
 
 UNKNOWN = "5b0c0d2e-0000-4000-8000-123456789abc"
 
@@ -150,7 +149,7 @@ def expired_token():
     with Cloud("expired", options=["--token-ttl-s", "2"]) as cloud:
         s = cloud.login("demo").authenticate()
         check(s.get("/image/v2/images").status == 200, "a fresh token is refused")
-        time.sleep(2.1)
+        wait_for("the token has expired", lambda: s.get("/image/v2/images").status == 401, 10)
         expect(401, "image", s.get("/image/v2/images"))
         expect(401, "compute", s.get("/compute/v2.1/servers"))
 

@@ -35,10 +35,12 @@ def wait_for(what, condition, timeout_s=60, pause_s=0.1):
         time.sleep(pause_s)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def reserve_port():
+    """A socket whose port is ours while it lives: bound only, so that a server may listen on it again and again."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s
 
 
 def children(pid):
@@ -78,7 +80,8 @@ class Cloud:
         self.dir = tempfile.mkdtemp(prefix=f"colvert-{name}-")
         os.chmod(self.dir, 0o755)
         self.data = f"{self.dir}/data"
-        self.port = free_port()
+        self.reserved = reserve_port()
+        self.port = self.reserved.getsockname()[1]
         self.netns = f"cvt-{name}-{os.getpid()}"[:15] if driver == "qemu" and not isolated else None
         self.driver = driver
         self.options = list(options)
