@@ -7,6 +7,7 @@
 #include "http/client.h"
 #include <curl/curl.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #define TIMEOUT_DEFAULT_MS ((int64_t)30000)
 #define REPLY_MAX_DEFAULT ((size_t)16 * 1024 * 1024)
@@ -117,7 +118,7 @@ static struct curl_slist *make_headers(struct ctx *cx, const struct http_call *w
         list = add_header(
             list, arena_printf(cx->arena, *h->value ? "%s: %s" : "%s;%s", h->name, h->value));
     }
-    if (what->body && !typed)
+    if ((what->body || what->body_file) && !typed)
         list = add_header(list, "Content-Type: application/json");
     return list;
 }
@@ -128,6 +129,30 @@ static int64_t time_left_ms(struct ctx *cx, const struct http_call *what)
     if (cx->deadline_us)
         ms = min_i64(ms, (cx->deadline_us - mono_us(cx) + 999) / 1000);
     return ms;
+}
+
+static size_t on_upload(char *to, size_t unit, size_t n, void *arg)
+{
+    struct call *call = arg;
+    size_t got = fread(to, 1, unit * n, call->what->body_file);
+    if (!ferror(call->what->body_file))
+        return got;
+    call->error = fail(call->cx, ERR_UNAVAILABLE, "cannot read what is to be sent to %s: %m",
+                       call->what->url);
+    return CURL_READFUNC_ABORT;
+}
+
+/* Of known length, so that the server can refuse it early. */
+static void set_upload(CURL *h, struct call *call)
+{
+    FILE *f = call->what->body_file;
+    off_t at = ftello(f);
+    struct stat st;
+    must(at >= 0 && fstat(fileno(f), &st) == 0);
+    curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(st.st_size - at));
+    curl_easy_setopt(h, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(h, CURLOPT_READDATA, call);
 }
 
 static void set_options(CURL *h, struct call *call, struct curl_slist *headers, int64_t timeout_ms)
@@ -148,7 +173,9 @@ static void set_options(CURL *h, struct call *call, struct curl_slist *headers, 
     curl_easy_setopt(h, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, call);
-    if (what->body) {
+    if (what->body_file)
+        set_upload(h, call);
+    else if (what->body) {
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)what->body_size);
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, what->body);
     }

@@ -12,6 +12,7 @@ struct http_call {
     size_t n_headers;
     const char *body; /* NULL: none */
     size_t body_size;
+    FILE *body_file;        /* instead of body: read from where it stands to its end; NULL: none */
     int64_t timeout_ms;     /* 0: 30 s; the context's deadline shortens it */
     size_t reply_max_bytes; /* 0: 16 MiB; more: ERR_BAD_GATEWAY */
     const char *ca_file;    /* PEM, whom to trust; NULL: the system's */

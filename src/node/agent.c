@@ -3,21 +3,44 @@
 #include "node/agent_impl.h"
 #include <arpa/inet.h>
 
-static const char *const kind_names[] = {
-    [ITEM_NETWORK] = "network", [ITEM_ROUTER] = "router", [ITEM_SERVER] = "server"};
+#define READER(kind)                                                                               \
+    static struct err *read_##kind(struct ctx *cx, const json_t *j, struct desired *d)             \
+    {                                                                                              \
+        return spec_##kind##_read(cx, j, &d->kind);                                                \
+    }
+READER(network)
+READER(router)
+READER(volume)
+READER(server)
+READER(export)
+
+#define KIND(kind)                                                                                 \
+    {                                                                                              \
+#kind, read_##kind, offsetof(struct desired, kind.id),                                     \
+            offsetof(struct desired, kind.revision)                                                \
+    }
+static const struct kind {
+    const char *name;
+    struct err *(*read)(struct ctx *cx, const json_t *j, struct desired *d);
+    size_t id, revision; /* where a spec has them */
+} kinds[] = {[ITEM_NETWORK] = KIND(network),
+             [ITEM_ROUTER] = KIND(router),
+             [ITEM_VOLUME] = KIND(volume),
+             [ITEM_SERVER] = KIND(server),
+             [ITEM_EXPORT] = KIND(export)};
 
 /* Full answers in a row that have to leave an item out before it goes. */
 enum { MISSES_MAX = 2, ITEMS_MAX = 100000 };
 
 const char *item_kind_name(enum item_kind kind)
 {
-    return kind_names[kind];
+    return kinds[kind].name;
 }
 
 static bool kind_of(const char *name, enum item_kind *ret)
 {
     for (enum item_kind k = 0; k < ITEM_KINDS; k++) {
-        if (str_eq(name, kind_names[k])) {
+        if (str_eq(name, kinds[k].name)) {
             *ret = k;
             return true;
         }
@@ -34,6 +57,27 @@ struct agent *agent_new(const struct agent_setup *setup)
         a->setup.shutdown_timeout_us = INT64_C(60) * 1000000;
     pthread_mutex_init(&a->lock, NULL);
     return a;
+}
+
+bool ids_have(const struct id_list *l, const char *id)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (str_eq(l->of[i], id))
+            return true;
+    return false;
+}
+
+void ids_add(struct id_list *l, const char *id)
+{
+    if (ids_have(l, id))
+        return;
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 4;
+        l->of = realloc(l->of, l->cap * sizeof(l->of[0]));
+        must(l->of);
+    }
+    must(strlen(id) < sizeof(l->of[0]));
+    memcpy(l->of[l->n++], id, strlen(id) + 1);
 }
 
 struct desired *desired_ref(struct desired *d)
@@ -63,6 +107,10 @@ static void item_free(struct item *it)
     must(!it->busy);
     desired_unref(it->desired);
     desired_unref(it->applied);
+    free(it->holds.of);
+    if (it->password)
+        secret_wipe(it->password, strlen(it->password));
+    free(it->password);
     free(it->spec_error);
     free(it->error);
     free(it->report);
@@ -93,7 +141,8 @@ static bool same_id(enum item_kind kind, const char *a, const char *b)
 {
     if (str_eq(a, b))
         return true;
-    return kind != ITEM_SERVER && (strlen(a) == 11 || strlen(b) == 11) && strncmp(a, b, 11) == 0;
+    return (kind == ITEM_NETWORK || kind == ITEM_ROUTER) && (strlen(a) == 11 || strlen(b) == 11) &&
+           strncmp(a, b, 11) == 0;
 }
 
 struct item *item_find(struct agent *a, enum item_kind kind, const char *id)
@@ -132,32 +181,6 @@ int64_t agent_revision(struct agent *a)
     return a->revision;
 }
 
-static struct err *read_spec(struct ctx *cx, enum item_kind kind, const json_t *spec,
-                             struct desired *d)
-{
-    if (kind == ITEM_NETWORK)
-        return spec_network_read(cx, spec, &d->network);
-    if (kind == ITEM_ROUTER)
-        return spec_router_read(cx, spec, &d->router);
-    return spec_server_read(cx, spec, &d->server);
-}
-
-static const char *spec_id(enum item_kind kind, const struct desired *d)
-{
-    return kind == ITEM_NETWORK ? d->network.id : kind == ITEM_ROUTER ? d->router.id : d->server.id;
-}
-
-static void set_revision(enum item_kind kind, struct desired *d, int64_t revision)
-{
-    d->revision = revision;
-    if (kind == ITEM_NETWORK)
-        d->network.revision = revision;
-    else if (kind == ITEM_ROUTER)
-        d->router.revision = revision;
-    else
-        d->server.revision = revision;
-}
-
 /* The spec of an item; an unreadable one leaves what was known, and is reported. */
 static void take_spec(struct ctx *cx, struct item *it, const json_t *spec, int64_t revision)
 {
@@ -165,15 +188,16 @@ static void take_spec(struct ctx *cx, struct item *it, const json_t *spec, int64
     must(d);
     d->refs = 1;
     ctx_init_with(&d->cx, cx->clock, cx->rng);
-    struct err *e = read_spec(&d->cx, it->kind, spec, d);
-    if (!e && !str_eq(spec_id(it->kind, d), it->id))
-        e = fail(&d->cx, ERR_INVALID, "%s spec: its id is another's", kind_names[it->kind]);
+    const struct kind *kind = &kinds[it->kind];
+    struct err *e = kind->read(&d->cx, spec, d);
+    if (!e && !str_eq(*(const char **)((char *)d + kind->id), it->id))
+        e = fail(&d->cx, ERR_INVALID, "%s spec: its id is another's", kind->name);
     item_set_text(&it->spec_error, e ? e->message : NULL);
     if (e) {
         desired_unref(d);
         return;
     }
-    set_revision(it->kind, d, revision);
+    d->revision = *(int64_t *)((char *)d + kind->revision) = revision;
     desired_unref(it->desired);
     it->desired = d;
 }
@@ -234,7 +258,7 @@ static void drop_missed(struct ctx *cx, struct agent *a)
         if (it->deleted || it->misses < MISSES_MAX)
             continue;
         log_event(cx, LOG_WARN, "the control plane does not know this: removing it", "kind",
-                  kind_names[it->kind], "id", it->id, NULL);
+                  kinds[it->kind].name, "id", it->id, NULL);
         it->deleted = true;
         it->failures = 0;
         item_due(a, it, 0);
@@ -263,38 +287,71 @@ struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since, const jso
     return NULL;
 }
 
-static void add_found(struct agent *a, enum item_kind kind, const char *const *ids, size_t n)
+/* ---- what the host has ---- */
+
+/* NULL where there is an item already. */
+static struct item *add_found(struct agent *a, enum item_kind kind, const char *id)
 {
+    if (strlen(id) >= sizeof(((struct item *)0)->id) || item_find(a, kind, id))
+        return NULL;
+    return item_add(a, kind, id);
+}
+
+static void add_all_found(struct agent *a, enum item_kind kind, const char *const *ids, size_t n)
+{
+    AUTO_LOCK(&a->lock);
     for (size_t i = 0; i < n; i++)
-        if (strlen(ids[i]) < sizeof(((struct item *)0)->id) && !item_find(a, kind, ids[i]))
-            item_add(a, kind, ids[i]);
+        add_found(a, kind, ids[i]);
+}
+
+/* With what it has open: nobody else may have that. */
+static struct err *add_found_guest(struct ctx *cx, struct agent *a, const char *id)
+{
+    struct guest_state is;
+    pthread_mutex_lock(&a->lock);
+    bool known = item_find(a, ITEM_SERVER, id) != NULL;
+    pthread_mutex_unlock(&a->lock);
+    if (known)
+        return NULL;
+    TRY(a->setup.guests.ops->state(cx, a->setup.guests.drv, id, &is));
+    AUTO_LOCK(&a->lock);
+    struct item *it = add_found(a, ITEM_SERVER, id);
+    for (size_t i = 0; it && i < is.n_volumes; i++)
+        ids_add(&it->holds, is.volumes[i]);
+    return NULL;
 }
 
 struct err *agent_sweep(struct ctx *cx, struct agent *a)
 {
-    const char **guests, **networks, **routers;
-    size_t n_guests, n_networks, n_routers;
-    TRY(a->setup.guests.ops->list(cx, a->setup.guests.drv, &guests, &n_guests));
-    TRY(a->setup.net.ops->list(cx, a->setup.net.drv, &networks, &n_networks, &routers, &n_routers));
-    AUTO_LOCK(&a->lock);
-    add_found(a, ITEM_SERVER, guests, n_guests);
-    add_found(a, ITEM_NETWORK, networks, n_networks);
-    add_found(a, ITEM_ROUTER, routers, n_routers);
+    const char **ids, **routers;
+    size_t n, n_routers;
+    TRY(a->setup.guests.ops->list(cx, a->setup.guests.drv, &ids, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(add_found_guest(cx, a, ids[i]));
+    TRY(a->setup.net.ops->list(cx, a->setup.net.drv, &ids, &n, &routers, &n_routers));
+    add_all_found(a, ITEM_NETWORK, ids, n);
+    add_all_found(a, ITEM_ROUTER, routers, n_routers);
+    if (a->setup.volumes.ops) {
+        TRY(a->setup.volumes.ops->list(cx, a->setup.volumes.drv, &ids, &n));
+        add_all_found(a, ITEM_VOLUME, ids, n);
+    }
+    TRY(exports_list(cx, a, &ids, &n));
+    add_all_found(a, ITEM_EXPORT, ids, n);
     return NULL;
 }
 
 /* ---- whose turn it is ---- */
 
-struct item *agent_claim(struct agent *a, int64_t mono_us, int64_t *ret_next_us)
+struct item *agent_claim(struct agent *a, unsigned kinds_of, int64_t mono_us, int64_t *ret_next_us)
 {
     AUTO_LOCK(&a->lock);
     struct item *best = NULL;
     *ret_next_us = INT64_MAX;
     for (struct item *it = a->items; it; it = it->next) {
-        if (!it->queued || it->busy)
+        if (!it->queued || it->busy || !(kinds_of & 1u << it->kind))
             continue;
         *ret_next_us = min_i64(*ret_next_us, it->due_us);
-        /* Among equals networks go first, then routers: servers wait for them. */
+        /* Among equals in the order of their kinds: servers wait for those before. */
         if (it->due_us <= mono_us && (!best || it->due_us < best->due_us ||
                                       (it->due_us == best->due_us && it->kind < best->kind)))
             best = it;
@@ -308,7 +365,6 @@ struct item *agent_claim(struct agent *a, int64_t mono_us, int64_t *ret_next_us)
 
 static void poke_where(struct agent *a, bool all)
 {
-    AUTO_LOCK(&a->lock);
     a->changes++;
     for (struct item *it = a->items; it; it = it->next)
         if (all || it->waiting)
@@ -317,12 +373,19 @@ static void poke_where(struct agent *a, bool all)
 
 void agent_poke_all(struct agent *a)
 {
+    AUTO_LOCK(&a->lock);
     poke_where(a, true);
+}
+
+void agent_poke_locked(struct agent *a)
+{
+    poke_where(a, false);
 }
 
 void agent_poke(struct agent *a)
 {
-    poke_where(a, false);
+    AUTO_LOCK(&a->lock);
+    agent_poke_locked(a);
 }
 
 void agent_guest_changed(void *agent, const char *server_id)
@@ -330,7 +393,8 @@ void agent_guest_changed(void *agent, const char *server_id)
     struct agent *a = agent;
     AUTO_LOCK(&a->lock);
     struct item *it = item_find(a, ITEM_SERVER, server_id);
-    if (it && !it->failures) /* a start that fails may say so this way too: it has its turn */
+    if (it && (!it->failures ||
+               it->waiting)) /* a start that fails may say so this way too: it has its turn */
         item_due(a, it, 0);
 }
 
@@ -361,7 +425,7 @@ struct report_batch *agent_reports(struct ctx *cx, struct agent *a, size_t max,
         b->of[b->n].seq = it->report_seq;
         memcpy(b->of[b->n++].id, it->id, sizeof(it->id));
         jw_obj(&w);
-        jw_kstr(&w, "kind", kind_names[it->kind]);
+        jw_kstr(&w, "kind", kinds[it->kind].name);
         jw_kstr(&w, "id", it->id);
         jw_kint(&w, "at", it->reported_at_us);
         jw_kraw(&w, "observed", it->report);
@@ -392,8 +456,10 @@ void agent_reports_done(struct agent *a, const struct report_batch *batch)
     AUTO_LOCK(&a->lock);
     for (size_t i = 0; i < batch->n; i++) {
         struct item *it = item_find(a, batch->of[i].kind, batch->of[i].id);
-        if (it && it->report_seq == batch->of[i].seq)
-            it->acked_seq = it->report_seq;
+        if (!it || it->report_seq != batch->of[i].seq)
+            continue;
+        it->acked_seq = it->report_seq;
+        it->password_told = it->password_told || it->password_in_report;
     }
     forget_gone(a);
 }
@@ -429,6 +495,7 @@ static void copy_server(struct ctx *cx, const struct spec_server *from, struct s
         .project_id = arena_strdup(m, from->project_id),
         .image = {.id = arena_strdup(m, from->image.id)},
         .user_data_size = from->user_data_size,
+        .password_data = arena_strdup(m, from->password_data),
         .vcpus = from->vcpus,
         .memory_mib = from->memory_mib,
         .n_nics = from->n_nics,
@@ -452,10 +519,13 @@ bool agent_server_by_ip(struct ctx *cx, struct agent *a, const char *network_id,
     if (!net || !net->desired || net->deleted)
         return false;
     const char *device = device_by_ip(&net->desired->network, ip);
-    const struct item *server = device ? item_find(a, ITEM_SERVER, device) : NULL;
+    struct item *server = device ? item_find(a, ITEM_SERVER, device) : NULL;
     if (!server || !server->desired || server->deleted)
         return false;
     copy_server(cx, &server->desired->server, ret);
+    const char *pending = password_pending(cx, a, server);
+    if (pending)
+        ret->password_data = pending;
     return true;
 }
 

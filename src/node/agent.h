@@ -13,7 +13,8 @@
 struct agent;
 struct item;
 
-enum item_kind { ITEM_NETWORK, ITEM_ROUTER, ITEM_SERVER, ITEM_KINDS };
+enum item_kind { ITEM_NETWORK, ITEM_ROUTER, ITEM_VOLUME, ITEM_SERVER, ITEM_EXPORT, ITEM_KINDS };
+enum { ALL_KINDS = (1 << ITEM_KINDS) - 1 }; /* a set of kinds: 1 << kind */
 const char *item_kind_name(enum item_kind kind);
 
 /* Where images come from: the cache (image_cache.h), or the simulator's. */
@@ -21,17 +22,31 @@ struct image_source {
     /* Starts fetching it when it isn't here; agent_poke() follows once it is. A fetch that failed
      * is told once. */
     struct err *(*want)(struct ctx *cx, void *arg, const struct spec_image *image, bool *ret_here);
-    /* Kept for this server, until another is used or unuse: its path. */
-    struct err *(*use)(struct ctx *cx, void *arg, const char *server_id,
-                       const struct spec_image *image, const char **ret_path);
-    void (*unuse)(void *arg, const char *server_id);
+    /* Kept for this user (an id, or "volume-ID": what stands on it), until it uses another, or
+     * unuse: its path. */
+    struct err *(*use)(struct ctx *cx, void *arg, const char *user, const struct spec_image *image,
+                       const char **ret_path);
+    void (*unuse)(void *arg, const char *user);
     void *arg;
+};
+
+/* Where exported disks go. */
+struct export_sender {
+    /* The file becomes the image's data; that it is already is success. */
+    struct err *(*send)(struct ctx *cx, void *arg, const char *image_id, const char *path);
+    void *arg;
+    /* A new raw file of a qcow2 one; NULL: this host makes none. */
+    struct err *(*to_raw)(struct ctx *cx, const char *from, const char *to);
 };
 
 struct agent_setup {
     struct guest_backend guests;
     struct net_backend net;
+    struct volume_backend volumes; /* ops NULL: this host keeps none */
     struct image_source images;
+    struct export_sender exports;
+    const char *dir; /* for files of the agent's own: DIR/exports, DIR/passwords; NULL: it keeps
+                      * none, and exports nothing */
     int64_t shutdown_timeout_us; /* from asking a guest to go off to forcing it; 0: 60 s */
     /* There is something to do or to report: from any thread, must not call back. NULL: nobody
      * cares. */
@@ -39,7 +54,7 @@ struct agent_setup {
     void *wake_arg;
 };
 
-/* Lets neither guests nor networks go: the drivers stay the caller's. */
+/* Lets neither guests nor networks nor volumes go: the drivers stay the caller's. */
 struct agent *agent_new(const struct agent_setup *setup);
 void agent_free(struct agent *a);
 
@@ -54,15 +69,16 @@ int64_t agent_revision(struct agent *a);
  */
 MUST_USE struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since,
                                 const json_t *answer);
-/* Looks for guests, networks and routers on the host that no item stands for; the next full answers
- * decide on them. */
+/* Looks for guests, networks, routers, volumes and exports on the host that no item stands for; the
+ * next full answers decide on them. Once before the first answer is taken: until then it isn't
+ * known which guest has which volume. */
 MUST_USE struct err *agent_sweep(struct ctx *cx, struct agent *a);
 
 /* ---- work ---- */
 
-/* An item that is due and that nobody works on, claimed; else NULL and when to ask again
- * (monotonic; INT64_MAX: never). */
-struct item *agent_claim(struct agent *a, int64_t mono_us, int64_t *ret_next_us);
+/* An item of these kinds that is due and that nobody works on, claimed; else NULL and when to ask
+ * again (monotonic; INT64_MAX: never). */
+struct item *agent_claim(struct agent *a, unsigned kinds, int64_t mono_us, int64_t *ret_next_us);
 /* One step for it. Gives the claim back. */
 void agent_step(struct ctx *cx, struct agent *a, struct item *it);
 /* Everything, or what waits for something else, or one guest, is due now. */
@@ -87,6 +103,10 @@ void agent_reports_done(struct agent *a, const struct report_batch *batch);
 bool agent_server_by_ip(struct ctx *cx, struct agent *a, const char *network_id, const char *ip,
                         struct spec_server *ret);
 bool agent_knows_server(struct agent *a, const char *id);
+/* What the guest of a desired server leaves of its password, once: ERR_CONFLICT when there is one,
+ * ERR_INVALID when it is no text or too long. */
+MUST_USE struct err *agent_leave_password(struct ctx *cx, struct agent *a, const char *server_id,
+                                          const char *text, size_t len);
 
 struct agent_stats {
     size_t items[ITEM_KINDS], busy, due, failing, undelivered;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What agent.c (items, reports) and agent_step.c (one step) share. Everything here is under the
- * agent's lock. */
+/* What the engine's files share: agent.c (items, reports), agent_step.c (one step), step_*.c (of
+ * one kind), volume_use.c (who has which volume). Everything here is under the agent's lock, but
+ * for a job, which is its step's. */
 #pragma once
 
 #include "node/agent.h"
@@ -15,7 +16,20 @@ struct desired {
         struct spec_server server;
         struct spec_network network;
         struct spec_router router;
+        struct spec_volume volume;
+        struct spec_export export;
     };
+};
+
+enum {
+    TELL_AFTER =
+        3 /* failures in a row before the control plane hears of it: it may give the item up */
+};
+
+/* Ids in memory of their own. */
+struct id_list {
+    char (*of)[40];
+    size_t n, cap;
 };
 
 struct item {
@@ -32,13 +46,22 @@ struct item {
 
     /* work */
     bool busy, queued, waiting;
+    bool awaited; /* another item's step waits for the end of this one's */
     int64_t due_us;
     unsigned failures;
     char *error; /* of the last step */
 
     /* seen */
     int64_t shutdown_asked_us; /* 0: not asked */
+    int64_t unplug_again_us;   /* a device was asked for and kept: asked again then */
+    int64_t rescue_made;       /* number of the rescue disk made last by this process */
+    struct id_list holds;      /* volumes that the guest has open, or is about to */
+    char *password;            /* left by the guest, and not yet in the spec; NULL: none */
+    bool password_read;        /* … from its file */
+    bool password_told, password_in_report;
+    int64_t password_revision; /* of the report that told it */
     bool destroyed;
+    bool ready;              /* a volume: it is whole */
     bool gone;               /* deleted, and nothing is left: forgotten once that is delivered */
     struct desired *applied; /* of a network or router: what was applied last by this process */
 
@@ -66,14 +89,18 @@ struct job {
     uint64_t changes;
     unsigned failures; /* before this step */
     bool deleted;
-    const char *spec_error;
+    const char *spec_error, *last_error; /* may be NULL */
     /* found out by the step */
     bool again;     /* something was done: look again at once */
     bool waits;     /* for another item, an image, or a shutdown */
     int64_t due_us; /* look again then; 0: only when something happens */
     bool gone;
+    bool tells_password;
     const char *report; /* in the step's arena; NULL: nothing worth telling */
 };
+
+bool ids_have(const struct id_list *l, const char *id);
+void ids_add(struct id_list *l, const char *id);
 
 struct desired *desired_ref(struct desired *d);
 void desired_unref(struct desired *d);
@@ -81,4 +108,57 @@ struct item *item_find(struct agent *a, enum item_kind kind, const char *id);
 void item_set_text(char **to, const char *text); /* NULL empties it */
 void item_due(struct agent *a, struct item *it, int64_t when_us);
 void agent_wake(struct agent *a);
+void agent_poke_locked(struct agent *a);
 void forget_gone(struct agent *a);
+
+/* What is wrong with it, for a report of a step that did not fail: its spec, or what failed so
+ * often that it was told and is only being waited for again. */
+const char *job_error(const struct job *job);
+
+/* ---- steps of one kind: what job->it needs, or one thing done for it */
+MUST_USE struct err *step_server(struct ctx *cx, struct agent *a, struct job *job);
+MUST_USE struct err *step_net(struct ctx *cx, struct agent *a, struct job *job);
+MUST_USE struct err *step_volume(struct ctx *cx, struct agent *a, struct job *job);
+MUST_USE struct err *step_export(struct ctx *cx, struct agent *a, struct job *job);
+
+/* ---- volume_use.c: a volume is one guest's at a time, and changed by one step at a time */
+
+/* Another item as if claimed, NULL: there is none. False: it is busy, and its end pokes those who
+ * wait. */
+bool item_borrow(struct agent *a, enum item_kind kind, const char *id, struct item **ret);
+void item_return(struct agent *a, struct item *it);
+
+/* A volume that a step works on, and the guest that has it: both claimed, by this step. */
+struct reach {
+    struct item *volume; /* NULL: it is the step's own */
+    struct item *guest;  /* NULL: no guest has it */
+    bool open;           /* the guest's process has it open: all goes through the guest */
+};
+/* ret_reached false: one of them is busy; the step waits. */
+MUST_USE struct err *volume_reach(struct ctx *cx, struct agent *a, const struct item *me,
+                                  const char *volume_id, struct reach *ret, bool *ret_reached);
+void volume_leave(struct agent *a, struct reach *r);
+
+/* The volume may be opened by this server's guest. Lock held. */
+bool volume_ready_for(struct agent *a, const struct item *server, const char *volume_id,
+                      const char **ret_why);
+/* Before a guest opens them: no other gets them until the guest is seen without. False: not now. */
+bool volumes_hold(struct agent *a, struct item *server, const struct spec_use *uses, size_t n);
+/* What a look at the guest found; others may go on with what it let go. */
+void volumes_seen(struct agent *a, struct item *server, const struct guest_state *is);
+bool volume_is_held(struct agent *a, const char *volume_id);
+
+/* ---- step_export.c: files on their way */
+/* "DIR/exports/ID" + suffix. */
+const char *export_path(struct ctx *cx, const struct agent *a, const char *id, const char *suffix);
+/* The folder, made if need be. */
+MUST_USE struct err *exports_open(struct ctx *cx, const struct agent *a, const char **ret_path);
+MUST_USE struct err *exports_list(struct ctx *cx, struct agent *a, const char ***ret_ids,
+                                  size_t *ret_n);
+
+/* ---- password.c: DIR/passwords/ID, until the spec has it */
+/* What the guest left and the spec has not yet; in cx's arena. Lock held. */
+const char *password_pending(struct ctx *cx, struct agent *a, struct item *it);
+/* Lock not held: what the report tells of it, and that it is over. */
+const char *password_to_tell(struct ctx *cx, struct agent *a, struct job *job);
+void password_forget(struct ctx *cx, struct agent *a, struct item *it);

@@ -26,10 +26,15 @@ static struct err *metadata(struct ctx *cx, void *arg, const char *network_id,
                            ret_found);
 }
 
+static bool is_fake(const struct agent_config *cfg)
+{
+    return str_eq(cfg->guest_driver, "fake");
+}
+
 static struct err *open_guests(struct ctx *cx, const struct agent_config *cfg,
                                struct guest_backend *ret)
 {
-    if (str_eq(cfg->guest_driver, "fake")) {
+    if (is_fake(cfg)) {
         fake_guests_new(ret);
         return fake_guests_set_file(cx, ret,
                                     arena_printf(cx->arena, "%s/fake-guests", cfg->loop.data_dir));
@@ -59,33 +64,65 @@ static struct err *open_net(struct ctx *cx, const struct agent_config *cfg,
     return kernel_net_new(cx, &net, ret);
 }
 
-static void close_backends(const struct guest_backend *guests, const struct net_backend *net)
+/* Of the guests' kind: they open them. */
+static struct err *open_volumes(struct ctx *cx, const struct agent_config *cfg,
+                                struct backends *ret)
 {
-    if (guests->ops)
-        guests->ops->free(guests->drv);
-    if (net->ops)
-        net->ops->free(net->drv);
+    if (!is_fake(cfg))
+        return NULL;
+    fake_volumes_new(&ret->volumes);
+    TRY(fake_volumes_set_file(cx, &ret->volumes,
+                              arena_printf(cx->arena, "%s/fake-volumes", cfg->loop.data_dir)));
+    fake_guests_set_volumes(&ret->guests, &ret->volumes);
+    return NULL;
+}
+
+static void close_backends(const struct backends *b)
+{
+    if (b->guests.ops)
+        b->guests.ops->free(b->guests.drv);
+    if (b->net.ops)
+        b->net.ops->free(b->net.drv);
+    if (b->volumes.ops)
+        b->volumes.ops->free(b->volumes.drv);
 }
 
 static struct err *open_backends(struct ctx *cx, const struct agent_config *cfg,
-                                 struct metadata_source *m, struct guest_backend *ret_guests,
-                                 struct net_backend *ret_net)
+                                 struct metadata_source *m, struct backends *ret)
 {
     if (mkdir(cfg->loop.data_dir, 0711) != 0 && errno != EEXIST)
         return fail(cx, ERR_UNAVAILABLE, "cannot make the folder '%s': %m", cfg->loop.data_dir);
-    struct err *e = open_guests(cx, cfg, ret_guests);
+    struct err *e = open_guests(cx, cfg, &ret->guests);
     if (!e)
-        e = open_net(cx, cfg, m, ret_net);
+        e = open_volumes(cx, cfg, ret);
+    if (!e)
+        e = open_net(cx, cfg, m, &ret->net);
     if (e)
-        close_backends(ret_guests, ret_net);
+        close_backends(ret);
     return e;
+}
+
+/* A fake disk is its own raw form. */
+static struct err *fake_to_raw(struct ctx *cx, const char *from, const char *to)
+{
+    const char *origin;
+    int64_t size_gib;
+    TRY(fake_disk_read(cx, from, &origin, &size_gib));
+    return fake_disk_write(cx, to, origin, size_gib);
+}
+
+static struct loop_config loop_config_of(const struct agent_config *cfg)
+{
+    struct loop_config loop = cfg->loop;
+    loop.to_raw = is_fake(cfg) ? fake_to_raw : NULL;
+    return loop;
 }
 
 struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
 {
-    struct guest_backend guests = {0};
-    struct net_backend net = {0};
+    struct backends backends = {0};
     struct metadata_source source = {NULL};
+    struct loop_config config = loop_config_of(cfg);
     struct loop *loop = NULL;
     sigset_t signals;
     int got = 0;
@@ -95,17 +132,18 @@ struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    TRY(open_backends(cx, cfg, &source, &guests, &net));
-    struct err *e = loop_start(cx, &cfg->loop, &guests, &net, &loop);
+    TRY(open_backends(cx, cfg, &source, &backends));
+    struct err *e = loop_start(cx, &config, &backends, &loop);
     if (!e) {
         atomic_store(&source.agent, loop_agent(loop));
         log_event(cx, LOG_INFO, "agent is up", "api", cfg->loop.api_url, "host", cfg->loop.host,
-                  "guests", guests.ops->name, "net", net.ops->name, NULL);
+                  "guests", backends.guests.ops->name, "net", backends.net.ops->name, "volumes",
+                  backends.volumes.ops ? backends.volumes.ops->name : "none", NULL);
         sigwait(&signals, &got);
         log_event(cx, LOG_INFO, "agent stops; guests run on", "signal", strsignal(got), NULL);
         loop_stop(loop);
     }
-    close_backends(&guests, &net);
+    close_backends(&backends);
     loop_free(loop);
     return e;
 }
@@ -124,33 +162,60 @@ static void count(struct purge *p, struct err *e)
         p->n++;
 }
 
-static struct err *purge_all(struct ctx *cx, const struct guest_backend *guests,
-                             const struct net_backend *net)
+static struct err *purge_guests(struct ctx *cx, const struct guest_backend *b, struct purge *p)
+{
+    const char **ids;
+    size_t n;
+    TRY(b->ops->list(cx, b->drv, &ids, &n));
+    for (size_t i = 0; i < n; i++) {
+        struct err *e = b->ops->stop(cx, b->drv, ids[i]);
+        count(p, e ? e : b->ops->destroy(cx, b->drv, ids[i]));
+    }
+    return NULL;
+}
+
+static struct err *purge_net(struct ctx *cx, const struct net_backend *b, struct purge *p)
+{
+    const char **networks, **routers;
+    size_t n_networks, n_routers;
+    TRY(b->ops->list(cx, b->drv, &networks, &n_networks, &routers, &n_routers));
+    for (size_t i = 0; i < n_routers; i++)
+        count(p, b->ops->router_remove(cx, b->drv, routers[i]));
+    for (size_t i = 0; i < n_networks; i++)
+        count(p, b->ops->network_remove(cx, b->drv, networks[i]));
+    return NULL;
+}
+
+static struct err *purge_volumes(struct ctx *cx, const struct volume_backend *b, struct purge *p)
+{
+    const char **ids;
+    size_t n;
+    if (!b->ops)
+        return NULL;
+    TRY(b->ops->list(cx, b->drv, &ids, &n));
+    for (size_t i = 0; i < n; i++)
+        count(p, b->ops->remove(cx, b->drv, ids[i]));
+    return NULL;
+}
+
+static struct err *purge_all(struct ctx *cx, const struct backends *b)
 {
     struct purge p = {0};
-    const char **ids, **networks, **routers;
-    size_t n, n_networks, n_routers;
-    TRY(guests->ops->list(cx, guests->drv, &ids, &n));
-    for (size_t i = 0; i < n; i++) {
-        struct err *e = guests->ops->stop(cx, guests->drv, ids[i]);
-        count(&p, e ? e : guests->ops->destroy(cx, guests->drv, ids[i]));
-    }
-    TRY(net->ops->list(cx, net->drv, &networks, &n_networks, &routers, &n_routers));
-    for (size_t i = 0; i < n_routers; i++)
-        count(&p, net->ops->router_remove(cx, net->drv, routers[i]));
-    for (size_t i = 0; i < n_networks; i++)
-        count(&p, net->ops->network_remove(cx, net->drv, networks[i]));
+    TRY(purge_guests(cx, &b->guests, &p));
+    if (p.error)
+        return p.error; /* what guests stand on stays under them */
+    TRY(purge_net(cx, &b->net, &p));
+    TRY(purge_volumes(cx, &b->volumes, &p));
     log_event(cx, LOG_INFO, "purged", "removed", log_i64(cx, (int64_t)p.n), NULL);
     return p.error;
 }
 
 struct err *agent_purge(struct ctx *cx, const struct agent_config *cfg)
 {
-    struct guest_backend guests = {0};
-    struct net_backend net = {0};
+    struct backends backends = {0};
     struct metadata_source source = {NULL};
-    TRY(open_backends(cx, cfg, &source, &guests, &net));
-    struct err *e = purge_all(cx, &guests, &net);
-    close_backends(&guests, &net);
+    TRY(open_backends(cx, cfg, &source, &backends));
+    struct err *e = purge_all(cx, &backends);
+    close_backends(&backends);
     return e;
 }

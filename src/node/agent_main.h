@@ -6,15 +6,16 @@
 
 struct agent_config {
     struct loop_config loop;
-    const char *guest_driver; /* "qemu" or "fake" (kept in DATA/fake-guests) */
-    const char *net_driver;   /* "kernel" or "fake" */
-    struct qemu_config qemu;  /* data_dir NULL: the loop's */
+    const char
+        *guest_driver;       /* "qemu" or "fake" (kept in DATA/fake-guests); its volumes likewise */
+    const char *net_driver;  /* "kernel" or "fake" */
+    struct qemu_config qemu; /* data_dir NULL: the loop's */
     const char *netns; /* the "host" namespace of the kernel driver; NULL: the process's own */
     const char *external_cidr;
 };
 
 /* Runs until SIGTERM or SIGINT; guests and networks stay. */
 MUST_USE struct err *agent_main(struct ctx *cx, const struct agent_config *cfg);
-/* Takes away every guest, router and network that the drivers find on this host. Needs no control
- * plane. */
+/* Takes away every guest, router, network and volume that the drivers find on this host. Needs no
+ * control plane. */
 MUST_USE struct err *agent_purge(struct ctx *cx, const struct agent_config *cfg);

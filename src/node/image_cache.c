@@ -323,14 +323,14 @@ static struct err *cache_want(struct ctx *cx, void *arg, const struct spec_image
     return NULL;
 }
 
-static struct err *cache_use(struct ctx *cx, void *arg, const char *server_id,
+static struct err *cache_use(struct ctx *cx, void *arg, const char *user,
                              const struct spec_image *image, const char **ret_path)
 {
     struct image_cache *c = arg;
     AUTO_LOCK(&c->lock);
     const char *path = path_of(cx, c, image->sha512);
-    const char *link = arena_printf(cx->arena, "%s/used/%s", c->dir, server_id);
-    const char *beside = arena_printf(cx->arena, "%s/used/.%s", c->dir, server_id);
+    const char *link = arena_printf(cx->arena, "%s/used/%s", c->dir, user);
+    const char *beside = arena_printf(cx->arena, "%s/used/.%s", c->dir, user);
     const char *target = arena_printf(cx->arena, "../%s", image->sha512);
     if (utimensat(AT_FDCWD, path, NULL, 0) != 0)
         return fail(cx, ERR_UNAVAILABLE, "image %s is no longer on this host: %m", image->id);
@@ -341,12 +341,12 @@ static struct err *cache_use(struct ctx *cx, void *arg, const char *server_id,
     return NULL;
 }
 
-static void cache_unuse(void *arg, const char *server_id)
+static void cache_unuse(void *arg, const char *user)
 {
     struct image_cache *c = arg;
     struct ctx cx;
     ctx_init(&cx);
-    unlink(arena_printf(cx.arena, "%s/used/%s", c->dir, server_id));
+    unlink(arena_printf(cx.arena, "%s/used/%s", c->dir, user));
     ctx_release(&cx);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
  * Images on this host: DIR/<sha512>, fetched once however many guests wait for it, checked against
- * its digest before it has its name. DIR/used/<server id> says who stands on which, so that none is
- * evicted under a guest.
+ * its digest before it has its name. DIR/used/<user> says who stands on which (a server, its rescue
+ * disk, a volume in the making), so that none is evicted under it.
  */
 #pragma once
 

@@ -12,23 +12,29 @@
 enum {
     WORKERS_MAX = 16,
     WATCH_WAIT_S = 25,
-    JOB_DEADLINE_S = 120,
     REPORTS_AT_ONCE = 100,
     RETRY_MAX_S = 10,
     REAPPLY_EVERY_S = 300, /* everything is looked at again though nothing seems to have changed */
-    THREADS_MAX = WORKERS_MAX + 3
+    THREADS_MAX = WORKERS_MAX + 3 + 3
 };
+
+/* Copies of disks take their time: they have workers of their own, so that nothing else waits. */
+static const struct lane {
+    unsigned kinds;
+    int64_t deadline_s;
+} quick_lane = {1 << ITEM_NETWORK | 1 << ITEM_ROUTER | 1 << ITEM_SERVER, 120},
+  volume_lane = {1 << ITEM_VOLUME, 6 * 3600}, export_lane = {1 << ITEM_EXPORT, 6 * 3600};
+enum { VOLUME_WORKERS = 2, EXPORT_WORKERS = 1 };
 
 struct loop {
     struct ctx cx; /* owns the strings */
     struct loop_config cfg;
     char *secret; /* cfg.secret, to wipe */
-    struct guest_backend guests;
-    struct net_backend net;
+    struct backends backends;
     struct agent *agent;
     struct image_cache *images;
     struct console *console;
-    struct uplink watch, reports, beat, fetch;
+    struct uplink watch, reports, beat, fetch, send;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -93,24 +99,40 @@ static void note(struct ctx *cx, struct trouble *t, const struct err *e)
 
 /* ---- the threads ---- */
 
-static void *run_worker(void *arg)
+static void work(struct loop *l, const struct lane *lane)
 {
-    struct loop *l = arg;
     bool stop = false;
     while (!stop) {
         struct ctx cx;
         ctx_init(&cx);
         uint64_t seen = generation(l, &stop);
         int64_t next = 0;
-        struct item *it = stop ? NULL : agent_claim(l->agent, mono_us(&cx), &next);
+        struct item *it = stop ? NULL : agent_claim(l->agent, lane->kinds, mono_us(&cx), &next);
         if (it) {
-            cx.deadline_us = mono_us(&cx) + INT64_C(1000000) * JOB_DEADLINE_S;
+            cx.deadline_us = mono_us(&cx) + INT64_C(1000000) * lane->deadline_s;
             agent_step(&cx, l->agent, it);
         } else if (!stop) {
             sleep_until(l, seen, next);
         }
         ctx_release(&cx);
     }
+}
+
+static void *run_worker(void *arg)
+{
+    work(arg, &quick_lane);
+    return NULL;
+}
+
+static void *run_volume_worker(void *arg)
+{
+    work(arg, &volume_lane);
+    return NULL;
+}
+
+static void *run_export_worker(void *arg)
+{
+    work(arg, &export_lane);
     return NULL;
 }
 
@@ -221,7 +243,7 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     jw_init(&w, &body);
     jw_obj(&w);
     jw_kstr(&w, "hostname", hostname);
-    TRY(l->guests.ops->inventory(cx, l->guests.drv, &w));
+    TRY(l->backends.guests.ops->inventory(cx, l->backends.guests.drv, &w));
     jw_kstr(&w, "agent_url", l->cfg.advertise_url);
     jw_kstr(&w, "version", COLVERT_VERSION);
     jw_obj_end(&w);
@@ -266,6 +288,13 @@ static void image_arrived(void *arg)
     agent_poke(l->agent);
 }
 
+/* One export at a time: its worker's. */
+static struct err *send_image(struct ctx *cx, void *arg, const char *image_id, const char *path)
+{
+    struct loop *l = arg;
+    return uplink_send_image(cx, &l->send, image_id, path);
+}
+
 /* ---- starting and stopping ---- */
 
 static struct uplink uplink_of(const struct loop *l)
@@ -279,8 +308,7 @@ static void start_thread(struct loop *l, void *(*fn)(void *arg))
     must(pthread_create(&l->threads[l->n_threads++], NULL, fn, l) == 0);
 }
 
-static struct loop *loop_new(const struct loop_config *cfg, const struct guest_backend *guests,
-                             const struct net_backend *net)
+static struct loop *loop_new(const struct loop_config *cfg, const struct backends *backends)
 {
     struct loop *l = calloc(1, sizeof(*l));
     must(l);
@@ -297,12 +325,12 @@ static struct loop *loop_new(const struct loop_config *cfg, const struct guest_b
     l->cfg.workers = cfg->workers ? cfg->workers : 3;
     l->cfg.resync_s = cfg->resync_s ? cfg->resync_s : 60;
     must(l->cfg.workers <= WORKERS_MAX);
-    l->guests = *guests;
-    l->net = *net;
+    l->backends = *backends;
     l->watch = uplink_of(l);
     l->reports = uplink_of(l);
     l->beat = uplink_of(l);
     l->fetch = uplink_of(l);
+    l->send = uplink_of(l);
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -323,14 +351,17 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
                                         .arrived = image_arrived,
                                         .arrived_arg = l};
     TRY(image_cache_new(cx, &images, &l->images));
-    struct agent_setup setup = {.guests = l->guests,
-                                .net = l->net,
+    struct agent_setup setup = {.guests = l->backends.guests,
+                                .net = l->backends.net,
+                                .volumes = l->backends.volumes,
                                 .images = image_cache_source(l->images),
+                                .exports = {.send = send_image, .arg = l, .to_raw = l->cfg.to_raw},
+                                .dir = l->cfg.data_dir,
                                 .shutdown_timeout_us = l->cfg.shutdown_timeout_s * 1000000,
                                 .wake = wake,
                                 .wake_arg = l};
     l->agent = agent_new(&setup);
-    TRY(console_start(cx, l->agent, &l->guests, l->cfg.secret, l->cfg.listen_address,
+    TRY(console_start(cx, l->agent, &l->backends.guests, l->cfg.secret, l->cfg.listen_address,
                       l->cfg.listen_port, &l->console));
     if (!l->cfg.advertise_url)
         l->cfg.advertise_url = arena_printf(
@@ -340,22 +371,25 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
 }
 
 struct err *loop_start(struct ctx *cx, const struct loop_config *cfg,
-                       const struct guest_backend *guests, const struct net_backend *net,
-                       struct loop **ret)
+                       const struct backends *backends, struct loop **ret)
 {
-    struct loop *l = loop_new(cfg, guests, net);
+    struct loop *l = loop_new(cfg, backends);
     struct err *e = start_parts(cx, l);
     if (e) {
         loop_stop(l);
         loop_free(l);
         return e;
     }
-    guests->ops->on_change(guests->drv, agent_guest_changed, l->agent);
+    backends->guests.ops->on_change(backends->guests.drv, agent_guest_changed, l->agent);
     start_thread(l, run_watch);
     start_thread(l, run_reports);
     start_thread(l, run_beat);
     for (unsigned i = 0; i < l->cfg.workers; i++)
         start_thread(l, run_worker);
+    for (unsigned i = 0; i < VOLUME_WORKERS; i++)
+        start_thread(l, run_volume_worker);
+    for (unsigned i = 0; i < EXPORT_WORKERS; i++)
+        start_thread(l, run_export_worker);
     *ret = l;
     return NULL;
 }
@@ -379,7 +413,7 @@ static void ask_to_stop(struct loop *l)
 
 static struct uplink *uplinks(struct loop *l, size_t i)
 {
-    struct uplink *const all[] = {&l->watch, &l->reports, &l->beat, &l->fetch, NULL};
+    struct uplink *const all[] = {&l->watch, &l->reports, &l->beat, &l->fetch, &l->send, NULL};
     return all[i];
 }
 

@@ -16,13 +16,21 @@ struct loop_config {
     int64_t image_cache_bytes;  /* 0: no limit */
     unsigned workers;           /* 0: 3 */
     int64_t resync_s;           /* a full look, 0: every 60 s */
+    /* A raw file of a qcow2 one, for exports that want it; NULL: there are none. */
+    struct err *(*to_raw)(struct ctx *cx, const char *from, const char *to);
+};
+
+/* Volumes without ops: this host keeps none. */
+struct backends {
+    struct guest_backend guests;
+    struct net_backend net;
+    struct volume_backend volumes;
 };
 
 struct loop;
-/* Guests and networks are what the drivers find; the backends stay the caller's. */
+/* Guests, networks and volumes are what the drivers find; the backends stay the caller's. */
 MUST_USE struct err *loop_start(struct ctx *cx, const struct loop_config *cfg,
-                                const struct guest_backend *guests, const struct net_backend *net,
-                                struct loop **ret);
+                                const struct backends *backends, struct loop **ret);
 struct agent *loop_agent(struct loop *l);
 uint16_t loop_console_port(struct loop *l);
 /* Ends the threads and the listener; calls under way end first. Guests run on. */

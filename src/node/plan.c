@@ -5,17 +5,31 @@
 enum {
     WANTED = 1 << 0,
     WANT_ON = 1 << 1,
-    ON = 1 << 2,
-    CRASHED = 1 << 3,
-    BUILD_BEHIND = 1 << 4,
-    BOOT_BEHIND = 1 << 5,
-    RESET_BEHIND = 1 << 6,
-    OWN_DOING = 1 << 7, /* powered itself off */
-    IMAGE_HERE = 1 << 8,
-    NETWORKS_READY = 1 << 9,
-    ASKED = 1 << 10,
-    EXPIRED = 1 << 11,
-    DESTROYED = 1 << 12,
+    WANT_PAUSED = 1 << 2,
+    WANT_SUSPENDED = 1 << 3,
+    ON = 1 << 4,
+    CRASHED = 1 << 5,
+    PAUSED = 1 << 6,
+    SUSPENDED = 1 << 7,
+    OWN_DOING = 1 << 8, /* powered itself off */
+    BUILD_BEHIND = 1 << 9,
+    BOOT_BEHIND = 1 << 10,
+    RESET_BEHIND = 1 << 11,
+    RESCUE_BEHIND = 1 << 12,
+    RESTORE_BEHIND = 1 << 13,
+    CHECKPOINT_BEHIND = 1 << 14,
+    CHECKPOINT_OVER = 1 << 15, /* there is one, and none is wanted */
+    SURPLUS = 1 << 16,         /* it has a device that it should not have */
+    MISSING = 1 << 17,         /* it lacks one */
+    IMAGE_HERE = 1 << 18,
+    RESCUE_HERE = 1 << 19,
+    RESCUE_MADE = 1 << 20,
+    READY = 1 << 21, /* all devices */
+    PLUG_READY = 1 << 22,
+    REFUSED = 1 << 23,
+    ASKED = 1 << 24,
+    EXPIRED = 1 << 25,
+    DESTROYED = 1 << 26,
 };
 
 struct rule {
@@ -28,7 +42,9 @@ static const struct rule rules[] = {
     {ON, WANTED, ACT_STOP},
     {0, WANTED | DESTROYED, ACT_DESTROY},
     {0, WANTED, ACT_NONE},
-    /* Should be off. Before all that needs images or networks: a stop waits for nothing. */
+    /* Should be off. Before all that needs images or devices: a stop waits for nothing. */
+    {ON | WANT_SUSPENDED, WANT_ON, ACT_SUSPEND},
+    {ON | PAUSED, WANT_ON, ACT_STOP}, /* it would not hear us */
     {ON | EXPIRED, WANT_ON, ACT_STOP},
     {ON | ASKED, WANT_ON, ACT_WAIT},
     {ON, WANT_ON, ACT_SHUTDOWN},
@@ -36,33 +52,128 @@ static const struct rule rules[] = {
     {BUILD_BEHIND, IMAGE_HERE, ACT_FETCH_IMAGE},
     {BUILD_BEHIND | ON, 0, ACT_STOP},
     {BUILD_BEHIND, 0, ACT_PREPARE},
+    /* The root disk's way back: used, then made anew. */
+    {RESTORE_BEHIND, ON, ACT_RESTORE},
+    {CHECKPOINT_BEHIND, ON, ACT_CHECKPOINT},
+    {CHECKPOINT_OVER, WANT_ON, ACT_GIVE_UP_CHECKPOINT},
     {0, WANT_ON, ACT_NONE},
     /* On, and should be: reboots. A hard one is not begun before it can be ended. */
-    {ON | BOOT_BEHIND, NETWORKS_READY, ACT_WAIT},
+    {ON | BOOT_BEHIND | RESCUE_BEHIND, RESCUE_HERE, ACT_FETCH_RESCUE},
+    {ON | BOOT_BEHIND, READY, ACT_WAIT},
     {ON | BOOT_BEHIND, 0, ACT_STOP},
+    {ON | RESTORE_BEHIND, READY, ACT_WAIT},
+    {ON | RESTORE_BEHIND, 0, ACT_STOP},
     {ON | RESET_BEHIND, 0, ACT_RESET},
+    {ON | WANT_PAUSED, PAUSED, ACT_PAUSE},
+    {ON | PAUSED, WANT_PAUSED, ACT_RESUME},
+    {ON | SURPLUS, REFUSED, ACT_UNPLUG},
+    {ON | PLUG_READY, 0, ACT_PLUG},
+    {ON | CHECKPOINT_OVER, 0, ACT_GIVE_UP_CHECKPOINT},
+    {ON | SURPLUS, 0, ACT_WAIT},
+    {ON | MISSING, 0, ACT_WAIT},
     {ON, 0, ACT_NONE},
     /* Off, and should be on: unless it went off by itself since it was last asked to boot. */
+    {CHECKPOINT_OVER | OWN_DOING, BOOT_BEHIND, ACT_GIVE_UP_CHECKPOINT},
     {OWN_DOING, BOOT_BEHIND, ACT_NONE},
+    {CHECKPOINT_OVER | CRASHED, BOOT_BEHIND, ACT_GIVE_UP_CHECKPOINT},
     {CRASHED, BOOT_BEHIND, ACT_NONE},
-    {0, NETWORKS_READY, ACT_WAIT},
+    {RESCUE_BEHIND, RESCUE_HERE, ACT_FETCH_RESCUE},
+    {RESCUE_BEHIND, RESCUE_MADE, ACT_PREPARE_RESCUE},
+    /* Memory can't go on with fewer devices. */
+    {SUSPENDED | SURPLUS, BOOT_BEHIND, ACT_STOP},
+    {0, READY, ACT_WAIT},
     {0, 0, ACT_START},
 };
 
-static unsigned conditions(const struct spec_server *desired, const struct guest_state *is,
+static bool has(const char *const *ids, size_t n, const char *id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(ids[i], id))
+            return true;
+    return false;
+}
+
+bool plan_has_volume(const struct guest_state *is, const char *volume_id)
+{
+    return has(is->volumes, is->n_volumes, volume_id);
+}
+
+bool plan_has_port(const struct guest_state *is, const char *port_id)
+{
+    return has(is->ports, is->n_ports, port_id);
+}
+
+static bool wants_volume(const struct spec_server *desired, const char *id)
+{
+    for (size_t i = 0; i < desired->n_volumes; i++)
+        if (str_eq(desired->volumes[i].volume_id, id))
+            return true;
+    return false;
+}
+
+static bool wants_port(const struct spec_server *desired, const char *id)
+{
+    for (size_t i = 0; i < desired->n_nics; i++)
+        if (str_eq(desired->nics[i].port_id, id))
+            return true;
+    return false;
+}
+
+struct plan_device plan_surplus(const struct spec_server *desired, const struct guest_state *is)
+{
+    for (size_t i = 0; i < is->n_volumes; i++)
+        if (!wants_volume(desired, is->volumes[i]))
+            return (struct plan_device){.volume_id = is->volumes[i]};
+    for (size_t i = 0; i < is->n_ports; i++)
+        if (!wants_port(desired, is->ports[i]))
+            return (struct plan_device){.port_id = is->ports[i]};
+    return (struct plan_device){0};
+}
+
+static bool missing(const struct spec_server *desired, const struct guest_state *is)
+{
+    for (size_t i = 0; i < desired->n_volumes; i++)
+        if (!plan_has_volume(is, desired->volumes[i].volume_id))
+            return true;
+    for (size_t i = 0; i < desired->n_nics; i++)
+        if (!plan_has_port(is, desired->nics[i].port_id))
+            return true;
+    return false;
+}
+
+static unsigned when(bool holds, unsigned condition)
+{
+    return holds ? condition : 0;
+}
+
+static unsigned conditions_of_facts(const struct plan_facts *f)
+{
+    return when(f->image_here, IMAGE_HERE) | when(f->rescue_image_here, RESCUE_HERE) |
+           when(f->rescue_made, RESCUE_MADE) | when(f->devices_ready, READY) |
+           when(f->plug_ready, PLUG_READY) | when(f->unplug_refused, REFUSED) |
+           when(f->shutdown_asked, ASKED) | when(f->shutdown_expired, EXPIRED) |
+           when(f->destroyed, DESTROYED);
+}
+
+static unsigned conditions(const struct spec_server *want, const struct guest_state *is,
                            const struct plan_facts *facts)
 {
-    unsigned c = (is->power == GUEST_ON ? ON : 0u) | (is->power == GUEST_CRASHED ? CRASHED : 0u) |
-                 (is->guest_shutdown ? OWN_DOING : 0u) | (facts->image_here ? IMAGE_HERE : 0u) |
-                 (facts->networks_ready ? NETWORKS_READY : 0u) |
-                 (facts->shutdown_asked ? ASKED : 0u) | (facts->shutdown_expired ? EXPIRED : 0u) |
-                 (facts->destroyed ? DESTROYED : 0u);
-    if (!desired)
+    unsigned c = conditions_of_facts(facts) | when(is->power == GUEST_ON, ON) |
+                 when(is->power == GUEST_CRASHED, CRASHED) | when(is->paused, PAUSED) |
+                 when(is->suspended, SUSPENDED) | when(is->guest_shutdown, OWN_DOING);
+    if (!want)
         return c;
-    return c | WANTED | (desired->power_on ? WANT_ON : 0u) |
-           (is->build_seq < desired->build_seq ? BUILD_BEHIND : 0u) |
-           (is->boot_seq < desired->boot_seq ? BOOT_BEHIND : 0u) |
-           (is->reset_seq < desired->reset_seq ? RESET_BEHIND : 0u);
+    struct plan_device surplus = plan_surplus(want, is);
+    return c | WANTED | when(want->power_on, WANT_ON) | when(want->paused, WANT_PAUSED) |
+           when(want->suspended, WANT_SUSPENDED) |
+           when(is->build_seq < want->build_seq, BUILD_BEHIND) |
+           when(is->boot_seq < want->boot_seq, BOOT_BEHIND) |
+           when(is->reset_seq < want->reset_seq, RESET_BEHIND) |
+           when(is->rescue_seq < want->rescue.seq, RESCUE_BEHIND) |
+           when(is->restore_seq < want->restore_seq, RESTORE_BEHIND) |
+           when(want->checkpoint && is->checkpoint != want->checkpoint, CHECKPOINT_BEHIND) |
+           when(!want->checkpoint && is->checkpoint, CHECKPOINT_OVER) |
+           when(surplus.volume_id || surplus.port_id, SURPLUS) | when(missing(want, is), MISSING);
 }
 
 enum action plan_server(const struct spec_server *desired, const struct guest_state *is,

@@ -11,13 +11,23 @@
 /*    action           what the engine does */
 #define ACTIONS(X)                                                                                 \
     X(ACT_NONE, "nothing") /* as desired, or the control plane has to decide: report */            \
-    X(ACT_WAIT, "wait")    /* for a network, an image, or the guest's own shutdown */              \
+    X(ACT_WAIT, "wait")    /* for a network, a volume, an image, or the guest's own shutdown */    \
     X(ACT_FETCH_IMAGE, "fetch image")                                                              \
     X(ACT_PREPARE, "prepare")                                                                      \
+    X(ACT_FETCH_RESCUE, "fetch rescue image")                                                      \
+    X(ACT_PREPARE_RESCUE, "prepare rescue")                                                        \
+    X(ACT_RESTORE, "restore")                                                                      \
+    X(ACT_CHECKPOINT, "checkpoint")                                                                \
+    X(ACT_GIVE_UP_CHECKPOINT, "give up checkpoint")                                                \
     X(ACT_START, "start")                                                                          \
     X(ACT_SHUTDOWN, "shut down") /* ask the guest; ACT_STOP follows when it takes too long */      \
-    X(ACT_STOP, "stop")                                                                            \
+    X(ACT_STOP, "stop")          /* also what a suspended one's memory held is thrown away */      \
+    X(ACT_SUSPEND, "suspend")                                                                      \
     X(ACT_RESET, "reset")                                                                          \
+    X(ACT_PAUSE, "pause")                                                                          \
+    X(ACT_RESUME, "resume")                                                                        \
+    X(ACT_UNPLUG, "unplug")   /* what plan_surplus names */                                        \
+    X(ACT_PLUG, "plug")       /* one of what plan_has does not name */                             \
     X(ACT_DESTROY, "destroy") /* its taps, and all that is left of it */
 
 enum action {
@@ -28,16 +38,30 @@ enum action {
 const char *action_name(enum action action);
 
 struct plan_facts {
-    bool image_here;       /* the desired image is on this host, verified */
-    bool networks_ready;   /* each NIC's network is applied, with the NIC's port in it */
-    bool shutdown_asked;   /* the guest was asked to go off, in this stop */
-    bool shutdown_expired; /* and had its time */
-    bool destroyed;        /* destroy() succeeded since deletion was asked */
+    bool image_here;        /* the image of the root disk is on this host, verified */
+    bool rescue_image_here; /* that of the rescue disk, likewise */
+    bool rescue_made;       /* the rescue disk for the desired number is made */
+    bool devices_ready;     /* each NIC's network is applied, with the NIC's port in it; each volume
+                             * is whole and this server's alone */
+    bool plug_ready;        /* one that the guest should have, and has not, is ready */
+    bool unplug_refused;    /* the guest was asked for a device not long ago, and kept it */
+    bool shutdown_asked;    /* the guest was asked to go off, in this stop */
+    bool shutdown_expired;  /* and had its time */
+    bool destroyed;         /* destroy() succeeded since deletion was asked */
 };
 
 /* desired NULL: deleted. */
 enum action plan_server(const struct spec_server *desired, const struct guest_state *is,
                         const struct plan_facts *facts);
+
+/* A device of the guest that is not desired: one of the lists has it. Both NULL: there is none. */
+struct plan_device {
+    const char *volume_id, *port_id;
+};
+struct plan_device plan_surplus(const struct spec_server *desired, const struct guest_state *is);
+/* The guest has this volume, or port. */
+bool plan_has_volume(const struct guest_state *is, const char *volume_id);
+bool plan_has_port(const struct guest_state *is, const char *port_id);
 
 /* What is reported: "on", "off", "crashed" or "absent". A crashed guest that should be off is off.
  */

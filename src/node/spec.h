@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-#define SPEC_PASSWORD_MAX ((size_t)4096)
+#define SPEC_PASSWORD_MAX ((size_t)1020) /* as much as nova takes */
 
 struct spec_image {
     const char *id, *sha512, *disk_format; /* "raw" or "qcow2" */

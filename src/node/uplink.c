@@ -24,16 +24,16 @@ static struct err *call(struct ctx *cx, const struct uplink *u, struct http_call
     const char *rest = c->url;
     const struct http_pair headers[] = {
         {"Authorization", arena_printf(cx->arena, "Bearer %s", u->secret)},
-        {"Content-Type", "application/json"},
+        {"Content-Type", c->body_file ? "application/octet-stream" : "application/json"},
     };
     c->url = arena_printf(cx->arena, "%s/node/v1/hosts/%s%s", u->api_url, u->host, rest);
     c->headers = headers;
-    c->n_headers = c->body ? 2 : 1;
+    c->n_headers = c->body || c->body_file ? 2 : 1;
     if (!c->timeout_ms)
         c->timeout_ms = CALL_TIMEOUT_MS;
     TRY(http_client_call(cx, u->client, c, ret));
     c->headers = NULL;
-    return ret->status == 200 ? NULL : refused(cx, u, ret, what);
+    return ret->status == 200 || ret->status == 204 ? NULL : refused(cx, u, ret, what);
 }
 
 static struct err *call_json(struct ctx *cx, const struct uplink *u, struct http_call *c,
@@ -101,4 +101,20 @@ uplink_image(struct ctx *cx, const struct uplink *u, const char *image_id,
                           .on_data = pass_on,
                           .arg = &t};
     return call(cx, u, &c, "image", &answer);
+}
+
+struct err *uplink_send_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+                              const char *path)
+{
+    struct http_answer answer;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return fail(cx, ERR_UNAVAILABLE, "cannot open '%s': %m", path);
+    struct http_call c = {.method = "PUT",
+                          .url = arena_printf(cx->arena, "/images/%s/file", image_id),
+                          .timeout_ms = IMAGE_TIMEOUT_MS,
+                          .body_file = file};
+    struct err *e = call(cx, u, &c, "export", &answer);
+    fclose(file);
+    return e;
 }

@@ -21,3 +21,7 @@ MUST_USE struct err *uplink_image(struct ctx *cx, const struct uplink *u, const 
                                   struct err *(*sink)(struct ctx *cx, void *to, const char *data,
                                                       size_t size),
                                   void *to);
+/* The file becomes the image's data; that it is already is success. ERR_INVALID when the control
+ * plane will not have it. */
+MUST_USE struct err *uplink_send_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+                                       const char *path);

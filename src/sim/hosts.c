@@ -86,14 +86,14 @@ static struct err *image_want(struct ctx *cx, void *arg, const struct spec_image
     return NULL;
 }
 
-static struct err *image_use(struct ctx *cx UNUSED, void *arg UNUSED, const char *server_id UNUSED,
+static struct err *image_use(struct ctx *cx UNUSED, void *arg UNUSED, const char *user UNUSED,
                              const struct spec_image *image UNUSED, const char **ret_path)
 {
     *ret_path = "/image";
     return NULL;
 }
 
-static void image_unuse(void *arg UNUSED, const char *server_id UNUSED)
+static void image_unuse(void *arg UNUSED, const char *user UNUSED)
 {
 }
 
@@ -293,7 +293,7 @@ static void on_work(struct world *w, struct host *h, const struct event *ev)
     if (ev->at_us != h->work_at_us)
         return;
     h->work_at_us = INT64_MAX;
-    struct item *it = agent_claim(h->agent, w->now_us, &next);
+    struct item *it = agent_claim(h->agent, ALL_KINDS, w->now_us, &next);
     if (it) {
         agent_step(&w->cx, h->agent, it);
         check_guests(w);

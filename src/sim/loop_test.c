@@ -11,8 +11,7 @@
 #include <sys/mman.h>
 
 static struct test_api t;
-static struct guest_backend guests;
-static struct net_backend net;
+static struct backends backends;
 static struct loop *loop;
 static const char *host, *network;
 static char dir[] = "/tmp/colvert-loop-XXXXXX";
@@ -32,7 +31,7 @@ static void start_loop(void)
 {
     const struct loop_config cfg = {
         .api_url = t.url, .host = host, .secret = "secret", .data_dir = dir, .resync_s = 1};
-    assert_ok(&t.cx, loop_start(&t.cx, &cfg, &guests, &net, &loop));
+    assert_ok(&t.cx, loop_start(&t.cx, &cfg, &backends, &loop));
 }
 
 static void end_loop(void)
@@ -105,8 +104,10 @@ static int setup(void **state UNUSED)
     assert_non_null(mkdtemp(dir));
     assert_ok(&t.cx, add_host());
     make_network();
-    fake_guests_new(&guests);
-    fake_net_new(&net);
+    fake_guests_new(&backends.guests);
+    fake_net_new(&backends.net);
+    fake_volumes_new(&backends.volumes);
+    fake_guests_set_volumes(&backends.guests, &backends.volumes);
     start_loop();
     eventually(host_alive());
     return 0;
@@ -122,8 +123,9 @@ static int teardown(void **state UNUSED)
 {
     if (loop)
         end_loop();
-    guests.ops->free(guests.drv);
-    net.ops->free(net.drv);
+    backends.guests.ops->free(backends.guests.drv);
+    backends.net.ops->free(backends.net.drv);
+    backends.volumes.ops->free(backends.volumes.drv);
     assert_int_equal(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
     fleet_on_change(NULL, NULL);
     fleet_set_images(NULL);
@@ -170,13 +172,14 @@ static void test_life(void **state UNUSED)
     for (int i = 0; i < 10; i++)
         create();
     eventually(with_status("ACTIVE") == 10);
-    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 10);
+    assert_int_equal(fake_guests_count(&backends.guests, GUEST_ON), 10);
     delete_all();
     eventually(with_status(NULL) == 0);
-    assert_int_equal(fake_guests_count(&guests, GUEST_ON) + fake_guests_count(&guests, GUEST_OFF),
+    assert_int_equal(fake_guests_count(&backends.guests, GUEST_ON) +
+                         fake_guests_count(&backends.guests, GUEST_OFF),
                      0);
-    assert_int_equal(fake_net_taps(&net), 0);
-    assert_int_equal(fake_net_networks(&net) + fake_net_routers(&net), 2);
+    assert_int_equal(fake_net_taps(&backends.net), 0);
+    assert_int_equal(fake_net_networks(&backends.net) + fake_net_routers(&backends.net), 2);
 }
 
 static void test_restart(void **state UNUSED)
@@ -184,11 +187,11 @@ static void test_restart(void **state UNUSED)
     const char *id = create();
     eventually(with_status("ACTIVE") == 1);
     end_loop();
-    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 1); /* runs on */
+    assert_int_equal(fake_guests_count(&backends.guests, GUEST_ON), 1); /* runs on */
     create();
     start_loop();
     eventually(with_status("ACTIVE") == 2);
-    assert_int_equal(fake_guest_starts(&guests, id), 1);
+    assert_int_equal(fake_guest_starts(&backends.guests, id), 1);
     end_loop();
     start_loop();
     delete_all(); /* what was not there when its agent ended goes all the same */
@@ -203,7 +206,7 @@ static void test_plane_away(void **state UNUSED)
     http_server_stop(t.server, 100);
     api_set_server(t.api, NULL);
     usleep(300000);
-    assert_int_equal(fake_guests_count(&guests, GUEST_ON), 1);
+    assert_int_equal(fake_guests_count(&backends.guests, GUEST_ON), 1);
     struct cloud here = {.app = api_app(t.api)}; /* another control plane on the same database */
     int status = cloud_call(&t.cx, &here, "p1", "POST", SERVERS, NULL,
                             "{'server':{'name':'s','flavorRef':'1','imageRef':'%s',"

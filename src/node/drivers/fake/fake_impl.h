@@ -89,6 +89,3 @@ MUST_USE struct err *fake_volume_snapshot(struct ctx *cx, void *drv, const char 
                                           const char *guest, const char *snapshot_id, bool exists);
 MUST_USE struct err *fake_volume_copy(struct ctx *cx, void *drv, const char *id, const char *guest,
                                       const char *to_path);
-/* The file that stands for a disk. */
-MUST_USE struct err *fake_disk_write(struct ctx *cx, const char *path, const char *origin,
-                                     int64_t size_gib);
