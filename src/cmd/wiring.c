@@ -10,7 +10,7 @@
 #include <arpa/inet.h>
 
 const struct service *const all_services[] = {
-    &engine_service, &operations_service, &identity_service, &fleet_service,
+    &engine_service, &operations_service, &console_files_service, &identity_service, &fleet_service,
     &image_service,  &network_service,    &volume_service,   &compute_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
@@ -84,6 +84,7 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     const struct volume_config volume = {.default_zone = "nova",
                                          .used_elsewhere = compute_disk_by_host,
                                          .zones = compute_zone_by_host};
+    console_files_configure(s->novnc_dir);
     identity_configure(&identity);
     network_configure(&network);
     volume_configure(&volume);

@@ -13,6 +13,10 @@ extern const size_t n_all_migrations;
 /* /healthz and /metrics. */
 extern const struct service operations_service;
 
+/* noVNC's files, of this folder. */
+extern const struct service console_files_service;
+void console_files_configure(const char *dir);
+
 /* Pairs type, path for the catalogue, NULL-terminated. */
 extern const char *const catalog_paths[];
 

@@ -33,6 +33,9 @@
 #define RESOURCE server_migration
 #define RESOURCE_DEF "compute/migration.def"
 #include "resource/declare_struct.h"
+#define RESOURCE console_token
+#define RESOURCE_DEF "compute/console_token.def"
+#include "resource/declare_struct.h"
 #define RESOURCE instance_action
 #define RESOURCE_DEF "compute/instance_action.def"
 #include "resource/declare_struct.h"

@@ -88,19 +88,20 @@ static struct err *expired(struct ctx *cx, struct store *store, void ***ret, siz
     return res_select_by(cx, tx, &servers_expired, ret, ret_n, V_INT(now_us(cx)));
 }
 
-/* Looks first: an idle cloud writes nothing. */
-static struct err *purge(struct ctx *cx, struct store *store)
+/* Rows that nobody needs any more. Looks first: an idle cloud writes nothing. */
+static struct err *purge(struct ctx *cx, struct store *store, const struct stmt *look,
+                         const struct stmt *drop, int64_t before_us)
 {
     AUTO_TXN struct tx *tx = NULL;
-    struct db_value before = V_INT(now_us(cx) - ACTIONS_KEPT_US);
+    struct db_value before = V_INT(before_us);
     struct db_rows rows;
     TRY(tx_read(cx, store, &tx));
-    TRY(db_query(cx, tx, &stmt_actions_stale, &before, 1, &rows));
+    TRY(db_query(cx, tx, look, &before, 1, &rows));
     if (!rows.n_rows)
         return NULL;
     tx_rollback(&tx);
     TRY(tx_write(cx, store, &tx));
-    TRY(db_run(cx, tx, &stmt_actions_purge, V_INT(now_us(cx) - ACTIONS_KEPT_US)));
+    TRY(db_run(cx, tx, drop, before));
     return tx_commit(cx, &tx);
 }
 
@@ -117,5 +118,6 @@ struct err *compute_sweep(struct ctx *cx, struct store *store, size_t *ret_chang
             return e;
         *ret_changed += !e && moved;
     }
-    return purge(cx, store);
+    TRY(purge(cx, store, &stmt_actions_stale, &stmt_actions_purge, now_us(cx) - ACTIONS_KEPT_US));
+    return purge(cx, store, &stmt_console_tokens_stale, &stmt_console_tokens_purge, now_us(cx));
 }

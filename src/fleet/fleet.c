@@ -8,7 +8,7 @@
 FLEET_STMTS(X)
 #undef X
 
-enum { KINDS_MAX = 8 };
+enum { KINDS_MAX = 8, AGENT_TIMEOUT_MS = 5000 };
 
 /* Set once, before the first request. */
 static const struct fleet_kind *kinds[KINDS_MAX];
@@ -220,21 +220,32 @@ struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret
 
 /* ---- calling an agent ---- */
 
+static struct err *agent_reachable(struct ctx *cx, const struct fleet_host *host)
+{
+    if (host->agent_url && host->alive)
+        return NULL;
+    return fail(cx, ERR_UNAVAILABLE,
+                "Host %s can't be reached: its agent has not been heard of lately", host->name);
+}
+
+static struct http_pair agent_authorization(struct ctx *cx, const struct fleet_host *host)
+{
+    must(host->call_token);
+    return (struct http_pair){"Authorization",
+                              arena_printf(cx->arena, "Bearer %s", host->call_token)};
+}
+
 struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
                        struct buf *ret_body, int *ret_status)
 {
-    if (!host->agent_url || !host->alive)
-        return fail(cx, ERR_UNAVAILABLE,
-                    "Host %s can't be reached: its agent has not been heard of lately", host->name);
-    must(host->call_token);
+    TRY(agent_reachable(cx, host));
     struct http_client *client = http_client_new();
-    struct http_pair auth = {"Authorization",
-                             arena_printf(cx->arena, "Bearer %s", host->call_token)};
+    struct http_pair auth = agent_authorization(cx, host);
     struct http_call call = {.method = "GET",
                              .url = arena_printf(cx->arena, "%s%s", host->agent_url, path),
                              .headers = &auth,
                              .n_headers = 1,
-                             .timeout_ms = 5000,
+                             .timeout_ms = AGENT_TIMEOUT_MS,
                              .reply_max_bytes = 4 << 20};
     struct http_answer answer;
     struct err *e = http_client_call(cx, client, &call, &answer);
@@ -243,5 +254,18 @@ struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char
         return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s can't be reached", host->name);
     buf_add(ret_body, answer.body.data, answer.body.len);
     *ret_status = answer.status;
+    return NULL;
+}
+
+struct err *fleet_stream(struct ctx *cx, const struct fleet_host *host, const char *path,
+                         int *ret_fd, struct buf *ret_early)
+{
+    TRY(agent_reachable(cx, host));
+    struct http_pair auth = agent_authorization(cx, host);
+    const char *url = arena_printf(cx->arena, "%s%s", host->agent_url, path);
+    struct err *e = http_client_upgrade(cx, url, &auth, 1, "colvert-stream", AGENT_TIMEOUT_MS,
+                                        ret_fd, ret_early);
+    if (e)
+        return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s gives no connection", host->name);
     return NULL;
 }

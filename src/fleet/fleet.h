@@ -51,6 +51,10 @@ MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const
  * any transaction. */
 MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
                                 struct buf *ret_body, int *ret_status);
+/* A connection to what the path names there (a guest's screen); non-blocking, the caller's. What
+ * has come already is in ret_early. Outside any transaction. */
+MUST_USE struct err *fleet_stream(struct ctx *cx, const struct fleet_host *host, const char *path,
+                                  int *ret_fd, struct buf *ret_early);
 /* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert
  * admin host-add`. */
 MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name,

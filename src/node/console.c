@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See console.h. */
 #include "node/console.h"
+#include "http/websocket.h"
 
-enum { CONSOLE_MAX_BYTES = 100 * 1024 }; /* as nova: the last 100 KiB */
+enum {
+    CONSOLE_MAX_BYTES = 100 * 1024, /* as nova: the last 100 KiB */
+    STREAMS_MAX = 256,
+    STREAM_IDLE_MS = 3600 * 1000
+};
 
 struct console {
     struct agent *agent;
@@ -40,16 +45,14 @@ static size_t last_lines(const char *text, size_t len, int64_t n)
     return 0;
 }
 
-static struct err *answer(struct console *c, struct http_request *rq, const char *id,
-                          struct http_reply *rp)
+static struct err *answer_console(struct console *c, struct http_request *rq, const char *id,
+                                  struct http_reply *rp)
 {
     struct buf text;
     int64_t lines = 0;
     const char *length = http_arg(rq, "length");
     if (length && !str_to_i64(length, 1, 1000000, &lines))
         return fail(rq->cx, ERR_INVALID, "length is a number of lines");
-    if (!agent_knows_server(c->agent, id))
-        return fail(rq->cx, ERR_NOT_FOUND, "no server %s on this host", id);
     buf_init(&text, rq->cx->arena);
     TRY(c->guests.ops->console(rq->cx, c->guests.drv, id, CONSOLE_MAX_BYTES, &text));
     size_t from = lines ? last_lines(buf_cstr(&text), text.len, lines) : 0;
@@ -59,14 +62,75 @@ static struct err *answer(struct console *c, struct http_request *rq, const char
     return NULL;
 }
 
-/* "/servers/{id}/console" → id; NULL for every other path. */
-static const char *id_of_path(struct ctx *cx, const char *path)
+struct stream {
+    struct http_takeover takeover;
+    int fd;
+};
+
+static void run_stream(void *arg, int fd, const char *early, size_t n_early)
+{
+    struct stream *s = arg;
+    stream_relay(fd, early, n_early, s->fd, STREAM_IDLE_MS);
+}
+
+static void close_stream(void *arg)
+{
+    struct stream *s = arg;
+    close_fd_p(&s->fd);
+}
+
+static struct err *answer_stream(struct console *c, struct http_request *rq, const char *id,
+                                 struct http_reply *rp, enum console_kind kind)
+{
+    if (!str_eq(http_header(rq, "Upgrade"), "colvert-stream"))
+        return fail(rq->cx, ERR_INVALID, "this connection leaves HTTP: Upgrade: colvert-stream");
+    if (!c->guests.ops->connect)
+        return fail(rq->cx, ERR_NOT_IMPLEMENTED, "guests of this host have no such console");
+    struct stream *s = arena_new_of(rq->cx->arena, struct stream);
+    *s = (struct stream){.takeover = {.run = run_stream, .arg = s}, .fd = -1};
+    arena_defer(rq->cx->arena, close_stream, s);
+    TRY(c->guests.ops->connect(rq->cx, c->guests.drv, id, kind, &s->fd));
+    rp->status = 101;
+    rp->takeover = &s->takeover;
+    http_reply_header(rp, rq->cx, "Upgrade", "colvert-stream");
+    return NULL;
+}
+
+static struct err *answer_vnc(struct console *c, struct http_request *rq, const char *id,
+                              struct http_reply *rp)
+{
+    return answer_stream(c, rq, id, rp, CONSOLE_VNC);
+}
+
+static struct err *answer_serial(struct console *c, struct http_request *rq, const char *id,
+                                 struct http_reply *rp)
+{
+    return answer_stream(c, rq, id, rp, CONSOLE_SERIAL);
+}
+
+/* GET /servers/{id}/NAME */
+static const struct question {
+    const char *name;
+    struct err *(*answer)(struct console *c, struct http_request *rq, const char *id,
+                          struct http_reply *rp);
+} questions[] = {{"console", answer_console}, {"vnc", answer_vnc}, {"serial", answer_serial}};
+
+static struct err *answer(struct console *c, struct http_request *rq, struct http_reply *rp)
 {
     char **parts;
-    if (str_split(cx, path, '/', &parts) != 4 || *parts[0] || !str_eq(parts[1], "servers") ||
-        !str_eq(parts[3], "console") || strlen(parts[2]) != 36 || !uuid_valid(parts[2]))
-        return NULL;
-    return parts[2];
+    if (str_split(rq->cx, rq->path, '/', &parts) != 4 || *parts[0] ||
+        !str_eq(parts[1], "servers") || strlen(parts[2]) != 36 || !uuid_valid(parts[2]))
+        return fail(rq->cx, ERR_NOT_FOUND, "nothing here");
+    if (!str_eq(rq->method, "GET"))
+        return fail(rq->cx, ERR_METHOD, "only GET");
+    for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+        if (!str_eq(questions[i].name, parts[3]))
+            continue;
+        if (!agent_knows_server(c->agent, parts[2]))
+            return fail(rq->cx, ERR_NOT_FOUND, "no server %s on this host", parts[2]);
+        return questions[i].answer(c, rq, parts[2], rp);
+    }
+    return fail(rq->cx, ERR_NOT_FOUND, "nothing here");
 }
 
 static void handle(void *arg, struct http_request *rq, struct http_reply *rp)
@@ -76,13 +140,8 @@ static void handle(void *arg, struct http_request *rq, struct http_reply *rp)
     struct err *e = NULL;
     if (!given || !secret_eq(given, strlen(given), c->authorization, strlen(c->authorization)))
         e = fail(rq->cx, ERR_UNAUTHENTICATED, "this is for the control plane");
-    const char *id = id_of_path(rq->cx, rq->path);
-    if (!e && !id)
-        e = fail(rq->cx, ERR_NOT_FOUND, "nothing here");
-    if (!e && !str_eq(rq->method, "GET"))
-        e = fail(rq->cx, ERR_METHOD, "only GET");
     if (!e)
-        e = answer(c, rq, id, rp);
+        e = answer(c, rq, rp);
     if (e)
         refuse(c, rq, rp, err_http_status(e->kind), e->message);
 }
@@ -110,7 +169,8 @@ struct err *console_start(struct ctx *cx, struct agent *a, const struct guest_ba
                                      .workers = 1,
                                      .slow_workers = 1,
                                      .queue_max = 16,
-                                     .connections_max = 16,
+                                     .connections_max = STREAMS_MAX + 16,
+                                     .takeovers_max = STREAMS_MAX,
                                      .body_max_bytes = 4096,
                                      .idle_timeout_s = 30};
     struct err *e = http_server_start(cx, &http, &app, &c->http);

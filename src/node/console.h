@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The agent's own small listener, for the control plane: GET /servers/{id}/console?length=LINES. */
+/*
+ * The agent's own small listener, for the control plane: GET /servers/{id}/console?length=LINES; and
+ * connections to the guest's screen and serial line (/servers/{id}/vnc, /servers/{id}/serial with
+ * "Upgrade: colvert-stream").
+ */
 #pragma once
 
 #include "http/http.h"

@@ -763,6 +763,14 @@ CREATE TABLE instance_actions (
 );
 CREATE INDEX instance_actions_server ON instance_actions (server_id, start_time);
 CREATE INDEX instance_actions_gone ON instance_actions (gone_at) WHERE gone_at IS NOT NULL;
+CREATE TABLE console_tokens (
+    id TEXT PRIMARY KEY NOT NULL,
+    server_id TEXT NOT NULL,
+    host_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
 CREATE TABLE server_groups (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
