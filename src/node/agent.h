@@ -30,13 +30,18 @@ struct image_source {
     void *arg;
 };
 
+/* Makes a new raw file of a qcow2 one, both given by their paths; fn NULL: this host makes none. */
+struct raw_maker {
+    struct err *(*fn)(struct ctx *cx, void *arg, const char *from, const char *to);
+    void *arg;
+};
+
 /* Where exported disks go. */
 struct export_sender {
     /* The file becomes the image's data; that it is already is success. */
     struct err *(*send)(struct ctx *cx, void *arg, const char *image_id, const char *path);
     void *arg;
-    /* A new raw file of a qcow2 one; NULL: this host makes none. */
-    struct err *(*to_raw)(struct ctx *cx, const char *from, const char *to);
+    struct raw_maker raw;
 };
 
 struct agent_setup {

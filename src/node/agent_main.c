@@ -2,6 +2,7 @@
 /* See agent_main.h. */
 #include "node/agent_main.h"
 #include "node/drivers/fake/fake.h"
+#include "node/drivers/tools/qcow2.h"
 #include "node/metadata.h"
 #include <signal.h>
 #include <stdatomic.h>
@@ -64,12 +65,27 @@ static struct err *open_net(struct ctx *cx, const struct agent_config *cfg,
     return kernel_net_new(cx, &net, ret);
 }
 
+/* What handles disks that nobody has open: beyond the guests' users. */
+static uid_t disks_uid(const struct agent_config *cfg)
+{
+    return cfg->qemu.uid_first + cfg->qemu.uid_count;
+}
+
+static const char *qemu_img_path(const struct agent_config *cfg)
+{
+    return cfg->qemu.qemu_img_path ? cfg->qemu.qemu_img_path : "qemu-img";
+}
+
 /* Of the guests' kind: they open them. */
 static struct err *open_volumes(struct ctx *cx, const struct agent_config *cfg,
                                 struct backends *ret)
 {
-    if (!is_fake(cfg))
-        return NULL;
+    if (!is_fake(cfg)) {
+        const struct qcow2_volumes_config volumes = {.data_dir = cfg->loop.data_dir,
+                                                     .qemu_img_path = qemu_img_path(cfg),
+                                                     .uid = disks_uid(cfg)};
+        return qcow2_volumes_new(cx, &volumes, &ret->volumes);
+    }
     fake_volumes_new(&ret->volumes);
     TRY(fake_volumes_set_file(cx, &ret->volumes,
                               arena_printf(cx->arena, "%s/fake-volumes", cfg->loop.data_dir)));
@@ -103,7 +119,7 @@ static struct err *open_backends(struct ctx *cx, const struct agent_config *cfg,
 }
 
 /* A fake disk is its own raw form. */
-static struct err *fake_to_raw(struct ctx *cx, const char *from, const char *to)
+static struct err *fake_to_raw(struct ctx *cx, void *arg UNUSED, const char *from, const char *to)
 {
     const char *origin;
     int64_t size_gib;
@@ -111,18 +127,22 @@ static struct err *fake_to_raw(struct ctx *cx, const char *from, const char *to)
     return fake_disk_write(cx, to, origin, size_gib);
 }
 
-static struct loop_config loop_config_of(const struct agent_config *cfg)
+static struct err *to_raw(struct ctx *cx, void *arg, const char *from, const char *to)
 {
-    struct loop_config loop = cfg->loop;
-    loop.to_raw = is_fake(cfg) ? fake_to_raw : NULL;
-    return loop;
+    AUTO_FD int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FD int out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (in < 0 || out < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot make '%s' from '%s': %m", to, from);
+    return disk_to_raw(cx, arg, out, in);
 }
 
 struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
 {
     struct backends backends = {0};
     struct metadata_source source = {NULL};
-    struct loop_config config = loop_config_of(cfg);
+    struct qemu_img img = {.program = qemu_img_path(cfg), .uid = disks_uid(cfg)};
+    struct loop_config config = cfg->loop;
+    config.raw = (struct raw_maker){is_fake(cfg) ? fake_to_raw : to_raw, &img};
     struct loop *loop = NULL;
     sigset_t signals;
     int got = 0;

@@ -355,7 +355,7 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
                                 .net = l->backends.net,
                                 .volumes = l->backends.volumes,
                                 .images = image_cache_source(l->images),
-                                .exports = {.send = send_image, .arg = l, .to_raw = l->cfg.to_raw},
+                                .exports = {.send = send_image, .arg = l, .raw = l->cfg.raw},
                                 .dir = l->cfg.data_dir,
                                 .shutdown_timeout_us = l->cfg.shutdown_timeout_s * 1000000,
                                 .wake = wake,

@@ -16,8 +16,7 @@ struct loop_config {
     int64_t image_cache_bytes;  /* 0: no limit */
     unsigned workers;           /* 0: 3 */
     int64_t resync_s;           /* a full look, 0: every 60 s */
-    /* A raw file of a qcow2 one, for exports that want it; NULL: there are none. */
-    struct err *(*to_raw)(struct ctx *cx, const char *from, const char *to);
+    struct raw_maker raw;       /* for exports that are to be raw */
 };
 
 /* Volumes without ops: this host keeps none. */

@@ -109,10 +109,11 @@ static struct err *copy_root(struct ctx *cx, struct agent *a, struct job *job, c
 
 static struct err *convert(struct ctx *cx, struct agent *a, const char *from, const char *to)
 {
-    if (!a->setup.exports.to_raw)
+    const struct raw_maker *raw = &a->setup.exports.raw;
+    if (!raw->fn)
         return fail(cx, ERR_NOT_IMPLEMENTED, "this host makes no raw images");
     unlink(to);
-    TRY(a->setup.exports.to_raw(cx, from, to));
+    TRY(raw->fn(cx, raw->arg, from, to));
     unlink(from);
     return NULL;
 }

@@ -279,6 +279,30 @@ static void takes_long(struct ctx *cx)
         cx->deadline_us = mono_us(cx) + LONG_US;
 }
 
+/* A driver may have less than the interface. */
+static bool is_missing(const struct guest_driver *ops, enum action action)
+{
+    switch (action) {
+    case ACT_PREPARE_RESCUE:
+        return !ops->prepare_rescue;
+    case ACT_RESTORE:
+        return !ops->restore;
+    case ACT_CHECKPOINT:
+    case ACT_GIVE_UP_CHECKPOINT:
+        return !ops->checkpoint;
+    case ACT_SUSPEND:
+        return !ops->suspend;
+    case ACT_PAUSE:
+    case ACT_RESUME:
+        return !ops->pause;
+    case ACT_UNPLUG:
+    case ACT_PLUG:
+        return !ops->plug_nic || !ops->plug_volume;
+    default:
+        return false;
+    }
+}
+
 static struct err *act(struct ctx *cx, struct agent *a, struct job *job, const struct view *v,
                        enum action action)
 {
@@ -460,6 +484,9 @@ static struct err *plan_and_act(struct ctx *cx, struct agent *a, struct job *job
         come_back(a, job);
     if (action == ACT_NONE || job->waits)
         return NULL;
+    if (is_missing(a->setup.guests.ops, action))
+        return fail(cx, ERR_NOT_IMPLEMENTED, "this host's guests can't do that: %s",
+                    action_name(action));
     log_event(cx, LOG_INFO, action_name(action), "server", job->it->id, NULL);
     TRY(act(cx, a, job, v, action));
     job->again = !job->waits;

@@ -52,6 +52,8 @@ MUST_USE struct err *disk_create(struct ctx *cx, const struct qemu_img *q, int f
  * disk is in use. */
 MUST_USE struct err *disk_fill(struct ctx *cx, const struct qemu_img *q, int fd,
                                const struct disk_source *from, int64_t size_bytes);
+/* All bytes of a qcow2 disk that stands on nothing into an empty file, raw and sparse. */
+MUST_USE struct err *disk_to_raw(struct ctx *cx, const struct qemu_img *q, int fd, int from_fd);
 /* Larger, or (shrink) smaller. */
 MUST_USE struct err *disk_resize(struct ctx *cx, const struct qemu_img *q, int fd,
                                  int64_t size_bytes, bool shrink);

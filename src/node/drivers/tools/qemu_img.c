@@ -115,6 +115,25 @@ struct err *disk_fill(struct ctx *cx, const struct qemu_img *q, int fd,
                COPY_TIMEOUT_MS + size_bytes / COPY_BYTES_A_MS);
 }
 
+struct err *disk_to_raw(struct ctx *cx, const struct qemu_img *q, int fd, int from_fd)
+{
+    struct qcow2 from;
+    TRY(qcow2_read(cx, from_fd, &from));
+    TRY(give_to(cx, q, from_fd, false));
+    TRY(give_to(cx, q, fd, true));
+    const char *argv[] = {q->program,
+                          "convert",
+                          "-q",
+                          "-O",
+                          "raw",
+                          disk_name(cx, "qcow2", FD_SOURCE, NULL, -1),
+                          path_of(cx, FD_DISK),
+                          NULL};
+    const int fds[] = {fd, from_fd};
+    return run(cx, q, argv, fds, ARRAY_LEN(fds),
+               COPY_TIMEOUT_MS + from.size_bytes / COPY_BYTES_A_MS);
+}
+
 struct err *disk_resize(struct ctx *cx, const struct qemu_img *q, int fd, int64_t size_bytes,
                         bool shrink)
 {

@@ -214,6 +214,22 @@ static void test_refused_images(void **state UNUSED)
     assert_int_equal(n, 1); /* the lock */
 }
 
+/* As large as the disk, and sparse. */
+static void make_raw(const char *from, const char *to)
+{
+    char byte = 0;
+    struct stat st;
+    const struct qemu_img q = {.program = "qemu-img", .uid = TOOL_UID};
+    AUTO_FD int in = open(from, O_RDONLY | O_CLOEXEC);
+    AUTO_FD int out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_ok(&cx, disk_to_raw(&cx, &q, out, in));
+    assert_int_equal(fstat(out, &st), 0);
+    assert_int_equal(st.st_size, GIB);
+    assert_true(st.st_blocks * 512 < GIB / 2);
+    assert_int_equal(pread(out, &byte, 1, 4096), 1);
+    assert_int_equal(byte, 1);
+}
+
 static void test_snapshots(void **state UNUSED)
 {
     make_blank(A, 1);
@@ -266,6 +282,7 @@ static void test_copies(void **state UNUSED)
         assert_ok(&cx, b.ops->copy(&cx, b.drv, A, copy));
     assert_false(exists(at(".copy.qcow2.tmp")));
     assert_true(io(copy, "read -P 1 0 1M"));
+    make_raw(copy, at("copy.raw"));
     /* The ready copy becomes a volume, larger if it is to be. */
     assert_ok(&cx, make(of_volume(B, 2, A, NULL), NULL, copy));
     assert_false(exists(copy));
