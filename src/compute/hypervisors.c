@@ -5,8 +5,18 @@
 struct hypervisor {
     const struct fleet_host *host;
     const struct place_host *use;
-    int64_t number; /* ids were numbers before 2.53: the place in the order of creation */
+    int64_t number;
 };
+
+int64_t host_number(const struct fleet_host *hosts, size_t n, size_t i)
+{
+    int64_t older = 0;
+    for (size_t k = 0; k < n; k++)
+        older +=
+            hosts[k].created_us < hosts[i].created_us ||
+            (hosts[k].created_us == hosts[i].created_us && strcmp(hosts[k].id, hosts[i].id) < 0);
+    return older + 1;
+}
 
 static struct err *load(struct call *c, struct hypervisor **ret, size_t *ret_n)
 {
@@ -17,14 +27,8 @@ static struct err *load(struct call *c, struct hypervisor **ret, size_t *ret_n)
     TRY(hosts_snapshot(c->cx, c->tx, &use, &n_use));
     must(n == n_use);
     struct hypervisor *out = arena_new_array(c->cx->arena, struct hypervisor, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        int64_t older = 0;
-        for (size_t k = 0; k < n; k++)
-            older += hosts[k].created_us < hosts[i].created_us ||
-                     (hosts[k].created_us == hosts[i].created_us &&
-                      strcmp(hosts[k].id, hosts[i].id) < 0);
-        out[i] = (struct hypervisor){&hosts[i], &use[i], older + 1};
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct hypervisor){&hosts[i], &use[i], host_number(hosts, n, i)};
     *ret = out;
     *ret_n = n;
     return NULL;
@@ -127,7 +131,7 @@ static struct err *write_one(struct call *c, struct jw *w, const struct hypervis
             write_figures(w, h->use);
             write_cpu_info(c->cx, w, h->host, c->microversion);
         } else
-            jw_knull(w, "uptime"); /* agents do not report it */
+            jw_kstr(w, "uptime", h->host->uptime);
     }
     if (servers)
         TRY(write_servers(c, w, h));
@@ -135,36 +139,79 @@ static struct err *write_one(struct call *c, struct jw *w, const struct hypervis
     return NULL;
 }
 
-static struct err *write_list(struct call *c, bool detail, const char *pattern, bool servers)
+static const char *id_text(struct call *c, const struct hypervisor *h)
 {
-    struct hypervisor *all;
-    size_t n, shown = 0;
-    int64_t limit = INT64_MAX;
-    const char *text = http_arg(c->rq, "limit"), *marker = http_arg(c->rq, "marker");
-    if (c->microversion >= 33 && text && !str_to_i64(text, 0, INT32_MAX, &limit))
+    return c->microversion >= 53 ? h->host->id : arena_printf(c->cx->arena, "%" PRId64, h->number);
+}
+
+struct page {
+    int64_t limit;
+    const char *marker;
+};
+
+static struct err *read_page(struct call *c, const char *pattern, struct page *ret)
+{
+    const char *text = http_arg(c->rq, "limit");
+    *ret = (struct page){.limit = INT64_MAX};
+    if (c->microversion < 33)
+        return NULL;
+    ret->marker = http_arg(c->rq, "marker");
+    if (text && !str_to_i64(text, 0, INT32_MAX, &ret->limit))
         return fail(
             c->cx, ERR_INVALID,
             "Invalid input for query parameters limit. Value: %s. '%s' does not match '^[0-9]*$'",
             text, text);
+    if (pattern && (text || ret->marker))
+        return fail(c->cx, ERR_INVALID,
+                    "Paging over hypervisors with the hypervisor_hostname_pattern query parameter "
+                    "is not supported.");
+    return NULL;
+}
+
+static void write_next(struct call *c, struct jw *w, const struct page *page, const char *last)
+{
+    const char *detail = str_ends(c->route->pattern, "/detail") ? "/detail" : "";
+    jw_karr(w, "hypervisors_links");
+    jw_obj(w);
+    jw_kstr(w, "rel", "next");
+    jw_kstr(w, "href",
+            arena_printf(c->cx->arena, "%s/os-hypervisors%s?limit=%" PRId64 "&marker=%s",
+                         call_base_url(c), detail, page->limit, last));
+    jw_obj_end(w);
+    jw_arr_end(w);
+}
+
+static struct err *write_list(struct call *c, bool detail, const char *pattern, bool servers)
+{
+    struct hypervisor *all;
+    struct page page;
+    size_t n;
+    int64_t shown = 0;
+    const char *last = NULL;
+    bool more = false;
+    TRY(read_page(c, pattern, &page));
     TRY(load(c, &all, &n));
-    bool started = c->microversion < 33 || !marker;
+    bool started = !page.marker;
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "hypervisors");
     for (size_t i = 0; i < n; i++) {
-        const char *id = c->microversion >= 53
-                             ? all[i].host->id
-                             : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
-        if (started && (int64_t)shown < limit && (!pattern || strstr(all[i].host->name, pattern))) {
+        const char *id = id_text(c, &all[i]);
+        bool wanted = started && (!pattern || strstr(all[i].host->name, pattern));
+        more = more || (wanted && shown == page.limit);
+        if (wanted && shown < page.limit) {
             TRY(write_one(c, &w, &all[i], detail, servers));
+            last = id;
             shown++;
         }
-        started = started || str_eq(id, marker);
+        started = started || str_eq(id, page.marker);
     }
     jw_arr_end(&w);
+    if (more && last)
+        write_next(c, &w, &page, last);
     jw_obj_end(&w);
     if (!started)
-        return fail(c->cx, ERR_INVALID, "marker [%s] not found", marker);
+        return fail(c->cx, ERR_INVALID, "marker [%s] not found", page.marker);
     if (pattern && !shown)
         return fail(c->cx, ERR_NOT_FOUND, "No hypervisor matching '%s' could be found.", pattern);
     return NULL;
@@ -202,16 +249,14 @@ static struct err *find(struct call *c, struct hypervisor *ret)
     struct hypervisor *all;
     size_t n;
     const char *id = call_param(c, "hypervisor");
+    if (c->microversion >= 53 && !uuid_valid(id))
+        return fail(c->cx, ERR_INVALID, "Invalid uuid %s", id);
     TRY(load(c, &all, &n));
-    for (size_t i = 0; i < n; i++) {
-        const char *its = c->microversion >= 53
-                              ? all[i].host->id
-                              : arena_printf(c->cx->arena, "%" PRId64, all[i].number);
-        if (!str_eq(its, id))
-            continue;
-        *ret = all[i];
-        return NULL;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(id_text(c, &all[i]), id)) {
+            *ret = all[i];
+            return NULL;
+        }
     return fail(c->cx, ERR_NOT_FOUND, "Hypervisor with ID '%s' could not be found.", id);
 }
 
@@ -231,7 +276,17 @@ struct err *hypervisor_uptime(struct call *c)
 {
     struct hypervisor h;
     TRY(find(c, &h));
-    return fail(c->cx, ERR_NOT_IMPLEMENTED, "Hosts do not report their uptime to this cloud");
+    if (!h.host->alive || !h.host->uptime)
+        return fail(c->cx, ERR_INVALID, "Host '%s' is down, or does not tell its uptime.",
+                    h.host->name);
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_kobj(&w, "hypervisor");
+    write_brief(&w, &h, c->microversion);
+    jw_kstr(&w, "uptime", h.host->uptime);
+    jw_obj_end(&w);
+    jw_obj_end(&w);
+    return NULL;
 }
 
 struct err *hypervisor_statistics(struct call *c)

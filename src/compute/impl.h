@@ -168,6 +168,19 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
 
 /* ---- hypervisors.c */
 const char *host_ip(struct ctx *cx, const struct fleet_host *h);
+/* Ids were numbers before 2.53: the place in the order of creation. */
+int64_t host_number(const struct fleet_host *hosts, size_t n, size_t i);
+
+/* ---- services.c */
+#define COMPUTE_BINARY "nova-compute"
+#define INTERNAL_ZONE "internal" /* of the control plane's own services */
+struct service_info {
+    const char *id, *binary, *host, *zone, *disabled_reason;
+    int64_t number, updated_us;
+    bool enabled, alive, forced_down;
+};
+MUST_USE struct err *services_list(struct ctx *cx, struct tx *tx, struct service_info **ret,
+                                   size_t *ret_n);
 
 /* ---- usage.c */
 /* What a server uses is recorded: from its first run, anew whenever its size or host is another,

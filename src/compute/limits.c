@@ -15,24 +15,28 @@ struct limit_row {
     const char *name;       /* in os-quota-sets, and the service's quota */
     const char *max, *used; /* in limits */
     unsigned until;         /* last microversion of os-quota-sets and limits; 0: still there */
-    bool foreign;           /* the network service's: shown as unlimited, can't be set here */
+    unsigned class_since, class_until; /* the same for os-quota-class-sets; 0: as above */
+    const char *network;               /* the network service's quota of this name */
 };
 
 static const struct limit_row rows[] = {
-    {"instances", "maxTotalInstances", "totalInstancesUsed", 0, false},
-    {"cores", "maxTotalCores", "totalCoresUsed", 0, false},
-    {"ram", "maxTotalRAMSize", "totalRAMUsed", 0, false},
-    {"key_pairs", "maxTotalKeypairs", NULL, 0, false},
-    {"metadata_items", "maxServerMeta", NULL, 0, false},
-    {"server_groups", "maxServerGroups", "totalServerGroupsUsed", 0, false},
-    {"server_group_members", "maxServerGroupMembers", NULL, 0, false},
-    {"injected_files", "maxPersonality", NULL, 56, false},
-    {"injected_file_content_bytes", "maxPersonalitySize", NULL, 56, false},
-    {"injected_file_path_bytes", NULL, NULL, 56, false},
-    {"floating_ips", "maxTotalFloatingIps", "totalFloatingIpsUsed", 35, true},
-    {"fixed_ips", NULL, NULL, 35, true},
-    {"security_groups", "maxSecurityGroups", "totalSecurityGroupsUsed", 35, true},
-    {"security_group_rules", "maxSecurityGroupRules", NULL, 35, true},
+    {"instances", "maxTotalInstances", "totalInstancesUsed"},
+    {"cores", "maxTotalCores", "totalCoresUsed"},
+    {"ram", "maxTotalRAMSize", "totalRAMUsed"},
+    {"key_pairs", "maxTotalKeypairs"},
+    {"metadata_items", "maxServerMeta"},
+    {"server_groups", "maxServerGroups", "totalServerGroupsUsed", .class_since = 50},
+    {"server_group_members", "maxServerGroupMembers", .class_since = 50},
+    {"injected_files", "maxPersonality", .until = 56},
+    {"injected_file_content_bytes", "maxPersonalitySize", .until = 56},
+    {"injected_file_path_bytes", .until = 56},
+    {"floating_ips", "maxTotalFloatingIps", "totalFloatingIpsUsed", .until = 35, .class_until = 49,
+     .network = "floatingip"},
+    {"fixed_ips", .until = 35, .class_until = 49, .network = "port"},
+    {"security_groups", "maxSecurityGroups", "totalSecurityGroupsUsed", .until = 35,
+     .class_until = 49, .network = "security_group"},
+    {"security_group_rules", "maxSecurityGroupRules", .until = 35, .class_until = 49,
+     .network = "security_group_rule"},
 };
 
 static bool shown(const struct limit_row *r, unsigned microversion)
@@ -40,19 +44,38 @@ static bool shown(const struct limit_row *r, unsigned microversion)
     return !r->until || microversion <= r->until;
 }
 
+static bool shown_in_class(const struct limit_row *r, unsigned microversion)
+{
+    if (r->class_until)
+        return microversion <= r->class_until;
+    return microversion >= r->class_since && shown(r, microversion);
+}
+
+/* Whose quota it is, by which name; NULL: nobody's here. */
+static const struct service *keeper_of(const struct call *c, const struct limit_row *r,
+                                       const char **ret_name)
+{
+    *ret_name = r->network ? r->network : r->name;
+    return r->network ? api_service(c->api, "network") : c->service;
+}
+
 static struct err *limit_of(struct call *c, const struct limit_row *r, const char *project,
                             int64_t *ret)
 {
+    const char *name;
+    const struct service *keeper = keeper_of(c, r, &name);
     *ret = -1;
-    return r->foreign ? NULL : quota_limit(c->cx, c->tx, c->service, r->name, project, ret);
+    return keeper ? quota_limit(c->cx, c->tx, keeper, name, project, ret) : NULL;
 }
 
 /* Key pairs are counted for each user, metadata for each server: their use is no project's. */
 static struct err *used_of(struct call *c, const struct limit_row *r, const char *project,
                            int64_t *ret)
 {
+    const char *name;
+    const struct service *keeper = keeper_of(c, r, &name);
     *ret = 0;
-    return r->foreign ? NULL : quota_usage(c->cx, c->tx, c->service, r->name, project, ret);
+    return keeper ? quota_usage(c->cx, c->tx, keeper, name, project, ret) : NULL;
 }
 
 struct err *limits_show(struct call *c)
@@ -89,23 +112,14 @@ struct err *limits_show(struct call *c)
 
 /* ---------------------------------------------------------------- os-quota-sets */
 
-enum quota_form { FORM_LIMITS, FORM_DEFAULTS, FORM_DETAIL };
-
-static int64_t default_of(const struct call *c, const struct limit_row *r)
-{
-    for (size_t i = 0; i < c->service->n_quotas; i++)
-        if (str_eq(c->service->quotas[i].name, r->name))
-            return c->service->quotas[i].dflt;
-    return -1;
-}
+enum quota_form { FORM_LIMITS, FORM_DETAIL };
 
 static struct err *write_limit(struct call *c, struct jw *w, const struct limit_row *r,
                                const char *project, enum quota_form form)
 {
-    int64_t limit = default_of(c, r), used;
-    if (form != FORM_DEFAULTS)
-        TRY(limit_of(c, r, project, &limit));
-    if (form != FORM_DETAIL) {
+    int64_t limit, used;
+    TRY(limit_of(c, r, project, &limit));
+    if (form == FORM_LIMITS) {
         jw_kint(w, r->name, limit);
         return NULL;
     }
@@ -118,17 +132,22 @@ static struct err *write_limit(struct call *c, struct jw *w, const struct limit_
     return NULL;
 }
 
-static struct err *reply_set(struct call *c, const char *wrapper, const char *id,
-                             const char *project, enum quota_form form)
+struct limit_set {
+    const char *wrapper, *id, *project;
+    bool (*shown)(const struct limit_row *r, unsigned microversion);
+    enum quota_form form;
+};
+
+static struct err *reply_set(struct call *c, const struct limit_set *s)
 {
     struct jw w = call_json(c, 200);
     jw_obj(&w);
-    jw_kobj(&w, wrapper);
-    if (id)
-        jw_kstr(&w, "id", id);
+    jw_kobj(&w, s->wrapper);
+    if (s->id)
+        jw_kstr(&w, "id", s->id);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (shown(&rows[i], c->microversion))
-            TRY(write_limit(c, &w, &rows[i], project, form));
+        if (s->shown(&rows[i], c->microversion))
+            TRY(write_limit(c, &w, &rows[i], s->project, s->form));
     jw_obj_end(&w);
     jw_obj_end(&w);
     return NULL;
@@ -143,26 +162,25 @@ static struct err *may_read(struct call *c)
 
 struct err *quota_show(struct call *c)
 {
+    const char *project = call_param(c, "project");
+    const struct limit_set set = {"quota_set", project, project, shown, FORM_LIMITS};
     TRY(may_read(c));
-    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"),
-                     FORM_LIMITS);
+    return reply_set(c, &set);
 }
 
 struct err *quota_detail(struct call *c)
 {
+    const char *project = call_param(c, "project");
+    const struct limit_set set = {"quota_set", project, project, shown, FORM_DETAIL};
     TRY(may_read(c));
-    return reply_set(c, "quota_set", call_param(c, "project"), call_param(c, "project"),
-                     FORM_DETAIL);
+    return reply_set(c, &set);
 }
 
 struct err *quota_defaults(struct call *c)
 {
-    return reply_set(c, "quota_set", call_param(c, "project"), NULL, FORM_DEFAULTS);
-}
-
-struct err *quota_class_show(struct call *c)
-{
-    return reply_set(c, "quota_class_set", call_param(c, "class"), NULL, FORM_DEFAULTS);
+    const struct limit_set set = {"quota_set", call_param(c, "project"), QUOTA_DEFAULTS, shown,
+                                  FORM_LIMITS};
+    return reply_set(c, &set);
 }
 
 static struct err *read_limit(struct call *c, const char *key, const json_t *v, int64_t *ret)
@@ -179,54 +197,106 @@ static struct err *read_limit(struct call *c, const char *key, const json_t *v, 
     return NULL;
 }
 
-static struct err *set_limit(struct call *c, const char *key, const json_t *v, bool force)
+static struct err *check_used(struct call *c, const struct limit_row *r, const char *project,
+                              int64_t limit)
 {
-    const char *project = call_param(c, "project");
-    int64_t limit, used;
+    int64_t used;
+    TRY(used_of(c, r, project, &used));
+    if (limit < 0 || limit >= used)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Quota limit %" PRId64 " for %s must be greater than or equal to already used and "
+                "reserved %" PRId64 ".",
+                limit, r->name, used);
+}
+
+static struct err *set_limit(struct call *c, const struct limit_set *s, const char *key,
+                             const json_t *v, bool force)
+{
+    int64_t limit;
+    const char *name;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct limit_row *r = &rows[i];
-        if (!str_eq(r->name, key) || !shown(r, c->microversion))
+        if (!str_eq(r->name, key) || !s->shown(r, c->microversion))
             continue;
+        const struct service *keeper = keeper_of(c, r, &name);
         TRY(read_limit(c, key, v, &limit));
-        if (r->foreign)
-            return fail(c->cx, ERR_INVALID,
-                        "%s is limited by the network service: set its quota there", key);
-        TRY(used_of(c, r, project, &used));
-        if (!force && limit >= 0 && limit < used)
-            return fail(c->cx, ERR_INVALID,
-                        "Quota limit %" PRId64
-                        " for %s must be greater than or equal to already used "
-                        "and reserved %" PRId64 ".",
-                        limit, key, used);
-        return quota_set(c->cx, c->tx, c->service, key, project, limit);
+        if (!keeper)
+            return fail(c->cx, ERR_INVALID, "%s is limited by another service: set its quota there",
+                        key);
+        if (!force)
+            TRY(check_used(c, r, s->project, limit));
+        return quota_set(c->cx, c->tx, keeper, name, s->project, limit);
     }
     return fail(
         c->cx, ERR_INVALID,
-        "Invalid input for field/attribute quota_set. Additional properties are not allowed ('%s' "
-        "was unexpected)",
-        key);
+        "Invalid input for field/attribute %s. Additional properties are not allowed ('%s' was "
+        "unexpected)",
+        s->wrapper, key);
+}
+
+static struct err *read_force(struct call *c, const json_t *set, bool *ret)
+{
+    const json_t *f = json_get(set, "force");
+    *ret = json_is_true(f);
+    if (f && !json_is_boolean(f) && !str_to_bool(json_string_value(f), ret))
+        return bad_member(c, "force", f, "it is not of type 'boolean'");
+    return NULL;
 }
 
 struct err *quota_update(struct call *c)
 {
-    const json_t *set;
+    const struct limit_set set = {"quota_set", NULL, call_param(c, "project"), shown, FORM_LIMITS};
+    const json_t *given;
     const char *key;
     json_t *v;
-    bool force = false;
-    TRY(body_object(c, "quota_set", &set));
-    const json_t *f = json_get(set, "force");
-    if (f && !json_is_boolean(f) && !str_to_bool(json_string_value(f), &force))
-        return bad_member(c, "force", f, "it is not of type 'boolean'");
-    force = force || json_is_true(f);
-    json_object_foreach((json_t *)(uintptr_t)set, key,
+    bool force;
+    if (http_arg(c->rq, "user_id"))
+        return fail(c->cx, ERR_INVALID,
+                    "Quotas are a project's in this cloud: they can't be set for one user");
+    TRY(body_object(c, set.wrapper, &given));
+    TRY(read_force(c, given, &force));
+    json_object_foreach((json_t *)(uintptr_t)given, key,
                         v) if (!str_eq(key, "force") && !str_eq(key, "tenant_id"))
-        TRY(set_limit(c, key, v, force));
-    return reply_set(c, "quota_set", NULL, call_param(c, "project"), FORM_LIMITS);
+        TRY(set_limit(c, &set, key, v, force));
+    return reply_set(c, &set);
+}
+
+/* Classes: "default" holds what counts for every project without limits of its own. */
+static struct err *class_set(struct call *c, struct limit_set *ret)
+{
+    const char *name = call_param(c, "class");
+    if (strlen(name) > 100)
+        return fail(c->cx, ERR_INVALID, "A quota class' name has at most 100 characters");
+    *ret = (struct limit_set){"quota_class_set", NULL, arena_printf(c->cx->arena, "class:%s", name),
+                              shown_in_class, FORM_LIMITS};
+    return NULL;
+}
+
+struct err *quota_class_show(struct call *c)
+{
+    struct limit_set set;
+    TRY(class_set(c, &set));
+    set.id = call_param(c, "class");
+    return reply_set(c, &set);
+}
+
+struct err *quota_class_update(struct call *c)
+{
+    struct limit_set set;
+    const json_t *given;
+    const char *key;
+    json_t *v;
+    TRY(class_set(c, &set));
+    TRY(body_object(c, set.wrapper, &given));
+    json_object_foreach((json_t *)(uintptr_t)given, key, v) TRY(set_limit(c, &set, key, v, true));
+    return reply_set(c, &set);
 }
 
 struct err *quota_delete(struct call *c)
 {
-    TRY(quota_reset(c->cx, c->tx, c->service, call_param(c, "project")));
+    if (!http_arg(c->rq, "user_id")) /* users have none to lose */
+        TRY(quota_reset(c->cx, c->tx, c->service, call_param(c, "project")));
     call_reply_empty(c, 202);
     return NULL;
 }

@@ -1,122 +1,232 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* os-services (one nova-compute a host), os-hosts, availability zones. */
+/*
+ * os-services: a nova-compute for each host, and what the control plane itself does under the names
+ * that operators' tools look for. Disabled hosts get no new servers; ones forced down count as
+ * dead.
+ */
 #include "compute/impl.h"
 
-/* ---------------------------------------------------------------- services */
+/* This process places servers and moves them along: it answers, so both are up. */
+static const char *const internal_binaries[] = {"nova-scheduler", "nova-conductor"};
 
-static void write_service(struct call *c, struct jw *w, const struct fleet_host *h,
-                          const char *zone, size_t number)
+static const char *own_host(struct ctx *cx)
+{
+    char name[256] = "";
+    if (gethostname(name, sizeof(name) - 1) < 0)
+        return "localhost";
+    return arena_strdup(cx->arena, name);
+}
+
+/* The same on each start and in each process of this machine. */
+static const char *internal_id(struct ctx *cx, const char *binary, const char *host)
+{
+    const char *text = arena_printf(cx->arena, "service:%s:%s", binary, host);
+    const char *hex = sha256_hex(cx, text, strlen(text));
+    return arena_printf(cx->arena, "%.8s-%.4s-4%.3s-8%.3s-%.12s", hex, hex + 8, hex + 12, hex + 15,
+                        hex + 18);
+}
+
+struct err *services_list(struct ctx *cx, struct tx *tx, struct service_info **ret, size_t *ret_n)
+{
+    struct fleet_host *hosts;
+    struct place_host *use;
+    size_t n, n_use;
+    TRY(fleet_hosts(cx, tx, &hosts, &n));
+    TRY(hosts_snapshot(cx, tx, &use, &n_use));
+    must(n == n_use);
+    struct service_info *out =
+        arena_new_array(cx->arena, struct service_info, n + ARRAY_LEN(internal_binaries));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct service_info){.id = hosts[i].id,
+                                       .binary = COMPUTE_BINARY,
+                                       .host = hosts[i].name,
+                                       .zone = use[i].zone,
+                                       .disabled_reason = hosts[i].disabled_reason,
+                                       .number = host_number(hosts, n, i),
+                                       .updated_us = hosts[i].last_seen_us,
+                                       .enabled = hosts[i].enabled,
+                                       .alive = hosts[i].alive,
+                                       .forced_down = hosts[i].forced_down};
+    for (size_t i = 0; i < ARRAY_LEN(internal_binaries); i++)
+        out[n + i] =
+            (struct service_info){.binary = internal_binaries[i],
+                                  .host = own_host(cx),
+                                  .id = internal_id(cx, internal_binaries[i], own_host(cx)),
+                                  .zone = INTERNAL_ZONE,
+                                  .number = (int64_t)(n + i) + 1,
+                                  .updated_us = now_us(cx),
+                                  .enabled = true,
+                                  .alive = true};
+    *ret = out;
+    *ret_n = n + ARRAY_LEN(internal_binaries);
+    return NULL;
+}
+
+static void write_service(struct call *c, struct jw *w, const struct service_info *s)
 {
     jw_obj(w);
     if (c->microversion >= 53)
-        jw_kstr(w, "id", h->id);
+        jw_kstr(w, "id", s->id);
     else
-        jw_kint(w, "id", (int64_t)number);
-    jw_kstr(w, "binary", "nova-compute");
-    jw_kstr(w, "host", h->name);
-    jw_kstr(w, "zone", zone);
-    jw_kstr(w, "status", h->enabled ? "enabled" : "disabled");
-    jw_kstr(w, "state", h->alive ? "up" : "down");
-    jw_kstr(w, "updated_at",
-            h->last_seen_us ? time_iso(c->cx, h->last_seen_us, TIME_MICROS) : NULL);
-    jw_kstr(w, "disabled_reason", h->enabled ? NULL : h->disabled_reason);
+        jw_kint(w, "id", s->number);
+    jw_kstr(w, "binary", s->binary);
+    jw_kstr(w, "host", s->host);
+    jw_kstr(w, "zone", s->zone);
+    jw_kstr(w, "status", s->enabled ? "enabled" : "disabled");
+    jw_kstr(w, "state", s->alive ? "up" : "down");
+    jw_kstr(w, "updated_at", s->updated_us ? time_iso(c->cx, s->updated_us, TIME_MICROS) : NULL);
+    jw_kstr(w, "disabled_reason", s->enabled ? NULL : s->disabled_reason);
     if (c->microversion >= 11)
-        jw_kbool(w, "forced_down", false);
+        jw_kbool(w, "forced_down", s->forced_down);
     jw_obj_end(w);
 }
 
 struct err *compute_service_list(struct call *c)
 {
-    struct fleet_host *hosts;
-    struct place_host *use;
-    size_t n, n_use;
+    struct service_info *all;
+    size_t n;
     const char *host = http_arg(c->rq, "host"), *binary = http_arg(c->rq, "binary");
-    TRY(fleet_hosts(c->cx, c->tx, &hosts, &n));
-    TRY(hosts_snapshot(c->cx, c->tx, &use, &n_use));
-    must(n == n_use);
+    TRY(services_list(c->cx, c->tx, &all, &n));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, "services");
     for (size_t i = 0; i < n; i++)
-        if ((!host || str_eq(host, hosts[i].name)) && (!binary || str_eq(binary, "nova-compute")))
-            write_service(c, &w, &hosts[i], use[i].zone, i + 1);
+        if ((!host || !*host || str_eq(host, all[i].host)) &&
+            (!binary || !*binary || str_eq(binary, all[i].binary)))
+            write_service(c, &w, &all[i]);
     jw_arr_end(&w);
     jw_obj_end(&w);
     return NULL;
 }
 
-static struct err *by_id(struct call *c, const char *id, struct fleet_host *ret)
+/* ---------------------------------------------------------------- changing one */
+
+struct change {
+    bool has_status, has_down, enable, down;
+    const char *reason;
+};
+
+static struct err *check_reason(struct call *c, const json_t *v, const char **ret)
 {
-    struct err *e = uuid_valid(id) ? fleet_host_get(c->cx, c->tx, id, ret)
-                                   : fail(c->cx, ERR_INVALID, "Invalid uuid %s", id);
-    if (e && e->kind == ERR_NOT_FOUND)
-        return fail(c->cx, ERR_NOT_FOUND, "Service %s could not be found.", id);
-    return e;
+    *ret = json_string_value(v);
+    if (*ret && **ret && str_utf8_len(*ret) >= 0 && str_utf8_len(*ret) <= 255)
+        return NULL;
+    return bad_member(c, "disabled_reason", v, "1 to 255 characters are needed");
+}
+
+static struct err *read_change(struct call *c, struct change *ret)
+{
+    const char *key;
+    json_t *v;
+    *ret = (struct change){0};
+    if (!json_is_object(c->json))
+        return fail(c->cx, ERR_INVALID, "The request body must be a JSON object");
+    json_object_foreach(c->json, key, v)
+    {
+        const char *text = json_string_value(v);
+        if (str_eq(key, "status")) {
+            if (!str_eq(text, "enabled") && !str_eq(text, "disabled"))
+                return bad_member(c, key, v, "it is not one of ['enabled', 'disabled']");
+            ret->has_status = true;
+            ret->enable = str_eq(text, "enabled");
+        } else if (str_eq(key, "forced_down")) {
+            ret->has_down = true;
+            ret->down = json_is_true(v);
+            if (!json_is_boolean(v) && !str_to_bool(text, &ret->down))
+                return bad_member(c, key, v, "it is not of type 'boolean'");
+        } else if (str_eq(key, "disabled_reason")) {
+            TRY(check_reason(c, v, &ret->reason));
+        } else
+            return fail(c->cx, ERR_INVALID,
+                        "Invalid input for field/attribute service. Additional properties are not "
+                        "allowed ('%s' was unexpected)",
+                        key);
+    }
+    if (!ret->has_status && !ret->has_down)
+        return fail(c->cx, ERR_INVALID,
+                    "No updates were requested. Fields 'status' or 'forced_down' should be "
+                    "specified.");
+    if (ret->reason && (!ret->has_status || ret->enable))
+        return fail(c->cx, ERR_INVALID,
+                    "Specifying disabled_reason when status is enabled is invalid.");
+    return NULL;
+}
+
+static struct err *apply(struct call *c, const struct service_info *s, const struct change *change)
+{
+    if (!str_eq(s->binary, COMPUTE_BINARY))
+        return fail(c->cx, ERR_INVALID,
+                    "Updating a %s service is not supported. Only nova-compute services can be "
+                    "updated.",
+                    s->binary);
+    c->audit_target = s->id;
+    if (change->has_status)
+        TRY(fleet_host_set_enabled(c->cx, c->tx, s->id, change->enable, change->reason));
+    return change->has_down ? fleet_host_force_down(c->cx, c->tx, s->id, change->down) : NULL;
+}
+
+/* By its UUID, before 2.53 by its number. */
+static struct err *find(struct call *c, struct service_info *ret)
+{
+    struct service_info *all;
+    size_t n;
+    const char *id = call_param(c, "service_id");
+    int64_t number = 0;
+    if (c->microversion >= 53 ? !uuid_valid(id) : !str_to_i64(id, 0, INT64_MAX, &number))
+        return fail(c->cx, ERR_INVALID, "Invalid uuid %s", id);
+    TRY(services_list(c->cx, c->tx, &all, &n));
+    for (size_t i = 0; i < n; i++)
+        if (number ? all[i].number == number : str_eq(all[i].id, id)) {
+            *ret = all[i];
+            return NULL;
+        }
+    return fail(c->cx, ERR_NOT_FOUND, "Service %s could not be found.", id);
 }
 
 /* PUT /os-services/{id}, since 2.53. */
 struct err *compute_service_update(struct call *c)
 {
-    struct fleet_host host;
-    const char *zone, *status = json_get_str(c->json, "status"),
-                      *reason = json_get_str(c->json, "disabled_reason"), *key;
-    json_t *v;
-    json_object_foreach(c->json, key, v)
-    {
-        if (str_eq(key, "forced_down") && !json_is_true(v))
-            continue;
-        if (!str_eq(key, "status") && !str_eq(key, "disabled_reason"))
-            return fail(
-                c->cx, ERR_INVALID,
-                "Invalid input for field/attribute service. Only status and disabled_reason can "
-                "be set, not '%s'",
-                key);
-    }
-    if (!str_eq(status, "enabled") && !str_eq(status, "disabled"))
-        return fail(c->cx, ERR_INVALID,
-                    "Invalid input for field/attribute status. It must be 'enabled' or 'disabled'");
-    if (reason && !str_eq(status, "disabled"))
-        return fail(c->cx, ERR_INVALID,
-                    "Specifying disabled_reason when status is enabled is not allowed.");
-    if (reason && (!*reason || str_utf8_len(reason) > 255))
-        return fail(c->cx, ERR_INVALID,
-                    "Disabled reason contains invalid characters or is too long");
-    TRY(by_id(c, call_param(c, "service_id"), &host));
-    TRY(fleet_host_set_enabled(c->cx, c->tx, host.id, str_eq(status, "enabled"), reason));
-    TRY(by_id(c, host.id, &host));
-    TRY(host_zone(c->cx, c->tx, &host, "", &zone));
+    struct service_info service;
+    struct change change;
+    TRY(read_change(c, &change));
+    TRY(find(c, &service));
+    TRY(apply(c, &service, &change));
+    TRY(find(c, &service));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_key(&w, "service");
-    write_service(c, &w, &host, zone, 0);
+    write_service(c, &w, &service);
     jw_obj_end(&w);
     return NULL;
 }
 
-/* The older forms name the host in the body. */
-static struct err *set_by_name(struct call *c, bool enable, const char *reason)
+/* The older forms name the host and the binary in the body. */
+static struct err *apply_by_name(struct call *c, const struct change *change)
 {
-    struct fleet_host *hosts;
+    struct service_info *all;
     size_t n, i = 0;
-    const char *name = json_get_str(c->json, "host"), *binary = json_get_str(c->json, "binary");
-    if (!name || !binary)
+    const char *host = json_get_str(c->json, "host"), *binary = json_get_str(c->json, "binary");
+    if (!host || !binary)
         return fail(c->cx, ERR_INVALID,
                     "Invalid input for field/attribute service. 'host' and 'binary' are required "
                     "properties");
-    TRY(fleet_hosts(c->cx, c->tx, &hosts, &n));
-    while (i < n && !(str_eq(hosts[i].name, name) && str_eq(binary, "nova-compute")))
+    TRY(services_list(c->cx, c->tx, &all, &n));
+    while (i < n && !(str_eq(all[i].host, host) && str_eq(all[i].binary, binary)))
         i++;
     if (i == n)
-        return fail(c->cx, ERR_NOT_FOUND, "Could not find binary %s on host %s.", binary, name);
-    TRY(fleet_host_set_enabled(c->cx, c->tx, hosts[i].id, enable, reason));
+        return fail(c->cx, ERR_NOT_FOUND, "Could not find binary %s on host %s.", binary, host);
+    TRY(apply(c, &all[i], change));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_kobj(&w, "service");
-    jw_kstr(&w, "host", name);
+    jw_kstr(&w, "host", host);
     jw_kstr(&w, "binary", binary);
-    jw_kstr(&w, "status", enable ? "enabled" : "disabled");
-    if (reason)
-        jw_kstr(&w, "disabled_reason", reason);
+    if (change->has_status)
+        jw_kstr(&w, "status", change->enable ? "enabled" : "disabled");
+    if (change->reason)
+        jw_kstr(&w, "disabled_reason", change->reason);
+    if (change->has_down)
+        jw_kbool(&w, "forced_down", change->down);
     jw_obj_end(&w);
     jw_obj_end(&w);
     return NULL;
@@ -124,148 +234,55 @@ static struct err *set_by_name(struct call *c, bool enable, const char *reason)
 
 struct err *compute_service_enable(struct call *c)
 {
-    return set_by_name(c, true, NULL);
+    const struct change change = {.has_status = true, .enable = true};
+    return apply_by_name(c, &change);
 }
 
 struct err *compute_service_disable(struct call *c)
 {
-    return set_by_name(c, false, NULL);
+    const struct change change = {.has_status = true};
+    return apply_by_name(c, &change);
 }
 
 struct err *compute_service_disable_reason(struct call *c)
 {
-    const char *reason = json_get_str(c->json, "disabled_reason");
-    if (!reason || !*reason || str_utf8_len(reason) > 255)
-        return fail(
-            c->cx, ERR_INVALID,
-            "Invalid input for field/attribute disabled_reason. 1 to 255 characters are needed");
-    return set_by_name(c, false, reason);
+    struct change change = {.has_status = true};
+    TRY(check_reason(c, json_get(c->json, "disabled_reason"), &change.reason));
+    return apply_by_name(c, &change);
 }
 
-/* ---------------------------------------------------------------- hosts (until 2.42) */
-
-struct err *host_list(struct call *c)
+struct err *compute_service_force_down(struct call *c)
 {
-    struct place_host *hosts;
-    size_t n;
-    const char *zone = http_arg(c->rq, "zone");
-    TRY(hosts_snapshot(c->cx, c->tx, &hosts, &n));
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "hosts");
-    for (size_t i = 0; i < n; i++) {
-        if (zone && !str_eq(zone, hosts[i].zone))
-            continue;
-        jw_obj(&w);
-        jw_kstr(&w, "host_name", hosts[i].name);
-        jw_kstr(&w, "service", "compute");
-        jw_kstr(&w, "zone", hosts[i].zone);
-        jw_obj_end(&w);
-    }
-    jw_arr_end(&w);
-    jw_obj_end(&w);
-    return NULL;
+    const json_t *down = json_get(c->json, "forced_down");
+    struct change change = {.has_down = true, .down = json_is_true(down)};
+    if (!json_is_boolean(down) && !str_to_bool(json_string_value(down), &change.down))
+        return bad_member(c, "forced_down", down, "it is not of type 'boolean'");
+    return apply_by_name(c, &change);
 }
 
-static void write_host_part(struct jw *w, const char *host, const char *what, int64_t cpu,
-                            int64_t memory, int64_t disk)
-{
-    jw_obj(w);
-    jw_kobj(w, "resource");
-    jw_kstr(w, "host", host);
-    jw_kstr(w, "project", what);
-    jw_kint(w, "cpu", cpu);
-    jw_kint(w, "memory_mb", memory);
-    jw_kint(w, "disk_gb", disk);
-    jw_obj_end(w);
-    jw_obj_end(w);
-}
+const struct stmt stmt_host_servers = {"host_servers",
+                                       "SELECT COUNT(*) FROM servers WHERE host_id = $1"};
+const struct stmt stmt_aggregates_forget = {"aggregates_forget",
+                                            "DELETE FROM aggregate_hosts WHERE host_id = $1"};
 
-struct err *host_show(struct call *c)
+/* The host leaves the cloud: its agent is a stranger from now on. */
+struct err *compute_service_delete(struct call *c)
 {
-    struct place_host *hosts;
-    size_t n, i = 0;
-    TRY(hosts_snapshot(c->cx, c->tx, &hosts, &n));
-    while (i < n && !str_eq(hosts[i].name, call_param(c, "host_name")))
-        i++;
-    if (i == n)
-        return fail(c->cx, ERR_NOT_FOUND, "Compute host %s could not be found.",
-                    call_param(c, "host_name"));
-    const struct place_host *h = &hosts[i];
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "host");
-    write_host_part(&w, h->name, "(total)", h->vcpus, h->memory_mib, h->disk_gib);
-    write_host_part(&w, h->name, "(used_now)", h->used_vcpus, h->used_memory_mib, h->used_disk_gib);
-    write_host_part(&w, h->name, "(used_max)", h->used_vcpus, h->used_memory_mib, h->used_disk_gib);
-    jw_arr_end(&w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-/* ---------------------------------------------------------------- availability zones */
-
-static void write_zone_hosts(struct call *c, struct jw *w, const char *zone,
-                             const struct fleet_host *hosts, const struct place_host *use, size_t n)
-{
-    jw_kobj(w, "hosts");
-    for (size_t i = 0; i < n; i++) {
-        if (!str_eq(use[i].zone, zone))
-            continue;
-        jw_kobj(w, hosts[i].name);
-        jw_kobj(w, "nova-compute");
-        jw_kbool(w, "active", hosts[i].enabled);
-        jw_kbool(w, "available", hosts[i].alive);
-        jw_kstr(w, "updated_at",
-                hosts[i].last_seen_us ? time_iso(c->cx, hosts[i].last_seen_us, TIME_MICROS) : NULL);
-        jw_obj_end(w);
-        jw_obj_end(w);
-    }
-    jw_obj_end(w);
-}
-
-static struct err *write_zones(struct call *c, bool detail)
-{
-    struct fleet_host *hosts;
-    struct place_host *use;
-    size_t n, n_use;
-    TRY(fleet_hosts(c->cx, c->tx, &hosts, &n));
-    TRY(hosts_snapshot(c->cx, c->tx, &use, &n_use));
-    must(n == n_use);
-    struct jw w = call_json(c, 200);
-    jw_obj(&w);
-    jw_karr(&w, "availabilityZoneInfo");
-    for (size_t i = 0; i < n; i++) {
-        bool first = true, available = false;
-        for (size_t k = 0; k < n; k++) {
-            first = first && !(k < i && str_eq(use[k].zone, use[i].zone));
-            available =
-                available || (str_eq(use[k].zone, use[i].zone) && use[k].enabled && use[k].alive);
-        }
-        if (!first)
-            continue;
-        jw_obj(&w);
-        jw_kstr(&w, "zoneName", use[i].zone);
-        jw_kobj(&w, "zoneState");
-        jw_kbool(&w, "available", available);
-        jw_obj_end(&w);
-        if (detail)
-            write_zone_hosts(c, &w, use[i].zone, hosts, use, n);
-        else
-            jw_knull(&w, "hosts");
-        jw_obj_end(&w);
-    }
-    jw_arr_end(&w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-struct err *zone_list(struct call *c)
-{
-    return write_zones(c, false);
-}
-
-struct err *zone_detail(struct call *c)
-{
-    return write_zones(c, true);
+    struct service_info service;
+    struct db_rows servers;
+    TRY(find(c, &service));
+    if (!str_eq(service.binary, COMPUTE_BINARY))
+        return fail(c->cx, ERR_INVALID,
+                    "The control plane's own service %s goes when its process ends",
+                    service.binary);
+    const struct db_value id = V_TEXT(service.id);
+    TRY(db_query(c->cx, c->tx, &stmt_host_servers, &id, 1, &servers));
+    if (db_int(&servers, 0, 0))
+        return fail(c->cx, ERR_CONFLICT,
+                    "Unable to delete compute service that is hosting instances. Migrate or delete "
+                    "the instances first.");
+    c->audit_target = service.id;
+    TRY(db_run(c->cx, c->tx, &stmt_aggregates_forget, id));
+    call_reply_empty(c, 204);
+    return fleet_host_remove(c->cx, c->tx, service.id);
 }

@@ -73,6 +73,12 @@ struct err *version_show_old(struct call *c)
     return show(c, true);
 }
 
+struct err *api_gone(struct call *c)
+{
+    return fail(c->cx, ERR_GONE, "This was removed from the API: %s %s", c->route->method,
+                c->rq->path);
+}
+
 /* Extensions are part of the API by now; old clients still ask for some by their alias. */
 static const char *const extensions[][2] = {
     {"os-availability-zone", "AvailabilityZone"},

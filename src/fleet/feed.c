@@ -6,7 +6,7 @@
  */
 #include "fleet/fleet_impl.h"
 
-enum { WAIT_MAX_S = 60, REPORTS_MAX = 1000 };
+enum { WAIT_MAX_S = 60, REPORTS_MAX = 1000, UPTIME_MAX = 255 };
 #define LATE_MAX_US (INT64_C(3600) * 1000000) /* older than that: the host's clock was set back */
 
 static const char ddl[] =
@@ -25,6 +25,8 @@ static const char ddl[] =
     "  version TEXT,\n"
     "  enabled BIGINT NOT NULL DEFAULT 1,\n"
     "  disabled_reason TEXT,\n"
+    "  forced_down BIGINT NOT NULL DEFAULT 0,\n"
+    "  uptime TEXT,\n"
     "  revision BIGINT NOT NULL DEFAULT 0,\n"
     "  last_seen_at BIGINT,\n"
     "  created_at BIGINT NOT NULL,\n"
@@ -46,16 +48,18 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
 {
     int64_t vcpus = json_get_int(body, "vcpus", -1), memory = json_get_int(body, "memory_mib", -1);
     int64_t disk = json_get_int(body, "disk_gib", -1);
-    const char *url = json_get_str(body, "agent_url");
+    const char *url = json_get_str(body, "agent_url"), *uptime = json_get_str(body, "uptime");
     if (vcpus < 0 || memory < 0 || disk < 0)
         return fail(cx, ERR_INVALID, "A host tells its vcpus, memory_mib and disk_gib");
     if (url && !str_starts(url, "http://") && !str_starts(url, "https://"))
         return fail(cx, ERR_INVALID, "agent_url is not an URL");
+    if (uptime && strlen(uptime) > UPTIME_MAX)
+        return fail(cx, ERR_INVALID, "uptime has more than %d bytes", UPTIME_MAX);
     return db_run(cx, tx, &fleet_stmt_host_beat, V_TEXT(host_id), V_INT(vcpus), V_INT(memory),
                   V_INT(disk), V_TEXT(json_get_str(body, "hypervisor_type")),
                   V_INT(json_get_int(body, "hypervisor_version", 0)),
                   V_TEXT(json_get_str(body, "cpu_info")), V_TEXT(url),
-                  V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)));
+                  V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)), V_TEXT(uptime));
 }
 
 /* ---- the feed ---- */

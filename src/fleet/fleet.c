@@ -134,11 +134,14 @@ static struct fleet_host host_of(struct ctx *cx, const struct db_rows *r, size_t
         .created_us = db_int(r, i, 12),
         .updated_us = db_int(r, i, 13),
         .enabled = db_int(r, i, 14) != 0,
+        .forced_down = db_int(r, i, 16) != 0,
+        .uptime = db_text(r, i, 17),
     };
     const char *hash = db_text(r, i, 15);
     const char *token = arena_printf(cx->arena, "agent-call:%s", hash);
     h.call_token = sha256_hex(cx, token, strlen(token));
-    h.alive = h.last_seen_us && now_us(cx) - h.last_seen_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+    h.alive = !h.forced_down && h.last_seen_us &&
+              now_us(cx) - h.last_seen_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
     return h;
 }
 
@@ -176,6 +179,17 @@ struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *ho
     if (!changes)
         return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
     return NULL;
+}
+
+struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id, bool down)
+{
+    return db_run(cx, tx, &fleet_stmt_host_force_down, V_TEXT(host_id), V_INT(down),
+                  V_INT(now_us(cx)));
+}
+
+struct err *fleet_host_remove(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    return db_run(cx, tx, &fleet_stmt_host_remove, V_TEXT(host_id));
 }
 
 struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, const char *secret,

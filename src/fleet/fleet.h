@@ -39,6 +39,8 @@ struct fleet_host {
     const char *id, *name, *zone, *hypervisor_type, *agent_url, *cpu_info, *disabled_reason;
     int64_t vcpus, memory_mib, disk_gib, hypervisor_version, last_seen_us, created_us, updated_us;
     bool enabled, alive;
+    bool forced_down;       /* an administrator says so: not alive, whatever its agent does */
+    const char *uptime;     /* as uptime(1) has it; NULL: its agent doesn't tell */
     const char *call_token; /* what its agent takes from the control plane */
 };
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
@@ -47,6 +49,10 @@ MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *h
                                     struct fleet_host *ret);
 MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id,
                                             bool enabled, const char *reason);
+MUST_USE struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id,
+                                           bool down);
+/* Its agent is a stranger from then on. Nothing must be left that runs there: the caller knows. */
+MUST_USE struct err *fleet_host_remove(struct ctx *cx, struct tx *tx, const char *host_id);
 /* GET path on the host's agent (console output): ERR_UNAVAILABLE when it can't be reached. Outside
  * any transaction. */
 MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,

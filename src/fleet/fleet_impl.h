@@ -14,16 +14,18 @@
     X(host_secret, "SELECT id, secret_sha256 FROM fleet_hosts WHERE id = $1 OR name = $1")         \
     X(host_beat, "UPDATE fleet_hosts SET vcpus = $2, memory_mib = $3, disk_gib = $4,"              \
                  " hypervisor_type = $5, hypervisor_version = $6, cpu_info = $7, agent_url = $8,"  \
-                 " version = $9, last_seen_at = $10 WHERE id = $1")                                \
+                 " version = $9, last_seen_at = $10, uptime = $11 WHERE id = $1")                  \
     X(host_set_enabled, "UPDATE fleet_hosts SET enabled = $2, disabled_reason = $3,"               \
                         " updated_at = $4 WHERE id = $1")                                          \
+    X(host_force_down, "UPDATE fleet_hosts SET forced_down = $2, updated_at = $3 WHERE id = $1")   \
+    X(host_remove, "DELETE FROM fleet_hosts WHERE id = $1")                                        \
     X(hosts,                                                                                       \
       "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
       " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
-      " enabled, secret_sha256 FROM fleet_hosts ORDER BY name")                                    \
+      " enabled, secret_sha256, forced_down, uptime FROM fleet_hosts ORDER BY name")               \
     X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
-            " enabled, secret_sha256 FROM fleet_hosts WHERE id = $1")                              \
+            " enabled, secret_sha256, forced_down, uptime FROM fleet_hosts WHERE id = $1")         \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
     X(bump, "UPDATE fleet_hosts SET revision = revision + 1 WHERE id = $1 RETURNING revision")     \
     X(revision, "SELECT revision FROM fleet_hosts WHERE id = $1")                                  \
@@ -44,6 +46,6 @@ FLEET_STMTS(X)
 
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
-const struct fleet_upload *fleet_upload_parts(void); /* NULL: no image service */
+const struct fleet_upload *fleet_upload_parts(void);        /* NULL: no image service */
 struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
                              const char *image_id, int *ret_fd, int64_t *ret_size);

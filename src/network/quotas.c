@@ -21,15 +21,16 @@ const struct stmt nw_st_use_rbac_policy = {
     "use_rbac_policy", "SELECT COUNT(*) FROM rbac_policies WHERE project_id = $1"};
 const struct stmt nw_st_quota_projects = {
     "quota_projects",
-    "SELECT DISTINCT project_id FROM quota_limits WHERE service = 'network' ORDER BY project_id"};
+    "SELECT DISTINCT project_id FROM quota_limits WHERE service = 'network' AND project_id "
+    "<> '" QUOTA_DEFAULTS "' ORDER BY project_id"};
 
 static struct err *write_limits(struct call *c, struct jw *w, const char *project_id, bool details)
 {
     for (size_t i = 0; i < network_service.n_quotas; i++) {
         const struct quota *q = &network_service.quotas[i];
-        int64_t limit = q->dflt, used = 0;
-        if (project_id)
-            TRY(quota_limit(c->cx, c->tx, &network_service, q->name, project_id, &limit));
+        int64_t limit, used = 0;
+        TRY(quota_limit(c->cx, c->tx, &network_service, q->name,
+                        project_id ? project_id : QUOTA_DEFAULTS, &limit));
         if (!details) {
             jw_kint(w, q->name, limit);
             continue;

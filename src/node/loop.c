@@ -8,6 +8,7 @@
 #include "node/console.h"
 #include "node/image_cache.h"
 #include "node/uplink.h"
+#include <utmpx.h>
 
 enum {
     WORKERS_MAX = 16,
@@ -233,6 +234,34 @@ static void *run_reports(void *arg)
     return NULL;
 }
 
+static int logged_in(void)
+{
+    int n = 0;
+    setutxent();
+    for (const struct utmpx *u; (u = getutxent());)
+        n += u->ut_type == USER_PROCESS;
+    endutxent();
+    return n;
+}
+
+/* As uptime(1) has it: clients take it apart. */
+static const char *uptime_text(struct ctx *cx)
+{
+    double load[3] = {0};
+    struct timespec up;
+    time_t now = (time_t)(now_us(cx) / 1000000);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    if (clock_gettime(CLOCK_BOOTTIME, &up) < 0 || getloadavg(load, 3) != 3)
+        return NULL;
+    int64_t minutes = (int64_t)up.tv_sec / 60;
+    return arena_printf(cx->arena,
+                        " %02d:%02d:%02d up %" PRId64 " days, %2" PRId64 ":%02" PRId64
+                        ",  %d users,  load average: %.2f, %.2f, %.2f",
+                        tm.tm_hour, tm.tm_min, tm.tm_sec, minutes / 1440, minutes / 60 % 24,
+                        minutes % 60, logged_in(), load[0], load[1], load[2]);
+}
+
 static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartbeat_s)
 {
     char hostname[256] = "";
@@ -246,6 +275,7 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     TRY(l->backends.guests.ops->inventory(cx, l->backends.guests.drv, &w));
     jw_kstr(&w, "agent_url", l->cfg.advertise_url);
     jw_kstr(&w, "version", COLVERT_VERSION);
+    jw_kstr(&w, "uptime", uptime_text(cx));
     jw_obj_end(&w);
     return uplink_beat(cx, &l->beat, &body, ret_heartbeat_s);
 }

@@ -161,6 +161,8 @@ MUST_USE struct err *call_reply_list(struct call *c, const struct resource *res,
                                      const struct list_more *more);
 
 /* ---- quota.c */
+/* In a project's place: what counts for projects without a limit of their own. */
+#define QUOTA_DEFAULTS "class:default"
 MUST_USE struct err *quota_limit(struct ctx *cx, struct tx *tx, const struct service *svc,
                                  const char *name, const char *project_id, int64_t *ret_limit);
 MUST_USE struct err *quota_usage(struct ctx *cx, struct tx *tx, const struct service *svc,

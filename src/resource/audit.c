@@ -31,7 +31,8 @@ const struct stmt stmt_audit_add = {
                  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"};
 const struct stmt stmt_quota_get = {
     "quota_get",
-    "SELECT hard_limit FROM quota_limits WHERE service = $1 AND project_id = $2 AND name = $3"};
+    "SELECT hard_limit FROM quota_limits WHERE service = $1 AND name = $3 AND project_id IN ($2, "
+    "'" QUOTA_DEFAULTS "') ORDER BY CASE WHEN project_id = $2 THEN 0 ELSE 1 END LIMIT 1"};
 const struct stmt stmt_quota_set = {
     "quota_set",
     "INSERT INTO quota_limits (service, project_id, name, hard_limit) VALUES ($1, $2, $3, $4) "

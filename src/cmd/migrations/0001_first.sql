@@ -180,6 +180,8 @@ CREATE TABLE fleet_hosts (
   version TEXT,
   enabled BIGINT NOT NULL DEFAULT 1,
   disabled_reason TEXT,
+  forced_down BIGINT NOT NULL DEFAULT 0,
+  uptime TEXT,
   revision BIGINT NOT NULL DEFAULT 0,
   last_seen_at BIGINT,
   created_at BIGINT NOT NULL,
