@@ -1,8 +1,25 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Paths a guest may ask the metadata service for: answered from the table, or not found. */
+/* What a guest may send to the metadata service: framed within bounds; its path answered from the
+ * table, or not found. */
+#include "node/drivers/net/metadata_request.h"
 #include "node/metadata.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void frame(struct ctx *cx, const uint8_t *data, size_t size)
+{
+    struct metadata_request rq;
+    size = size < METADATA_REQUEST_BYTES ? size : METADATA_REQUEST_BYTES;
+    char *copy = arena_alloc(cx->arena, size + 1);
+    if (size)
+        memcpy(copy, data, size);
+    int status = metadata_request_parse(copy, size, &rq);
+    must(status == 0 || status == -1 || (status >= 400 && status < 500));
+    if (status)
+        return;
+    must(rq.path[0] == '/' && strlen(rq.path) < METADATA_PATH_BYTES);
+    must(rq.body_at + rq.body_size <= size && rq.body_size <= METADATA_BODY_BYTES);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .user_data = "x",
                                   .user_data_size = 1,
                                   .image = {.id = "img"}};
+    frame(&cx, data, size);
     struct buf b;
     const char *type = NULL;
     buf_init(&b, cx.arena);

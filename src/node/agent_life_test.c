@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The engine: the rest of a server's life. */
+#include "node/metadata.h"
 #include "node/test_agent.h"
 
 static void test_pause(void **state UNUSED)
@@ -208,13 +209,46 @@ static void test_password(void **state UNUSED)
     assert_int_equal(access(file, F_OK), -1);
 }
 
+static int ask(const char *path, const char *body, struct buf *ret)
+{
+    const char *type = NULL;
+    int status = 0;
+    const struct metadata_ask a = {.network_id = NET,
+                                   .source_ip = "10.0.0.5",
+                                   .path = path,
+                                   .body = body,
+                                   .body_size = body ? strlen(body) : 0};
+    buf_init(ret, fx->cx.arena);
+    assert_ok(&fx->cx, metadata_answer(&fx->cx, fx->a, &a, ret, &type, &status));
+    assert_string_equal(type, "text/plain");
+    return status;
+}
+
+/* As the guest does it. */
+static void test_password_service(void **state UNUSED)
+{
+    struct buf b;
+    assert_int_equal(ask("/openstack/latest/password", NULL, &b), 404); /* nobody's address */
+    fx->revision = 1;
+    take(true, server_item(S1, true, 1, 1, true), network_item(true));
+    assert_int_equal(ask("/openstack/latest/password", NULL, &b), 200);
+    assert_string_equal(buf_cstr(&b), "");
+    assert_int_equal(ask("/openstack/latest/user_data", "x", &b), 405);
+    assert_int_equal(ask("/latest/password", "x", &b), 405);
+    assert_int_equal(ask("/openstack/latest/password", "", &b), 400);
+    assert_int_equal(ask("/openstack/2013-04-04/password", "c2VjcmV0", &b), 200);
+    assert_int_equal(ask("/openstack/latest/password", "x", &b), 409);
+    assert_int_equal(ask("//openstack/latest/password?x", NULL, &b), 200);
+    assert_string_equal(buf_cstr(&b), "c2VjcmV0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         AGENT_TEST(test_pause),      AGENT_TEST(test_suspend),
         AGENT_TEST(test_rescue),     AGENT_TEST(test_resize),
         AGENT_TEST(test_interfaces), AGENT_TEST(test_suspended_loses_port),
-        AGENT_TEST(test_password),
+        AGENT_TEST(test_password),   AGENT_TEST(test_password_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

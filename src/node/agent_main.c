@@ -14,17 +14,14 @@ struct metadata_source {
     _Atomic(struct agent *) agent;
 };
 
-static struct err *metadata(struct ctx *cx, void *arg, const char *network_id,
-                            const char *source_ip, const char *path, struct buf *ret_body,
-                            const char **ret_content_type, bool *ret_found)
+static struct err *metadata(struct ctx *cx, void *arg, const struct metadata_ask *ask,
+                            struct buf *ret_body, const char **ret_content_type, int *ret_status)
 {
     struct metadata_source *m = arg;
     struct agent *a = atomic_load(&m->agent);
-    *ret_found = false;
     if (!a)
         return fail(cx, ERR_UNAVAILABLE, "the agent is starting");
-    return metadata_answer(cx, a, network_id, source_ip, path, ret_body, ret_content_type,
-                           ret_found);
+    return metadata_answer(cx, a, ask, ret_body, ret_content_type, ret_status);
 }
 
 static bool is_fake(const struct agent_config *cfg)

@@ -62,6 +62,21 @@ static struct err *answer_console(struct console *c, struct http_request *rq, co
     return NULL;
 }
 
+static struct err *answer_diagnostics(struct console *c, struct http_request *rq, const char *id,
+                                      struct http_reply *rp)
+{
+    struct jw w;
+    if (!c->guests.ops->diagnostics)
+        return fail(rq->cx, ERR_NOT_IMPLEMENTED, "guests of this host have no diagnostics");
+    jw_init(&w, &rp->body);
+    jw_obj(&w);
+    TRY(c->guests.ops->diagnostics(rq->cx, c->guests.drv, id, &w));
+    jw_obj_end(&w);
+    rp->status = 200;
+    rp->content_type = "application/json";
+    return NULL;
+}
+
 struct stream {
     struct http_takeover takeover;
     int fd;
@@ -113,7 +128,10 @@ static const struct question {
     const char *name;
     struct err *(*answer)(struct console *c, struct http_request *rq, const char *id,
                           struct http_reply *rp);
-} questions[] = {{"console", answer_console}, {"vnc", answer_vnc}, {"serial", answer_serial}};
+} questions[] = {{"console", answer_console},
+                 {"diagnostics", answer_diagnostics},
+                 {"vnc", answer_vnc},
+                 {"serial", answer_serial}};
 
 static struct err *answer(struct console *c, struct http_request *rq, struct http_reply *rp)
 {

@@ -2,7 +2,8 @@
 /*
  * See metadata.h. The paths are those of nova's metadata service
  * (https://docs.openstack.org/nova/latest/user/metadata.html): the tables below are all there is.
- * The tree is read-only and small, so listings are made from the same rows.
+ * The tree is small and read-only, but for the password that a guest may leave once, so listings
+ * are made from the same rows.
  */
 #include "node/metadata.h"
 
@@ -75,9 +76,19 @@ static bool user_data(struct request *rq)
     return true;
 }
 
+/* Empty until the guest left one. */
+static bool password(struct request *rq)
+{
+    buf_str(rq->out, rq->s->password_data ? rq->s->password_data : "");
+    return true;
+}
+
+#define PASSWORD "password"
+
 static const struct page openstack_pages[] = {
     {"meta_data.json", meta_data, "application/json"},
     {"network_data.json", network_data, "application/json"},
+    {PASSWORD, password, "text/plain"},
     {"user_data", user_data, "application/octet-stream"},
     {"vendor_data.json", vendor_data, "application/json"},
     {"vendor_data2.json", vendor_data2, "application/json"},
@@ -263,35 +274,72 @@ static const char *after_version(const char *path, const char *const *versions, 
     return NULL;
 }
 
+/* Without slashes before and arguments after it. */
+static const char *clean(struct ctx *cx, const char *path)
+{
+    path = arena_strndup(cx->arena, path, strcspn(path, "?#"));
+    return path + strspn(path, "/");
+}
+
+/* The rest of a path below "openstack"; NULL: it is EC2's. */
+static const char *below_openstack(const char *path)
+{
+    if (!str_eq(path, "openstack") && !str_starts(path, "openstack/"))
+        return NULL;
+    return path + (path[9] ? 10 : 9);
+}
+
 bool metadata_render(struct ctx *cx, const struct spec_server *s, const char *ip, const char *path,
                      struct buf *ret_body, const char **ret_content_type)
 {
     struct request rq = {.cx = cx, .s = s, .ip = ip, .out = ret_body};
     *ret_content_type = "text/plain";
-    path = arena_strndup(cx->arena, path, strcspn(path, "?#"));
-    while (*path == '/')
-        path++;
-    bool openstack = str_eq(path, "openstack") || str_starts(path, "openstack/");
-    const char *const *versions = openstack ? openstack_versions : ec2_versions;
-    size_t n = openstack ? ARRAY_LEN(openstack_versions) : ARRAY_LEN(ec2_versions);
-    if (openstack)
-        path += path[9] ? 10 : 9;
+    path = clean(cx, path);
+    const char *below = below_openstack(path);
+    const char *const *versions = below ? openstack_versions : ec2_versions;
+    size_t n = below ? ARRAY_LEN(openstack_versions) : ARRAY_LEN(ec2_versions);
+    if (below)
+        path = below;
     if (!*path)
         return list_versions(&rq, versions, n);
     const char *rest = after_version(path, versions, n);
     if (!rest)
         return false;
-    return openstack
-               ? serve(&rq, openstack_pages, ARRAY_LEN(openstack_pages), rest, ret_content_type)
-               : serve(&rq, ec2_pages, ARRAY_LEN(ec2_pages), rest, ret_content_type);
+    return below ? serve(&rq, openstack_pages, ARRAY_LEN(openstack_pages), rest, ret_content_type)
+                 : serve(&rq, ec2_pages, ARRAY_LEN(ec2_pages), rest, ret_content_type);
 }
 
-struct err *metadata_answer(struct ctx *cx, void *agent, const char *network_id,
-                            const char *source_ip, const char *path, struct buf *ret_body,
-                            const char **ret_content_type, bool *ret_found)
+static bool is_password(struct ctx *cx, const char *path)
+{
+    const char *below = below_openstack(clean(cx, path));
+    const char *rest =
+        below ? after_version(below, openstack_versions, ARRAY_LEN(openstack_versions)) : NULL;
+    return str_eq(rest, PASSWORD);
+}
+
+/* What is wrong with a guest's request is the guest's to hear, the rest is ours. */
+static struct err *leave_password(struct ctx *cx, struct agent *a, const char *server_id,
+                                  const struct metadata_ask *ask, int *ret_status)
+{
+    *ret_status = 405;
+    if (!is_password(cx, ask->path))
+        return NULL;
+    struct err *e = agent_leave_password(cx, a, server_id, ask->body, ask->body_size);
+    *ret_status = e ? err_http_status(e->kind) : 200;
+    return *ret_status < 500 ? NULL : e;
+}
+
+struct err *metadata_answer(struct ctx *cx, void *agent, const struct metadata_ask *ask,
+                            struct buf *ret_body, const char **ret_content_type, int *ret_status)
 {
     struct spec_server s;
-    *ret_found = agent_server_by_ip(cx, agent, network_id, source_ip, &s) &&
-                 metadata_render(cx, &s, source_ip, path, ret_body, ret_content_type);
+    *ret_status = 404;
+    *ret_content_type = "text/plain";
+    if (!agent_server_by_ip(cx, agent, ask->network_id, ask->source_ip, &s))
+        return NULL;
+    if (ask->body)
+        return leave_password(cx, agent, s.id, ask, ret_status);
+    if (metadata_render(cx, &s, ask->source_ip, ask->path, ret_body, ret_content_type))
+        *ret_status = 200;
     return NULL;
 }

@@ -5,10 +5,10 @@
 
 #include "node/agent.h"
 
-/* Fits kernel_net_config.metadata, with the agent as arg. Not found: false, nothing written. */
-MUST_USE struct err *metadata_answer(struct ctx *cx, void *agent, const char *network_id,
-                                     const char *source_ip, const char *path, struct buf *ret_body,
-                                     const char **ret_content_type, bool *ret_found);
-/* The same for a known server. */
+/* Fits kernel_net_config.metadata, with the agent as arg. */
+MUST_USE struct err *metadata_answer(struct ctx *cx, void *agent, const struct metadata_ask *ask,
+                                     struct buf *ret_body, const char **ret_content_type,
+                                     int *ret_status);
+/* A GET of a known server's. False: there is no such thing, and nothing is written. */
 bool metadata_render(struct ctx *cx, const struct spec_server *s, const char *ip, const char *path,
                      struct buf *ret_body, const char **ret_content_type);

@@ -47,9 +47,9 @@ static void test_openstack(void **state UNUSED)
     const char *type = NULL;
     assert_non_null(strstr(get("/openstack", NULL), "2012-08-10\n"));
     assert_non_null(strstr(get("/openstack/", NULL), "latest"));
-    assert_string_equal(
-        get("/openstack/latest", NULL),
-        "meta_data.json\nnetwork_data.json\nuser_data\nvendor_data.json\nvendor_data2.json");
+    assert_string_equal(get("/openstack/latest", NULL),
+                        "meta_data.json\nnetwork_data.json\npassword\nuser_data\nvendor_data."
+                        "json\nvendor_data2.json");
     assert_non_null(strstr(get("/openstack/latest/meta_data.json", &type), "\"web.novalocal\""));
     assert_string_equal(type, "application/json");
     assert_string_equal(get("/openstack/2018-08-27/vendor_data2.json", NULL), "{}");
@@ -59,6 +59,9 @@ static void test_openstack(void **state UNUSED)
     assert_true(
         metadata_render(&cx, &server, "10.0.0.5", "/openstack/latest/user_data", &b, &type));
     assert_int_equal(b.len, 11);
+    assert_string_equal(get("/openstack/latest/password", NULL), "");
+    server.password_data = "c2VjcmV0";
+    assert_string_equal(get("/openstack/2013-04-04/password", NULL), "c2VjcmV0");
     assert_null(get("/openstack/1999-01-01/meta_data.json", NULL));
     assert_null(get("/openstack/latest/nothing", NULL));
     assert_null(get("/openstackx", NULL));

@@ -260,6 +260,18 @@ static void test_console(void **state UNUSED)
                      404);
 }
 
+static void test_diagnostics(void **state UNUSED)
+{
+    const char *id = create();
+    eventually(with_status("ACTIVE") == 1);
+    struct http_answer a = get(arena_printf(t.cx.arena, "/servers/%s/diagnostics", id), "secret");
+    json_t *j = NULL;
+    assert_int_equal(a.status, 200);
+    assert_ok(&t.cx, json_read(&t.cx, buf_cstr(&a.body), a.body.len, &j));
+    assert_string_equal(json_get_str(j, "state"), "running");
+    assert_int_equal(json_get_int(j, "num_nics", 0), 1);
+}
+
 /* The fleet knows the host by now: it beat, and can be called. */
 static void test_fleet_call(void **state UNUSED)
 {
@@ -313,8 +325,8 @@ static void test_purge(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_life),       TEST(test_restart),
-                                       TEST(test_plane_away), TEST(test_console),
-                                       TEST(test_fleet_call), TEST(test_purge)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_life),        TEST(test_restart),    TEST(test_plane_away), TEST(test_console),
+        TEST(test_diagnostics), TEST(test_fleet_call), TEST(test_purge)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,16 +179,21 @@ struct qemu_config {
 MUST_USE struct err *qemu_driver_new(struct ctx *cx, const struct qemu_config *cfg,
                                      struct guest_backend *ret);
 
+/* What a guest asks of the metadata service: it has this fixed address in this network. */
+struct metadata_ask {
+    const char *network_id, *source_ip, *path;
+    const char *body; /* of a POST; NULL: a GET */
+    size_t body_size;
+};
+
 struct kernel_net_config {
     const char *netns;    /* the "host" namespace; NULL: the process's own */
     const char *data_dir; /* its path tells our namespaces from other agents' */
     const char
         *external_cidr; /* address put on br-ext, "203.0.113.1/24"; NULL: br-ext is the admin's */
-    /* Answers for the metadata service: the server of a fixed address in a network. NULL body: 404.
-     * Any thread. */
-    struct err *(*metadata)(struct ctx *cx, void *arg, const char *network_id,
-                            const char *source_ip, const char *path, struct buf *ret_body,
-                            const char **ret_content_type, bool *ret_found);
+    /* Answers for the metadata service. ret_status: 200, or the refusal's. Any thread. */
+    struct err *(*metadata)(struct ctx *cx, void *arg, const struct metadata_ask *ask,
+                            struct buf *ret_body, const char **ret_content_type, int *ret_status);
     void *metadata_arg;
 };
 MUST_USE struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg,

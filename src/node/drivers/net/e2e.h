@@ -21,9 +21,8 @@ struct stage {
 };
 
 /* The metadata service of the test: notes who asked for what. */
-struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
-                         const char *path, struct buf *ret_body, const char **ret_content_type,
-                         bool *ret_found);
+struct err *stage_answer(struct ctx *cx, void *arg, const struct metadata_ask *ask,
+                         struct buf *ret_body, const char **ret_content_type, int *ret_status);
 /* Another instance of the driver, as a new agent would make it. */
 MUST_USE struct err *stage_driver(struct stage *s, struct net_backend *ret);
 int stage_setup(void **state);    /* root only */

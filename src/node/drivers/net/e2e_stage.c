@@ -59,20 +59,22 @@ int sh(const char *netns, const char *fmt, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-struct err *stage_answer(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
-                         const char *path, struct buf *ret_body, const char **ret_content_type,
-                         bool *ret_found)
+struct err *stage_answer(struct ctx *cx, void *arg, const struct metadata_ask *ask,
+                         struct buf *ret_body, const char **ret_content_type, int *ret_status)
 {
     struct stage *s = arg;
     (void)cx;
     pthread_mutex_lock(&s->lock);
-    snprintf(s->md_network, sizeof(s->md_network), "%s", network_id);
-    snprintf(s->md_source, sizeof(s->md_source), "%s", source_ip);
-    snprintf(s->md_path, sizeof(s->md_path), "%s", path);
+    snprintf(s->md_network, sizeof(s->md_network), "%s", ask->network_id);
+    snprintf(s->md_source, sizeof(s->md_source), "%s", ask->source_ip);
+    snprintf(s->md_path, sizeof(s->md_path), "%s", ask->path);
     pthread_mutex_unlock(&s->lock);
-    *ret_found = !str_eq(path, "/absent");
+    *ret_status = str_eq(ask->path, "/absent") ? 404 : 200;
     *ret_content_type = "text/plain";
-    buf_printf(ret_body, "you are %s", source_ip);
+    if (ask->body)
+        buf_printf(ret_body, "you said %.*s", (int)ask->body_size, ask->body);
+    else
+        buf_printf(ret_body, "you are %s", ask->source_ip);
     return NULL;
 }
 

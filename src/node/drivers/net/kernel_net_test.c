@@ -217,21 +217,37 @@ static void test_requests(void **state)
         {"GET\r\n / HTTP/1.1\r\n\r\n", 400, NULL},
         {"GET /", -1, NULL},
         {"GET /\r\n\r\n", 400, NULL},
+        {"POST / HTTP/1.1\r\n\r\n", 411, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", -1, NULL},
+        {"POST /x HTTP/1.1\r\nA: b\r\ncontent-length:3 \r\n\r\nabcd", 0, "/x"},
+        {"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 0, "/"},
+        {"POST / HTTP/1.1\r\nContent-Length: 4097\r\n\r\n", 413, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: -3\r\n\r\nabc", 400, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 3x\r\n\r\nabc", 400, NULL},
+        {"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, NULL},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 411,
+         NULL},
     };
-    char path[METADATA_PATH_BYTES], longest[METADATA_REQUEST_BYTES + 1];
+    char longest[METADATA_HEAD_BYTES + 1];
+    struct metadata_request rq;
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        int status = metadata_request_parse(cases[i].request, strlen(cases[i].request), path);
-        if (status != cases[i].status || (status == 0 && !str_eq(path, cases[i].path)))
+        int status = metadata_request_parse(cases[i].request, strlen(cases[i].request), &rq);
+        if (status != cases[i].status || (status == 0 && !str_eq(rq.path, cases[i].path)))
             fail_msg("'%s': %d", cases[i].request, status);
     }
-    assert_int_equal(metadata_request_parse("GET /\0 HTTP/1.1\r\n\r\n", 19, path), 400);
+    assert_int_equal(metadata_request_parse("GET /\0 HTTP/1.1\r\n\r\n", 19, &rq), 400);
+    static const char body[] = "POST /p HTTP/1.1\r\nContent-Length: 3\r\n\r\na\0c";
+    assert_int_equal(metadata_request_parse(body, sizeof(body) - 1, &rq), 0);
+    assert_true(rq.post && rq.body_size == 3);
+    assert_memory_equal(body + rq.body_at, "a\0c", 3);
     memset(longest, 'x', sizeof(longest));
     memcpy(longest, "GET /", 5);
-    longest[METADATA_REQUEST_BYTES] = 0;
-    assert_int_equal(metadata_request_parse(longest, METADATA_REQUEST_BYTES, path), 431);
+    longest[METADATA_HEAD_BYTES] = 0;
+    assert_int_equal(metadata_request_parse(longest, METADATA_HEAD_BYTES, &rq), 431);
     memcpy(longest + 2000, " HTTP/1.1\r\n\r\n", 14);
-    assert_int_equal(metadata_request_parse(longest, strlen(longest), path), 414);
+    assert_int_equal(metadata_request_parse(longest, strlen(longest), &rq), 414);
 }
 
 int main(int argc, char **argv)

@@ -60,9 +60,8 @@ struct connection {
 };
 
 struct metadata {
-    struct err *(*answer)(struct ctx *cx, void *arg, const char *network_id, const char *source_ip,
-                          const char *path, struct buf *ret_body, const char **ret_content_type,
-                          bool *ret_found);
+    struct err *(*answer)(struct ctx *cx, void *arg, const struct metadata_ask *ask,
+                          struct buf *ret_body, const char **ret_content_type, int *ret_status);
     void *arg;
     int epoll, wake;
     enum source_kind wake_kind;
@@ -255,6 +254,12 @@ static const char *reason(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
     case 414:
         return "URI Too Long";
     case 431:
@@ -267,10 +272,11 @@ static const char *reason(int status)
 static void reply(struct connection *c, int status, const char *type, const char *body, size_t size)
 {
     char head[512];
-    int n = snprintf(head, sizeof(head),
-                     "HTTP/1.1 %d %s\r\nContent-Type: %.128s\r\nContent-Length: %zu\r\n"
-                     "%sConnection: close\r\n\r\n",
-                     status, reason(status), type, size, status == 405 ? "Allow: GET\r\n" : "");
+    int n =
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 %d %s\r\nContent-Type: %.128s\r\nContent-Length: %zu\r\n"
+                 "%sConnection: close\r\n\r\n",
+                 status, reason(status), type, size, status == 405 ? "Allow: GET, POST\r\n" : "");
     must(n > 0 && (size_t)n < sizeof(head) && !c->reply);
     c->reply_len = (size_t)n + size;
     c->reply = malloc(c->reply_len);
@@ -287,20 +293,25 @@ static void reply_status(struct connection *c, int status)
     reply(c, status, "text/plain; charset=UTF-8", body, (size_t)n);
 }
 
-static void answer(struct metadata *md, struct connection *c, const char *path)
+static void answer(struct metadata *md, struct connection *c, const struct metadata_request *rq)
 {
     struct ctx cx AUTO_CTX;
     struct buf body;
     const char *type = NULL;
-    bool found = false;
+    int status = 404;
+    const struct metadata_ask ask = {.network_id = c->network->id,
+                                     .source_ip = c->source,
+                                     .path = rq->path,
+                                     .body = rq->post ? c->request + rq->body_at : NULL,
+                                     .body_size = rq->body_size};
     ctx_init(&cx);
     buf_init(&body, cx.arena);
-    struct err *e = md->answer(&cx, md->arg, c->network->id, c->source, path, &body, &type, &found);
+    struct err *e = md->answer(&cx, md->arg, &ask, &body, &type, &status);
     if (e) {
         log_err(&cx, LOG_DEBUG, e, "metadata request failed", "network", c->network->id, NULL);
         reply_status(c, 500);
-    } else if (!found) {
-        reply_status(c, 404);
+    } else if (status != 200) {
+        reply_status(c, status);
     } else {
         reply(c, 200, type ? type : "text/plain; charset=UTF-8", body.data, body.len);
     }
@@ -309,7 +320,7 @@ static void answer(struct metadata *md, struct connection *c, const char *path)
 /* Reads what is there, and answers once the request is whole. */
 static void read_request(struct metadata *md, struct connection *c)
 {
-    char path[METADATA_PATH_BYTES];
+    struct metadata_request rq;
     while (!c->done && !c->reply) {
         ssize_t got =
             read(c->fd, c->request + c->request_len, METADATA_REQUEST_BYTES - c->request_len);
@@ -323,9 +334,9 @@ static void read_request(struct metadata *md, struct connection *c)
         }
         c->request_len += (size_t)got;
         c->request[c->request_len] = 0;
-        int status = metadata_request_parse(c->request, c->request_len, path);
+        int status = metadata_request_parse(c->request, c->request_len, &rq);
         if (status == 0)
-            answer(md, c, path);
+            answer(md, c, &rq);
         else if (status > 0)
             reply_status(c, status);
     }

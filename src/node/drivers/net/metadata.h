@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
  * The metadata service's front: port 80 of 169.254.169.254 in each network's namespace, all served
- * by one thread. It frames bounded GET requests and hands network, source address and path to the
- * agent, which knows whose they are.
+ * by one thread. It frames bounded GET and POST requests and hands them, with network and source
+ * address, to the agent, which knows whose they are.
  */
 #pragma once
 
