@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* os-server-password: what the guest encrypted with its keypair's public half and handed to its
- * metadata service. Only the holder of the private half can read it. */
+ * metadata service. Only the holder of the private half can read it. The host hears what is kept of
+ * it: a cleared one may be followed by another. */
 #include "compute/impl.h"
 
 #define PASSWORD_MAX 1020 /* as nova's metadata service takes */
@@ -15,7 +16,7 @@ struct err *server_password_report(struct ctx *cx, struct tx *tx, struct server 
                     "server %s: an encrypted password is a text of at most %d bytes", s->id,
                     PASSWORD_MAX);
     s->password_data = password;
-    return res_update(cx, tx, &server_resource, s);
+    return server_save(cx, tx, s);
 }
 
 struct err *server_password_show(struct call *c)
@@ -35,5 +36,5 @@ struct err *server_password_clear(struct call *c)
     if (!s->password_data)
         return NULL;
     s->password_data = NULL;
-    return res_update(c->cx, c->tx, &server_resource, s);
+    return server_save(c->cx, c->tx, s);
 }

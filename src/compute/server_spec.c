@@ -69,6 +69,7 @@ static void write_condition(struct jw *w, const struct server *s)
     jw_kbool(w, "suspended", s->suspended);
     jw_kint(w, "checkpoint", s->checkpoint);
     jw_kint(w, "restore_seq", s->restore_seq);
+    jw_kstr(w, "password_data", s->password_data);
     if (!s->rescue_spec) {
         jw_knull(w, "rescue");
         return;
