@@ -57,6 +57,9 @@ static struct err *rebuild_read(struct call *c, struct server *s, const json_t *
     if (!json_is_string(json_get(args, "imageRef")))
         return fail(c->cx, ERR_INVALID,
                     "Invalid input for field/attribute rebuild. 'imageRef' is a required property");
+    if (!s->image_spec)
+        return fail(c->cx, ERR_INVALID,
+                    "Unable to rebuild with a different image for a volume-backed server.");
     return take_image(c, s, json_get_str(args, "imageRef"));
 }
 

@@ -245,7 +245,7 @@ static void bad_creates_are_refused(void **state UNUSED)
          "availability zone is not available"},
         {"'name':'x','flavorRef':'1','block_device_mapping_v2':[{'source_type':'volume','uuid':'1',"
          "'boot_index':0}]",
-         "no volumes yet"},
+         "failed to get volume 1."},
         {"'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','description':'too new'",
          "'description' was unexpected"},
     };

@@ -8,6 +8,7 @@
 #include "image/images.h"
 #include "network/ports.h"
 #include "schedule/schedule.h"
+#include "volume/volumes.h"
 
 #define RESOURCE flavor
 #define RESOURCE_DEF "compute/flavor.def"
@@ -84,6 +85,8 @@ struct err *keypair_create_before(struct call *c);
 struct server_more {
     const struct server_port *ports;
     size_t n_ports;
+    const struct volume_use *uses;
+    size_t n_uses;
     const char *host_status, *host_hash;
     const char *group_id; /* of its server group; not loaded for lists */
 };
@@ -254,9 +257,14 @@ MUST_USE struct err *read_networks(struct call *c, const struct server *s,
                                    struct network_wish *ret);
 MUST_USE struct err *read_groups(struct call *c, const struct server *s, const char ***ret_ids,
                                  size_t *ret_n);
-MUST_USE struct err *read_block_devices(struct call *c, struct server *s);
 /* The image, usable with this flavor; fills image_id and image_spec. */
 MUST_USE struct err *take_image(struct call *c, struct server *s, const char *image_id);
+/* An image by its id, or a link to it. */
+MUST_USE struct err *server_find_image(struct call *c, const char *image_id,
+                                       struct image_info *ret);
+/* 0: whatever it wants. */
+MUST_USE struct err *check_image_fits(struct call *c, const struct image_info *image,
+                                      int64_t memory_mib, int64_t disk_gib);
 /* An image that this server could stand on, and what its host is told of it. */
 MUST_USE struct err *find_image(struct call *c, const struct server *s, const char *image_id,
                                 struct image_info *ret, const char **ret_spec);
@@ -264,6 +272,41 @@ const char *image_spec(struct ctx *cx, const struct image_info *image);
 const char *hostname_of(struct ctx *cx, const char *name, const char *server_id);
 MUST_USE struct err *check_metadata_count(struct call *c, const char *metadata);
 const char *new_password(struct ctx *cx);
+
+/* ---- block_devices.c */
+enum device_source { FROM_IMAGE, FROM_VOLUME, FROM_SNAPSHOT, FROM_NOTHING };
+struct block_device {
+    enum device_source source;
+    const char *id;                /* of that */
+    const char *name, *tag, *type; /* "/dev/vdb"; of the volume to be made; NULL: any */
+    int64_t boot_index, size_gib;  /* -1: not booted from; 0: as its source */
+    bool delete_on_termination, local, none;
+};
+struct device_list {
+    struct block_device *all;
+    size_t n;
+    bool image_root;     /* the root disk is the server's own, made from its image */
+    const char *host_id; /* where what exists of them lies; NULL: nowhere yet */
+    int64_t new_gib;     /* of volumes to be made */
+};
+/* What the body says; s->image_id is the image's id, or NULL. */
+MUST_USE struct err *read_block_devices(struct call *c, struct server *s, struct device_list *ret);
+/* Against the world, once the flavor is known. */
+MUST_USE struct err *check_block_devices(struct call *c, const struct server *s,
+                                         struct device_list *l);
+/* To a server that has a host. */
+MUST_USE struct err *attach_block_devices(struct call *c, const struct server *s,
+                                          const struct device_list *l);
+
+/* ---- attachments.c */
+/* Volumes of one server. */
+MUST_USE struct err *server_uses(struct ctx *cx, struct tx *tx, const char *server_id,
+                                 struct volume_use **ret, size_t *ret_n);
+/* Of the spec. */
+void write_volumes(struct jw *w, const struct volume_use *uses, size_t n);
+/* Of a report; is_off: the guest stands still; latest: it answers the host's latest word. */
+MUST_USE struct err *server_take_volumes(struct ctx *cx, struct tx *tx, const struct server *s,
+                                         const json_t *volumes, bool is_off, bool latest);
 
 /* ---- server_actions.c */
 struct err *server_act_before(struct call *c);

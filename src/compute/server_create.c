@@ -16,6 +16,7 @@ struct creation {
     struct place_request want;
     int64_t count;
     const char *user_pass;
+    struct device_list devices;
     const char *group_id; /* of the server group they join */
 };
 
@@ -119,6 +120,22 @@ static struct err *take_target(struct call *c, struct creation *cr)
     return NULL;
 }
 
+/* A server runs where its volumes lie; new ones must find room beside it. */
+static struct err *follow_volumes(struct call *c, struct creation *cr)
+{
+    const char *host_id = cr->devices.host_id;
+    cr->want.disk_gib += cr->devices.new_gib;
+    for (size_t i = 0; host_id && cr->want.host && i < cr->n_hosts; i++)
+        if (str_eq(cr->hosts[i].id, host_id) && !str_eq(cr->want.host, host_id) &&
+            !str_eq(cr->want.host, cr->hosts[i].name))
+            return fail(c->cx, ERR_INVALID,
+                        "The volumes lie on host %s: the server can't be on host %s.",
+                        cr->hosts[i].name, cr->want.host);
+    if (host_id)
+        cr->want.host = host_id;
+    return NULL;
+}
+
 static struct err *check_counts(struct call *c, struct creation *cr)
 {
     struct server *s = cr->first;
@@ -163,14 +180,17 @@ static struct err *read_creation(struct call *c, struct creation *cr)
     TRY(take_body(c, &cr->first));
     struct server *s = cr->first;
     TRY(check_versions(c, s));
-    TRY(read_block_devices(c, s));
+    TRY(read_block_devices(c, s, &cr->devices));
     TRY(take_flavor(c, s));
-    TRY(take_image(c, s, s->image_id));
+    if (cr->devices.image_root)
+        TRY(take_image(c, s, s->image_id));
+    TRY(check_block_devices(c, s, &cr->devices));
     TRY(take_key(c, s));
     TRY(check_metadata_count(c, s->metadata));
     s->project_id = c->actor->project_id;
     TRY(placement_for(c->cx, c->tx, s, &cr->hosts, &cr->n_hosts, &cr->want));
     TRY(take_target(c, cr));
+    TRY(follow_volumes(c, cr));
     TRY(read_networks(c, s, &cr->networks));
     TRY(check_counts(c, cr));
     TRY(read_groups(c, s, &cr->groups, &cr->n_groups));
@@ -255,6 +275,7 @@ static struct err *make_one(struct call *c, struct creation *cr, int64_t idx, st
     s->host_name = cr->hosts[host].name;
     s->zone = cr->hosts[host].zone;
     TRY(insert(c, cr, s));
+    TRY(attach_block_devices(c, s, &cr->devices));
     TRY(attach_ports(c, cr, s));
     return fleet_touch(c->cx, c->tx, s->host_id, "server", s->id);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What a create or rebuild asks for, checked against the world: image, networks, groups, devices,
- * names. */
+/* What a create or rebuild asks for, checked against the world: image, networks, groups, names. */
 #include "compute/impl.h"
 #include <ctype.h>
 
@@ -111,57 +110,26 @@ struct err *read_groups(struct call *c, const struct server *s, const char ***re
     return NULL;
 }
 
-/* ---------------------------------------------------------------- image and devices */
+/* ---------------------------------------------------------------- image */
 
-/* So far one device: the image on the local root disk, which old and new clients name besides
- * imageRef. */
-struct err *read_block_devices(struct call *c, struct server *s)
+struct err *check_image_fits(struct call *c, const struct image_info *image, int64_t memory_mib,
+                             int64_t disk_gib)
 {
-    static const char only[] =
-        "Block Device Mapping is Invalid: this cloud has no volumes yet. Boot from an image: one "
-        "device with source_type image, destination_type local and boot_index 0";
-    const json_t *j = s->block_devices ? parsed(c->cx, s->block_devices) : NULL;
-    if (s->old_block_devices && json_array_size(parsed(c->cx, s->old_block_devices)))
-        return fail(c->cx, ERR_INVALID, "%s", only);
-    if (j && !json_is_array(j))
-        return bad_member(c, "block_device_mapping_v2", j, "it is not of type 'array'");
-    for (size_t i = 0; i < json_array_size(j); i++) {
-        const json_t *d = json_array_get(j, i), *index = json_get(d, "boot_index");
-        const char *id = json_get_str(d, "uuid"), *to = json_get_str(d, "destination_type");
-        int64_t n = json_is_string(index) && str_eq(json_string_value(index), "0")
-                        ? 0
-                        : json_get_int(d, "boot_index", -1);
-        if (i || !str_eq(json_get_str(d, "source_type"), "image") ||
-            !str_eq(to ? to : "local", "local") || n != 0 || !id)
-            return fail(c->cx, ERR_INVALID, "%s", only);
-        if (s->image_id && *s->image_id && !str_eq(s->image_id, id))
-            return fail(
-                c->cx, ERR_INVALID,
-                "Block Device Mapping is Invalid: Boot sequence for the instance and image/block "
-                "device mapping combination is not valid.");
-        s->image_id = id;
-    }
-    return NULL;
-}
-
-static struct err *check_fits(struct call *c, const struct server *s,
-                              const struct image_info *image)
-{
-    int64_t root_bytes = s->root_gib << 30, need = max_i64(image->virtual_size_bytes, 0);
+    int64_t disk_bytes = disk_gib << 30, need = max_i64(image->virtual_size_bytes, 0);
     if (!str_eq(image->status, "active"))
         return fail(c->cx, ERR_INVALID, "Image %s is not active.", image->id);
-    if (image->min_ram_mib > s->memory_mib)
+    if (memory_mib && image->min_ram_mib > memory_mib)
         return fail(c->cx, ERR_INVALID, "Flavor's memory is too small for requested image.");
-    if (s->root_gib && image->min_disk_gib > s->root_gib)
+    if (disk_gib && image->min_disk_gib > disk_gib)
         return fail(c->cx, ERR_INVALID,
                     "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
                     " GiB, the image wants %" PRId64 " GiB.",
-                    s->root_gib, image->min_disk_gib);
-    if (s->root_gib && need > root_bytes)
+                    disk_gib, image->min_disk_gib);
+    if (disk_gib && need > disk_bytes)
         return fail(c->cx, ERR_INVALID,
                     "Flavor's disk is too small for requested image. Flavor disk is %" PRId64
                     " bytes, image is %" PRId64 " bytes.",
-                    root_bytes, need);
+                    disk_bytes, need);
     if (image->unbootable)
         return fail(c->cx, ERR_INVALID, "Image %s is unacceptable: %s", image->id,
                     image->unbootable);
@@ -190,8 +158,7 @@ const char *image_spec(struct ctx *cx, const struct image_info *image)
     return buf_cstr(&b);
 }
 
-struct err *find_image(struct call *c, const struct server *s, const char *image_id,
-                       struct image_info *ret, const char **ret_spec)
+struct err *server_find_image(struct call *c, const char *image_id, struct image_info *ret)
 {
     const char *slash = image_id ? strrchr(image_id, '/') : NULL;
     const char *id = slash ? slash + 1 : image_id; /* very old clients send links */
@@ -203,8 +170,14 @@ struct err *find_image(struct call *c, const struct server *s, const char *image
     struct err *e = image_get(c->cx, c->tx, id, c->actor, ret);
     if (e && e->kind == ERR_NOT_FOUND)
         return fail(c->cx, ERR_INVALID, "Image %s could not be found.", id);
-    TRY(e);
-    TRY(check_fits(c, s, ret));
+    return e;
+}
+
+struct err *find_image(struct call *c, const struct server *s, const char *image_id,
+                       struct image_info *ret, const char **ret_spec)
+{
+    TRY(server_find_image(c, image_id, ret));
+    TRY(check_image_fits(c, ret, s->memory_mib, s->root_gib));
     *ret_spec = image_spec(c->cx, ret);
     return NULL;
 }

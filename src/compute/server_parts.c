@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What hangs on a server: addresses, interfaces, volume attachments. */
+/* What hangs on a server: addresses, interfaces. */
 #include "compute/impl.h"
 
 static struct err *ports_of_target(struct call *c, struct server_port **ret, size_t *ret_n)
@@ -90,14 +90,4 @@ struct err *interface_show(struct call *c)
     }
     return fail(c->cx, ERR_NOT_FOUND, "Instance %s does not have a port with id %s",
                 ((struct server *)c->target)->id, call_param(c, "port_id"));
-}
-
-/* ---------------------------------------------------------------- volumes */
-
-/* The root disk is the server's own: nothing is attached. */
-struct err *attachment_list(struct call *c)
-{
-    struct jw w = call_json(c, 200);
-    jw_raw(&w, "{\"volumeAttachments\":[]}");
-    return NULL;
 }

@@ -24,6 +24,15 @@ static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server 
     return NULL;
 }
 
+static struct err *take_volumes(struct ctx *cx, struct tx *tx, const struct server *s,
+                                const json_t *observed, enum seen_power power)
+{
+    int64_t revision;
+    TRY(fleet_revision(cx, tx, s->host_id, "server", s->id, &revision));
+    return server_take_volumes(cx, tx, s, json_get(observed, "volumes"), power != SEEN_ON,
+                               json_get_int(observed, "revision", 0) >= revision);
+}
+
 static int64_t seq(const json_t *observed, const char *name, int64_t asked)
 {
     return max_i64(0, min_i64(json_get_int(observed, name, 0), asked));
@@ -98,6 +107,7 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
         return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent",
                     item_id);
     TRY(take_nics(cx, tx, s, json_get(observed, "nics")));
+    TRY(take_volumes(cx, tx, s, observed, power));
     struct err *e = server_password_report(cx, tx, s, json_get_str(observed, "password_data"));
     if (e && e->kind != ERR_INVALID) /* what a guest writes does not stop its host's reports */
         return e;

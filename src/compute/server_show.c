@@ -106,12 +106,6 @@ static void encode_null(struct ctx *cx UNUSED, struct jw *w, const void *row UNU
     jw_null(w);
 }
 
-static void encode_no_items(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
-                            const struct view *v UNUSED)
-{
-    jw_raw(w, "[]");
-}
-
 static void encode_server_groups(struct ctx *cx UNUSED, struct jw *w, const void *row,
                                  const struct view *v UNUSED)
 {
@@ -119,6 +113,21 @@ static void encode_server_groups(struct ctx *cx UNUSED, struct jw *w, const void
     jw_arr(w);
     if (id)
         jw_str(w, id);
+    jw_arr_end(w);
+}
+
+static void encode_volumes(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                           const struct view *v)
+{
+    const struct server_more *m = more_of(row);
+    jw_arr(w);
+    for (size_t i = 0; i < m->n_uses; i++) {
+        jw_obj(w);
+        jw_kstr(w, "id", m->uses[i].volume_id);
+        if (v->microversion >= 3)
+            jw_kbool(w, "delete_on_termination", m->uses[i].delete_on_termination);
+        jw_obj_end(w);
+    }
     jw_arr_end(w);
 }
 
@@ -373,20 +382,45 @@ static int compare_id(const void *a, const void *b)
     return strcmp(((const struct by_id *)a)->id, ((const struct by_id *)b)->id);
 }
 
-/* Ports of one server stand together: each row takes its run. */
-static void hand_out_ports(struct ctx *cx, void *const *rows, struct server_more *more, size_t n,
-                           const struct server_port *ports, size_t n_ports)
+struct prepared {
+    struct by_id *all;
+    size_t n;
+};
+
+static struct server_more *more_with(const struct prepared *p, const char *server_id)
 {
-    struct by_id *all = arena_new_array(cx->arena, struct by_id, n);
+    struct by_id wanted = {.id = server_id};
+    return ((struct by_id *)bsearch(&wanted, p->all, p->n, sizeof(*p->all), compare_id))->more;
+}
+
+static struct prepared sort_rows(struct ctx *cx, void *const *rows, struct server_more *more,
+                                 size_t n)
+{
+    struct prepared p = {arena_new_array(cx->arena, struct by_id, n), n};
     for (size_t i = 0; i < n; i++)
-        all[i] = (struct by_id){ROW(server, rows, i)->id, &more[i]};
-    qsort(all, n, sizeof(*all), compare_id);
-    for (size_t i = 0; i < n_ports;) {
-        struct by_id wanted = {.id = ports[i].server_id};
-        struct server_more *m =
-            ((struct by_id *)bsearch(&wanted, all, n, sizeof(*all), compare_id))->more;
-        for (m->ports = &ports[i]; i < n_ports && str_eq(ports[i].server_id, wanted.id); i++)
+        p.all[i] = (struct by_id){ROW(server, rows, i)->id, &more[i]};
+    qsort(p.all, n, sizeof(*p.all), compare_id);
+    return p;
+}
+
+/* Ports of one server stand together: each row takes its run. */
+static void hand_out_ports(const struct prepared *p, const struct server_port *ports, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        const char *id = ports[i].server_id;
+        struct server_more *m = more_with(p, id);
+        for (m->ports = &ports[i]; i < n && str_eq(ports[i].server_id, id); i++)
             m->n_ports++;
+    }
+}
+
+static void hand_out_uses(const struct prepared *p, const struct volume_use *uses, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        const char *id = uses[i].server_id;
+        struct server_more *m = more_with(p, id);
+        for (m->uses = &uses[i]; i < n && str_eq(uses[i].server_id, id); i++)
+            m->n_uses++;
     }
 }
 
@@ -394,18 +428,22 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
                                   const struct view *v)
 {
     struct server_port *ports = NULL;
+    struct volume_use *uses = NULL;
     struct fleet_host *hosts = NULL;
-    size_t n_ports = 0, n_hosts = 0;
+    size_t n_ports = 0, n_uses = 0, n_hosts = 0;
     if (v->brief)
         return NULL;
     const char **ids = arena_new_array(cx->arena, const char *, n);
     for (size_t i = 0; i < n; i++)
         ids[i] = ROW(server, rows, i)->id;
     TRY(network_ports_of(cx, tx, ids, n, &ports, &n_ports));
+    TRY(volume_uses_of(cx, tx, ids, n, &uses, &n_uses));
     if (v->admin && v->microversion >= 16)
         TRY(fleet_hosts(cx, tx, &hosts, &n_hosts));
     struct server_more *more = arena_new_array(cx->arena, struct server_more, n);
-    hand_out_ports(cx, rows, more, n, ports, n_ports);
+    const struct prepared p = sort_rows(cx, rows, more, n);
+    hand_out_ports(&p, ports, n_ports);
+    hand_out_uses(&p, uses, n_uses);
     if (n == 1 && v->microversion >= 71)
         TRY(server_group_of(cx, tx, ids[0], &more[0].group_id));
     const struct server *before = NULL;

@@ -104,18 +104,21 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
 {
     void *row = NULL;
     struct server_port *ports;
-    size_t n_ports;
+    struct volume_use *uses;
+    size_t n_ports, n_uses;
     *ret_present = false;
     TRY(res_get(cx, tx, &server_resource, item_id, &row));
     const struct server *s = row;
     if (!s || !str_eq(s->host_id, host_id) || lifecycle_of(state_of(s))->leaves_host)
         return NULL;
     TRY(server_ports(cx, tx, s->id, &ports, &n_ports));
+    TRY(server_uses(cx, tx, s->id, &uses, &n_uses));
     *ret_present = true;
     jw_obj(w);
     write_machine(w, s);
     write_condition(w, s);
     write_nics(w, ports, n_ports);
+    write_volumes(w, uses, n_uses);
     write_meta_data(w, s);
     jw_key(w, "network_data");
     TRY(network_data_write(cx, tx, s->id, w));

@@ -139,6 +139,7 @@ struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s)
 struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
 {
     TRY(network_ports_release(cx, tx, s->id));
+    TRY(volume_uses_release(cx, tx, s->id));
     TRY(usage_end(cx, tx, s));
     TRY(finish(cx, tx, &stmt_actions_finish_all, s, true, NULL));
     TRY(db_run(cx, tx, &stmt_actions_gone, V_INT(now_us(cx)), V_TEXT(s->id)));

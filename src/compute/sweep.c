@@ -18,6 +18,10 @@
 const struct res_where servers_expired = {
     &server_resource, "state_deadline IS NOT NULL AND state_deadline <= $1", "state_deadline"};
 
+/* Those that wait for something. */
+const struct res_where servers_building = {
+    &server_resource, "state_deadline IS NOT NULL AND state = 'BUILD'", "state_deadline"};
+
 static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
 {
     struct fleet_host host;
@@ -64,6 +68,79 @@ static struct err *expire(struct ctx *cx, struct tx *tx, struct server *s)
                               l->doing, l->deadline_s, why));
     TRY(server_move(cx, tx, s, lifecycle_expired(now)));
     return res_update(cx, tx, &server_resource, s);
+}
+
+/* Its host can't say why a volume is not made: the volume service can. */
+static struct err *failed_volume(struct ctx *cx, struct tx *tx, const struct server *s,
+                                 const struct volume_use **ret)
+{
+    struct volume_use *uses;
+    size_t n;
+    *ret = NULL;
+    TRY(server_uses(cx, tx, s->id, &uses, &n));
+    for (size_t i = 0; i < n && !*ret; i++)
+        *ret = str_eq(uses[i].volume_status, "error") ? &uses[i] : NULL;
+    return NULL;
+}
+
+static struct err *fail_building(struct ctx *cx, struct store *store, const char *id,
+                                 bool *ret_moved)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const struct volume_use *use;
+    void *row = NULL;
+    *ret_moved = false;
+    TRY(tx_write(cx, store, &tx));
+    TRY(res_get(cx, tx, &server_resource, id, &row));
+    struct server *s = row;
+    if (!s || state_of(s) != ST_BUILD)
+        return NULL;
+    TRY(failed_volume(cx, tx, s, &use));
+    if (!use)
+        return NULL;
+    server_fault(
+        cx, s, 500,
+        arena_printf(cx->arena, "Build of instance %s aborted: Volume %s is in error: %s", s->id,
+                     use->volume_id,
+                     use->volume_error ? use->volume_error : "its host has not made it in time"));
+    TRY(server_move(cx, tx, s, ST_ERROR));
+    TRY(res_update(cx, tx, &server_resource, s));
+    *ret_moved = true;
+    return tx_commit(cx, &tx);
+}
+
+/* Ids of building servers that wait for a volume in error. Looks first, without writing. */
+static struct err *doomed(struct ctx *cx, struct store *store, const char ***ret, size_t *ret_n)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    void **rows;
+    size_t n;
+    *ret_n = 0;
+    TRY(tx_read(cx, store, &tx));
+    TRY(res_select(cx, tx, &servers_building, NULL, 0, &rows, &n));
+    *ret = arena_new_array(cx->arena, const char *, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const struct volume_use *use;
+        TRY(failed_volume(cx, tx, rows[i], &use));
+        if (use)
+            (*ret)[(*ret_n)++] = ROW(server, rows, i)->id;
+    }
+    return NULL;
+}
+
+static struct err *sweep_building(struct ctx *cx, struct store *store, size_t *changed)
+{
+    const char **ids;
+    size_t n;
+    TRY(doomed(cx, store, &ids, &n));
+    for (size_t i = 0; i < n; i++) {
+        bool moved;
+        struct err *e = fail_building(cx, store, ids[i], &moved);
+        if (e && e->kind != ERR_STALE)
+            return e;
+        *changed += !e && moved;
+    }
+    return NULL;
 }
 
 static struct err *expire_one(struct ctx *cx, struct store *store, const char *id, bool *ret_moved)
@@ -118,6 +195,7 @@ struct err *compute_sweep(struct ctx *cx, struct store *store, size_t *ret_chang
             return e;
         *ret_changed += !e && moved;
     }
+    TRY(sweep_building(cx, store, ret_changed));
     TRY(purge(cx, store, &stmt_actions_stale, &stmt_actions_purge, now_us(cx) - ACTIONS_KEPT_US));
     return purge(cx, store, &stmt_console_tokens_stale, &stmt_console_tokens_purge, now_us(cx));
 }

@@ -349,8 +349,9 @@ void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
 void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
                       const struct service *more)
 {
-    static const struct service *services[] = {&engine_service, &fleet_service,
-                                               &fake_network_service, &compute_service, NULL};
+    static const struct service *services[] = {&engine_service,       &fleet_service,
+                                               &fake_network_service, &volume_service,
+                                               &compute_service,      NULL};
     services[ARRAY_LEN(services) - 1] = more; /* the api keeps the array */
     static const struct compute_config cfg = {.default_zone = "nova",
                                               .placement = {1600, 100, 100}};
@@ -358,9 +359,11 @@ void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mi
     if (!configured)
         compute_configure(&cfg);
     configured = true;
+    volume_configure(&(struct volume_config){.used_elsewhere = compute_disk_by_host});
     *w = (struct compute_world){.n_hosts = n_hosts};
     test_api_start(&w->t, services, ARRAY_LEN(services) - !more);
     assert_ok(&w->t.cx, compute_bootstrap(&w->t.cx, w->t.store));
+    assert_ok(&w->t.cx, volume_bootstrap(&w->t.cx, w->t.store));
     for (size_t i = 0; i < n_hosts; i++)
         add_host(w, i, memory_mib);
 }
@@ -405,6 +408,68 @@ const json_t *world_spec(struct compute_world *w, const char *host_id, const cha
         return NULL;
     assert_ok(cx, json_read(cx, b.data, b.len, &j));
     return j;
+}
+
+static struct db_rows select_one(struct compute_world *w, const char *sql, const char *id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct db_value param = V_TEXT(id);
+    struct db_rows rows;
+    struct stmt st = {"select_one", sql};
+    assert_ok(&w->t.cx, tx_read(&w->t.cx, w->t.store, &tx));
+    assert_ok(&w->t.cx, db_query(&w->t.cx, tx, &st, &param, 1, &rows));
+    assert_int_equal(rows.n_rows, 1);
+    return rows;
+}
+
+void world_report_volume(struct compute_world *w, const char *volume_id, const char *body)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct ctx *cx = &w->t.cx;
+    struct db_rows r = select_one(w,
+                                  "SELECT host_id, MAX(revision) FROM fleet_changes WHERE "
+                                  "kind = 'volume' AND item_id = $1 GROUP BY host_id",
+                                  volume_id);
+    json_t *j = NULL;
+    struct buf out;
+    struct jw jw;
+    char *text = arena_printf(
+        cx->arena,
+        "{'reports':[{'kind':'volume','id':'%s','observed':{'revision':%" PRId64 ",%s}}]}",
+        volume_id, db_int(&r, 0, 1), body);
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    buf_init(&out, cx->arena);
+    jw_init(&jw, &out);
+    assert_ok(cx, json_read(cx, text, strlen(text), &j));
+    assert_ok(cx, tx_write(cx, w->t.store, &tx));
+    assert_ok(cx, fleet_reports(cx, tx, db_text(&r, 0, 0), j, &jw));
+    assert_ok(cx, tx_commit(cx, &tx));
+}
+
+const char *world_volume(struct compute_world *w)
+{
+    struct test_reply r =
+        test_expect(&w->t, 202, "p1", "POST", "/volume/v3/volumes", "{'volume':{'size':1}}");
+    const char *id = test_str(&w->t, &r, "volume.id");
+    world_report_volume(w, id, "'ready':true,'size_gib':1,'snapshots':[]");
+    assert_string_equal(world_volume_status(w, id), "available");
+    return id;
+}
+
+const char *world_volume_status(struct compute_world *w, const char *volume_id)
+{
+    struct test_reply r = test_call(
+        &w->t, "p1", "GET", arena_printf(w->t.cx.arena, "/volume/v3/volumes/%s", volume_id), NULL);
+    return r.status == 404 ? "404" : test_str(&w->t, &r, "volume.status");
+}
+
+int64_t world_revision(struct compute_world *w, const char *server_id)
+{
+    struct db_rows r = select_one(
+        w, "SELECT MAX(revision) FROM fleet_changes WHERE kind = 'server' AND item_id = $1",
+        server_id);
+    return db_int(&r, 0, 0);
 }
 
 void world_export_end(struct compute_world *w, const char *server_id, const char *error)

@@ -5,6 +5,7 @@
 
 #include "compute/impl.h"
 #include "resource/test_api.h"
+#include "volume/volume.h"
 
 #define NET_A "aaaaaaaa-0000-4000-8000-000000000001" /* named "net-a" */
 #define NET_B "aaaaaaaa-0000-4000-8000-000000000002" /* named "net-b" */
@@ -32,6 +33,13 @@ void world_report(struct compute_world *w, const char *host_id, const char *serv
                   const char *body_fmt, ...) PRINTF_LIKE(4, 5);
 /* The spec that the host gets for the server, or NULL when it is no longer wanted there. */
 const json_t *world_spec(struct compute_world *w, const char *host_id, const char *server_id);
+/* What the host says of a volume, an answer to its latest word; body_fmt with single quotes. */
+void world_report_volume(struct compute_world *w, const char *volume_id, const char *body);
+/* A volume of project p1, of 1 GiB, made. */
+const char *world_volume(struct compute_world *w);
+const char *world_volume_status(struct compute_world *w, const char *volume_id);
+/* Of the item's latest word to the server's host. */
+int64_t world_revision(struct compute_world *w, const char *server_id);
 /* The export of this server ends; error NULL: well. */
 void world_export_end(struct compute_world *w, const char *server_id, const char *error);
 /* Rows that the statement gives. */

@@ -131,14 +131,16 @@ static struct err *bootstrap(struct ctx *cx, struct cloud *c)
 
 struct err *cloud_open(struct ctx *cx, struct cloud *c)
 {
-    static const struct service *const services[] = {
-        &engine_service, &fleet_service, &image_service, &network_service, &compute_service};
+    static const struct service *const services[] = {&engine_service, &fleet_service,
+                                                     &image_service,  &network_service,
+                                                     &volume_service, &compute_service};
     static const struct api_hooks hooks = {.authenticate = authenticate};
     static const struct api_config cfg = {.region = "RegionOne"};
     static const struct compute_config compute = {.default_zone = "nova",
                                                   .placement = {1600, 100, 100}};
     TRY(store_open(cx, "sqlite::memory:", 1, &c->store));
     network_configure(&(struct network_config){.default_mtu = 1450});
+    volume_configure(&(struct volume_config){.used_elsewhere = compute_disk_by_host});
     compute_configure(&compute);
     c->api = api_new(c->store, services, ARRAY_LEN(services), &hooks, &cfg);
     c->app = api_app(c->api);

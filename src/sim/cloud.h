@@ -10,6 +10,7 @@
 #include "fleet/fleet.h"
 #include "image/image.h"
 #include "network/network.h"
+#include "volume/volume.h"
 
 enum { CLOUD_PROJECTS = 2, CLOUD_NETWORKS = 2 };
 /* Every image is the one byte "x". */

@@ -98,7 +98,8 @@ static struct volume_use use_of(const struct attachment *a, const struct volume 
                                .bootable = v->bootable,
                                .volume_status = volume_life_of(volume_state_of(v))->status,
                                .volume_name = v->name ? v->name : "",
-                               .image_metadata = v->image_metadata};
+                               .image_metadata = v->image_metadata,
+                               .volume_error = v->seen_error};
 }
 
 struct uses {

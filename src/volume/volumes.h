@@ -56,6 +56,7 @@ struct volume_use {
     int64_t size_gib;
     bool bootable;
     const char *volume_status, *volume_name, *image_metadata;
+    const char *volume_error; /* what its host said of it last; NULL: nothing bad */
 };
 
 struct use_request {
