@@ -52,9 +52,9 @@ static const struct rule rules[] = {
     {BUILD_BEHIND, IMAGE_HERE, ACT_FETCH_IMAGE},
     {BUILD_BEHIND | ON, 0, ACT_STOP},
     {BUILD_BEHIND, 0, ACT_PREPARE},
-    /* The root disk's way back: used, then made anew. */
-    {RESTORE_BEHIND, ON, ACT_RESTORE},
+    /* The root disk's way back: never to an older number than the one that is wanted. */
     {CHECKPOINT_BEHIND, ON, ACT_CHECKPOINT},
+    {RESTORE_BEHIND, ON, ACT_RESTORE},
     {CHECKPOINT_OVER, WANT_ON, ACT_GIVE_UP_CHECKPOINT},
     {0, WANT_ON, ACT_NONE},
     /* On, and should be: reboots. A hard one is not begun before it can be ended. */
