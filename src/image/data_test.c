@@ -313,8 +313,8 @@ static void who_may(void **state UNUSED)
     test_expect(&t, 204, "admin", "POST", fmt("%s/actions/deactivate", image_path(id)), NULL);
     assert_int_equal(download("p1", id, NULL).status, 403);
     assert_int_equal(download("admin", id, NULL).status, 200);
-    test_expect(&t, 403, "p1", "POST", fmt("%s/actions/reactivate", image_path(id)), NULL);
-    test_expect(&t, 204, "admin", "POST", fmt("%s/actions/reactivate", image_path(id)), NULL);
+    test_expect(&t, 404, "p2", "POST", fmt("%s/actions/reactivate", image_path(id)), NULL);
+    test_expect(&t, 204, "p1", "POST", fmt("%s/actions/reactivate", image_path(id)), NULL);
     assert_int_equal(download("p1", id, NULL).status, 200);
     test_expect(&t, 204, "p1", "DELETE", image_path(id), NULL);
 }

@@ -295,7 +295,7 @@ struct err *image_sweep(struct ctx *cx, struct store *store, size_t *ret_changed
 {
     void **rows;
     size_t n;
-    *ret_changed = 0;
+    TRY(image_import_sweep(cx, store, ret_changed));
     TRY(late(cx, store, &rows, &n));
     for (size_t i = 0; i < n && i < BATCH; i++) {
         bool ended;

@@ -2,21 +2,13 @@
 /* The resources of the service: their tables, the checks and encodings of their fields. */
 #include "image/resources.h"
 
-const char *const container_formats[] = {"bare", NULL};
+const char *const container_formats[] = {"bare", "ovf", "ova",        "docker", "ami",
+                                         "ari",  "aki", "compressed", NULL};
+const char *const disk_formats[] = {"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx",
+                                    "iso", "ploop", "ami",  "ari", "aki", NULL};
 const char *const visibilities[] = {"private", "public", "shared", "community", NULL};
-const char *const image_statuses[] = {"queued", "active", "deactivated", NULL};
+const char *const image_statuses[] = {"queued", "uploading", "active", "deactivated", NULL};
 const char *const member_statuses[] = {"pending", "accepted", "rejected", NULL};
-
-const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
-{
-    const char *s = json_string_value(v);
-    if (str_eq(s, "raw") || str_eq(s, "qcow2") || !s)
-        return NULL;
-    return arena_printf(cx->arena,
-                        "'%s' is not one of [None, 'raw', 'qcow2']: convert the disk with "
-                        "'qemu-img convert -O qcow2'",
-                        s);
-}
 
 const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret)
 {
@@ -54,6 +46,17 @@ void image_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UN
                          const struct view *v UNUSED)
 {
     jw_str(w, "/v2/schemas/image");
+}
+
+static void image_stores_encode(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                                const struct view *v UNUSED)
+{
+    jw_str(w, IMAGE_STORE);
+}
+
+static bool image_has_data(const void *row, const struct view *v UNUSED)
+{
+    return ((const struct image *)row)->location != NULL;
 }
 
 #define RESOURCE image

@@ -106,7 +106,7 @@ static struct err *check_qcow2(struct ctx *cx, const uint8_t *head, size_t head_
     }
     TRY(check_extensions(cx, head, head_size, header_len));
     TRY(check_tables(cx, head, size, cluster_bits));
-    ret->recognised = true;
+    ret->unbootable = NULL;
     ret->virtual_size = (int64_t)be64(head + 24);
     return NULL;
 }
@@ -115,12 +115,20 @@ struct err *image_format_check(struct ctx *cx, const char *disk_format, const ui
                                size_t head_size, int64_t size, struct image_format *ret)
 {
     *ret = (struct image_format){.virtual_size = INT_NULL};
-    if (str_eq(disk_format, "qcow2"))
+    if (str_eq(disk_format, "qcow2")) {
+        ret->unbootable = "the data is not a qcow2 disk";
         return check_qcow2(cx, head, head_size, size, ret);
+    }
     if (head_size >= 4 && be32(head) == QCOW2_MAGIC)
         return fail(cx, ERR_INVALID,
-                    "The data is a qcow2 image, not raw: upload it with disk_format qcow2");
-    ret->recognised = true;
-    ret->virtual_size = size;
+                    "The data is a qcow2 image, not %s: upload it with disk_format qcow2",
+                    disk_format);
+    if (str_eq(disk_format, "raw"))
+        ret->virtual_size = size;
+    else /* never opened by QEMU, so not looked at either */
+        ret->unbootable = arena_printf(cx->arena,
+                                       "servers start from raw and qcow2 disks: convert the %s one "
+                                       "with 'qemu-img convert -O qcow2'",
+                                       disk_format);
     return NULL;
 }

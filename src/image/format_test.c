@@ -63,12 +63,12 @@ static void plain_ones_pass(void **state UNUSED)
     struct image_format f;
     struct head h = plain();
     assert_ok(&cx, check_size(&h, sizeof(h.b), SIZE, &f));
-    assert_true(f.recognised);
+    assert_null(f.unbootable);
     assert_int_equal(f.virtual_size, 10 << 20);
     put32(h.b + 4, 2);
     assert_ok(&cx, check_size(&h, 104, SIZE, &f));
     assert_ok(&cx, image_format_check(&cx, "raw", (const uint8_t *)"abcd", 4, 1000, &f));
-    assert_true(f.recognised && f.virtual_size == 1000);
+    assert_true(!f.unbootable && f.virtual_size == 1000);
     assert_ok(&cx, image_format_check(&cx, "raw", (const uint8_t *)"", 0, 0, &f));
 }
 
@@ -79,10 +79,10 @@ static void what_is_not_qcow2(void **state UNUSED)
     assert_err(&cx, ERR_INVALID, image_format_check(&cx, "raw", h.b, sizeof(h.b), SIZE, &f));
     h.b[0] ^= 1;
     assert_ok(&cx, check_size(&h, sizeof(h.b), SIZE, &f));
-    assert_false(f.recognised); /* kept, but no server starts from it */
+    assert_non_null(f.unbootable); /* kept, but no server starts from it */
     assert_true(f.virtual_size == INT_NULL);
     assert_ok(&cx, check_size(&h, 0, 0, &f));
-    assert_false(f.recognised);
+    assert_non_null(f.unbootable);
 }
 
 static void cut_headers(void **state UNUSED)
@@ -213,7 +213,7 @@ static void any_byte(void **state UNUSED)
                 memcpy(exact, h.b, size);
                 struct err *e = image_format_check(&own, "qcow2", exact, size, SIZE, &f);
                 assert_true(!e || e->kind == ERR_INVALID);
-                assert_true(e || !f.recognised ||
+                assert_true(e || f.unbootable ||
                             (f.virtual_size > 0 && f.virtual_size <= (int64_t)1 << 50));
                 free(exact);
             }
@@ -262,7 +262,7 @@ static void from_qemu_img(void **state UNUSED)
         fclose(f);
         struct image_format format;
         struct err *e = check_size(&h, n, size, &format);
-        if (t[i].why ? !e || !strstr(e->message, t[i].why) : e != NULL || !format.recognised)
+        if (t[i].why ? !e || !strstr(e->message, t[i].why) : e != NULL || format.unbootable)
             fail_msg("%s: %s", t[i].options, e ? e->message : "taken");
         unlink(path);
     }

@@ -21,123 +21,6 @@ struct err *image_own(struct call *c, struct image **ret)
     return own(c, call_param(c, "image_id"), ret);
 }
 
-/* ---------------------------------------------------------------- list */
-
-static bool has_tag(const struct call *c, const struct image *i, const char *tag)
-{
-    json_t *tags = NULL;
-    if (json_read(c->cx, i->tags, strlen(i->tags), &tags))
-        return false;
-    for (size_t k = 0; k < json_array_size(tags); k++)
-        if (str_eq(json_string_value(json_array_get(tags, k)), tag))
-            return true;
-    return false;
-}
-
-static bool is_property_filter(const char *name)
-{
-    static const char *const known[] = {"limit",    "marker",        "sort",         "sort_key",
-                                        "sort_dir", "visibility",    "size_min",     "size_max",
-                                        "tag",      "member_status", "changes-since"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_eq(name, known[i]))
-            return false;
-    const struct field *f = resource_field(&image_resource, name);
-    return !f || (f->flags & F_HIDDEN);
-}
-
-/* Tags and properties are texts inside the row. */
-static bool matches(struct call *c, const void *row)
-{
-    const struct image *i = row;
-    json_t *properties = NULL;
-    if (json_read(c->cx, i->properties, strlen(i->properties), &properties))
-        return false;
-    for (size_t k = 0; k < c->rq->n_args; k++) {
-        const struct http_pair *a = &c->rq->args[k];
-        if (str_eq(a->name, "tag") && !has_tag(c, i, a->value))
-            return false;
-        if (is_property_filter(a->name) && !str_eq(json_get_str(properties, a->name), a->value))
-            return false;
-    }
-    return true;
-}
-
-static bool one_of(const char *const *values, const char *text)
-{
-    for (; *values; values++)
-        if (str_eq(*values, text))
-            return true;
-    return false;
-}
-
-static struct err *filter(struct call *c, const char *name, const char *value, bool *taken,
-                          const char **sql)
-{
-    int64_t n;
-    *taken = true;
-    if (str_eq(name, "visibility")) {
-        if (str_eq(value, "all"))
-            return NULL;
-        if (!one_of(visibilities, value))
-            return fail(c->cx, ERR_INVALID, "Invalid visibility value: '%s'", value);
-        *sql = "visibility = {value}";
-        return NULL;
-    }
-    if (str_eq(name, "size_min") || str_eq(name, "size_max")) {
-        if (!str_to_i64(value, 0, INT64_MAX, &n))
-            return fail(c->cx, ERR_INVALID, "Cannot convert %s value '%s' to an integer.", name,
-                        value);
-        *sql = arena_printf(c->cx->arena, "size %s %" PRId64,
-                            str_eq(name, "size_min") ? ">=" : "<=", n);
-        return NULL;
-    }
-    if (str_eq(name, "member_status")) {
-        if (!str_eq(value, "all") && !one_of(member_statuses, value))
-            return fail(c->cx, ERR_INVALID,
-                        "Invalid status: '%s' is not one of pending, accepted, rejected, all",
-                        value);
-        return NULL;
-    }
-    if (str_eq(name, "disk_format") || str_eq(name, "container_format") || str_eq(name, "name")) {
-        if (str_starts(value, "in:")) {
-            *sql = arena_printf(
-                c->cx->arena,
-                "replace(',' || substr(CAST({value} AS TEXT), 4) || ',', ',' || %s || ',', '') <> "
-                "',' || substr(CAST({value} AS TEXT), 4) || ','",
-                name);
-            return NULL;
-        }
-    }
-    *taken = str_eq(name, "tag");
-    return NULL;
-}
-
-struct err *image_list(struct call *c)
-{
-    struct list_more more = {.filter = filter};
-    bool community = str_eq(http_arg(c->rq, "visibility"), "community") ||
-                     str_eq(http_arg(c->rq, "visibility"), "all");
-    const char *status = http_arg(c->rq, "member_status");
-    bool known = status && one_of(member_statuses, status);
-    more.shared_where = arena_printf(c->cx->arena,
-                                     "visibility IN ('public'%s) OR (visibility = 'shared' AND id "
-                                     "IN (SELECT image_id FROM image_members "
-                                     "WHERE member_id = {project}%s%s%s))",
-                                     community ? ", 'community'" : "",
-                                     str_eq(status, "all") ? "" : " AND status = '",
-                                     str_eq(status, "all") ? ""
-                                     : known               ? status
-                                                           : "accepted",
-                                     str_eq(status, "all") ? "" : "'");
-    if (!http_arg(c->rq, "os_hidden"))
-        more.where = "os_hidden = 0";
-    for (size_t i = 0; i < c->rq->n_args; i++)
-        if (str_eq(c->rq->args[i].name, "tag") || is_property_filter(c->rq->args[i].name))
-            more.keep = matches;
-    return call_reply_list(c, &image_resource, &more);
-}
-
 /* ---------------------------------------------------------------- create, show */
 
 static struct err *may_publish(struct call *c, const struct image *i)
@@ -153,11 +36,18 @@ static struct err *check_properties(struct call *c, const char *text)
 {
     static const char *const reserved[] = {"direct_url", "locations", "deleted",
                                            "deleted_at", "owner_id",  "stores"};
-    json_t *properties = NULL;
+    json_t *properties = NULL, *value;
+    const char *key;
     TRY(json_read(c->cx, text, strlen(text), &properties));
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (json_get(properties, reserved[i]))
             return fail(c->cx, ERR_FORBIDDEN, "Attribute '%s' is reserved.", reserved[i]);
+    json_object_foreach(properties, key, value)
+    {
+        (void)value;
+        if (str_starts(key, "os_glance_"))
+            return fail(c->cx, ERR_FORBIDDEN, "Attribute '%s' is reserved.", key);
+    }
     if (json_object_size(properties) > PROPERTIES_MAX || strlen(text) > PROPERTIES_BYTES_MAX)
         return fail(c->cx, ERR_TOO_LARGE,
                     "An image has at most %d properties, of %d bytes together", PROPERTIES_MAX,
@@ -168,6 +58,8 @@ static struct err *check_properties(struct call *c, const char *text)
 struct err *image_check_new(struct call *c, const struct image *i)
 {
     TRY(may_publish(c, i));
+    TRY(quota_check(c->cx, c->tx, &image_service, "image_count_total",
+                    i->owner ? i->owner : c->actor->project_id, 1));
     return check_properties(c, i->properties);
 }
 
@@ -189,6 +81,8 @@ struct err *image_create(struct call *c)
     TRY(res_insert(c->cx, c->tx, &image_resource, i));
     http_reply_header(c->rp, c->cx, "Location",
                       arena_printf(c->cx->arena, "%s/images/%s", call_base_url(c), i->id));
+    http_reply_header(c->rp, c->cx, "OpenStack-image-import-methods", "glance-direct");
+    http_reply_header(c->rp, c->cx, "OpenStack-image-store-ids", IMAGE_STORE);
     return call_reply_row(c, 201, &image_resource, i);
 }
 
@@ -202,6 +96,7 @@ struct err *image_drop(struct ctx *cx, struct tx *tx, struct image *i)
     TRY(db_run(cx, tx, &stmt_members_forget, V_TEXT(i->id)));
     TRY(res_delete(cx, tx, &image_resource, i));
     image_data_forget(cx, tx, i->location);
+    image_data_forget(cx, tx, i->staged_location);
     return NULL;
 }
 
@@ -342,13 +237,24 @@ struct err *image_patch(struct call *c)
 
 /* ---------------------------------------------------------------- tags, activation */
 
+bool image_has_tag(const struct call *c, const struct image *i, const char *tag)
+{
+    json_t *tags = NULL;
+    if (json_read(c->cx, i->tags, strlen(i->tags), &tags))
+        return false;
+    for (size_t k = 0; k < json_array_size(tags); k++)
+        if (str_eq(json_string_value(json_array_get(tags, k)), tag))
+            return true;
+    return false;
+}
+
 static struct err *change_tag(struct call *c, bool add)
 {
     struct image *i = NULL;
     json_t *tags = NULL;
     const char *tag = call_param(c, "tag");
     TRY(image_own(c, &i));
-    bool there = has_tag(c, i, tag);
+    bool there = image_has_tag(c, i, tag);
     if (!add && !there)
         return fail(c->cx, ERR_NOT_FOUND, "The tag %s is not on image %s", tag, i->id);
     TRY(json_read(c->cx, i->tags, strlen(i->tags), &tags));

@@ -12,6 +12,9 @@
 #define RESOURCE_DEF "image/member.def"
 #include "resource/declare_struct.h"
 
+#define RESOURCE task
+#define RESOURCE_DEF "image/task.def"
+#include "resource/declare_struct.h"
 #define RESOURCE export
 #define RESOURCE_DEF "image/export.def"
 #include "resource/declare_struct.h"
@@ -28,19 +31,28 @@ const struct image_config *image_settings(void);
 MUST_USE struct err *member_find(struct ctx *cx, struct tx *tx, const char *image_id,
                                  const char *project_id, struct member **ret);
 
-/* ---- data.c */
+/* ---- upload.c */
+struct err *image_stage_begin(struct call *c, struct http_sink **ret_sink);
 struct err *image_upload_begin(struct call *c, struct http_sink **ret_sink);
 struct err *image_upload_settle(struct call *c);
 /* Of the image that find finds in c->tx: when the data begins to come, and again at its end. */
 typedef struct err *image_find_fn(struct call *c, struct image **ret);
 MUST_USE struct err *image_upload_open(struct call *c, image_find_fn *find,
                                        struct http_sink **ret_sink);
+
+/* ---- import.c */
+/* Tasks whose time is over go, and staged data that nobody imported. */
+MUST_USE struct err *image_import_sweep(struct ctx *cx, struct store *s, size_t *ret_changed);
+#define IMAGE_STORE "local" /* the one there is */
+
+/* ---- data.c */
 /* Removes the file once the transaction has committed. */
 void image_data_forget(struct ctx *cx, struct tx *tx, const char *location);
 
 /* ---- format.c */
 struct image_format {
-    bool recognised; /* false: the data is not what disk_format says */
+    const char *unbootable; /* why no server starts from it: not what disk_format says, or a format
+                               that is kept only; NULL: one does */
     int64_t virtual_size;
 };
 #define IMAGE_HEAD_BYTES 4096
@@ -53,6 +65,7 @@ MUST_USE struct err *image_format_check(struct ctx *cx, const char *disk_format,
                                         struct image_format *ret);
 
 /* ---- images.c */
+bool image_has_tag(const struct call *c, const struct image *i, const char *tag);
 /* Whoever may not change it: 403 where it is seen, 404 where it isn't. */
 MUST_USE struct err *image_own(struct call *c, struct image **ret);
 /* What the actor may not make. */
@@ -70,9 +83,8 @@ struct err *export_upload_begin(struct call *c, struct http_sink **ret_sink);
 /* Its image is deleted: it ends with an error. */
 MUST_USE struct err *image_export_deleted(struct ctx *cx, struct tx *tx, const char *image_id);
 
-extern const char *const container_formats[], *const visibilities[], *const image_statuses[],
-                                                                         *const member_statuses[];
-const char *check_disk_format(struct ctx *cx, const json_t *v, json_t **ret);
+extern const char *const container_formats[],
+    *const disk_formats[], *const visibilities[], *const image_statuses[], *const member_statuses[];
 const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret);
 void image_self_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 void image_file_encode(struct ctx *cx, struct jw *w, const void *row, const struct view *v);

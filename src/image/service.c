@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The image service, put together from topics.def; its settings. */
 #include "fleet/fleet.h"
-#include "image/resources.h"
+#include "image/metadefs.h"
 #include <sys/stat.h>
 
 static struct image_config settings;
@@ -29,6 +29,7 @@ const struct image_config *image_settings(void)
 
 #define V2 "/image/v2"
 #define IMAGE V2 "/images/{image_id}"
+#define METADEF V2 "/metadefs/namespaces/{namespace}"
 #define OF_IMAGE .target = &image_resource, .target_param = "image_id"
 
 static const struct route routes[] = {
@@ -37,6 +38,10 @@ static const struct route routes[] = {
 };
 static const struct resource *const resources[] = {
 #define TABLE(name) &name##_resource,
+#include "image/topics.def"
+};
+static const struct quota quotas[] = {
+#define QUOTA(name, dflt, usage) {name, dflt, usage},
 #include "image/topics.def"
 };
 static const struct stmt *const stmts[] = {
@@ -55,4 +60,5 @@ const struct service image_service = {
     SERVICE_LIST(routes, routes),
     SERVICE_LIST(stmts, stmts),
     SERVICE_LIST(wheres, wheres),
+    SERVICE_LIST(quotas, quotas),
 };

@@ -219,14 +219,21 @@ static struct err *add_sort(struct list *l, const char *key, const char *dir, bo
     return NULL;
 }
 
+/* Of a key without a direction: nova, cinder and glance begin with the largest. */
+static const char *unsaid_dir(const struct list *l)
+{
+    enum paging_style paging = l->c->service->family->paging;
+    return paging == PAGING_COMPUTE || paging == PAGING_IMAGE ? "desc" : "asc";
+}
+
 /* "name:asc,id" */
-static struct err *sort_text(struct list *l, const char *text, bool own)
+static struct err *sort_text(struct list *l, const char *text, const char *dir, bool own)
 {
     char **parts, **pair;
     size_t n = str_split(l->c->cx, text, ',', &parts);
     for (size_t i = 0; i < n; i++) {
         size_t k = str_split(l->c->cx, parts[i], ':', &pair);
-        TRY(add_sort(l, pair[0], k > 1 ? pair[1] : NULL, own));
+        TRY(add_sort(l, pair[0], k > 1 ? pair[1] : dir, own));
     }
     return NULL;
 }
@@ -242,13 +249,17 @@ static const char *nth_arg(const struct http_request *rq, const char *name, size
 static struct err *read_sort(struct list *l)
 {
     const struct http_request *rq = l->c->rq;
-    const char *sort = http_arg(rq, "sort"), *key;
+    const char *sort = http_arg(rq, "sort"), *dir = http_arg(rq, "sort_dir"), *key;
     if (sort)
-        TRY(sort_text(l, sort, false));
-    for (size_t i = 0; (key = nth_arg(rq, "sort_key", i)); i++)
-        TRY(add_sort(l, key, nth_arg(rq, "sort_dir", i), false));
+        TRY(sort_text(l, sort, unsaid_dir(l), false));
+    if (!dir) /* one direction is for all keys that have none of their own */
+        dir = unsaid_dir(l);
+    for (size_t i = 0; (key = nth_arg(rq, "sort_key", i)); i++) {
+        const char *own = nth_arg(rq, "sort_dir", i);
+        TRY(add_sort(l, key, own ? own : dir, false));
+    }
     if (!l->n_sort && l->res->dflt_sort)
-        TRY(sort_text(l, l->res->dflt_sort, true));
+        TRY(sort_text(l, l->res->dflt_sort, "asc", true));
     const struct field *id = key_of(l->res);
     for (size_t i = 0; i < l->n_sort; i++)
         if (l->sort[i].field == id)
@@ -506,7 +517,9 @@ static void links(struct list *l, struct jw *w, bool more_rows)
         if (more_rows && last)
             jw_kstr(w, "next",
                     page_link(l, "", last, false) + strlen(l->c->service->family->prefix));
-        jw_kstr(w, "schema", arena_printf(cx->arena, "/v2/schemas/%s", l->res->plural));
+        jw_kstr(w, "schema",
+                arena_printf(cx->arena, "/v2/schemas/%s",
+                             l->res->schema ? l->res->schema : l->res->plural));
         return;
     }
     }

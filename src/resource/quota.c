@@ -50,6 +50,11 @@ struct err *quota_check(struct ctx *cx, struct tx *tx, const struct service *svc
         return NULL;
     if (svc->family->paging == PAGING_NETWORK)
         return fail_type(cx, ERR_QUOTA, "OverQuota", "Quota exceeded for resources: ['%s'].", name);
+    if (svc->family->paging == PAGING_IMAGE)
+        return fail(cx, ERR_QUOTA,
+                    "Project %s is over a limit for [Resource %s is over limit of %" PRId64
+                    " due to current usage %" PRId64 " and delta %" PRId64 "]",
+                    project_id, name, limit, used, more);
     return fail(cx, ERR_QUOTA,
                 "Quota exceeded for %s: Requested %" PRId64 ", but already used %" PRId64
                 " of %" PRId64 " %s",

@@ -121,6 +121,7 @@ struct resource {
                                    hidden one's members are shown beside the fields */
     int owner;                  /* index of the project field, or -1: belongs to nobody */
     const char *key;            /* column of the primary key; NULL: "id" */
+    const char *schema;         /* image: its lists' schema, below /v2/schemas; NULL: .plural */
     const char *not_found;      /* message with one %s for the id */
     const char *not_found_type; /* the service's own error type */
     const struct res_index *indexes;

@@ -198,12 +198,12 @@ CREATE TABLE fleet_changes (
 CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);
 CREATE TABLE images (
     name TEXT,
-    disk_format TEXT,
-    container_format TEXT CHECK (container_format IN ('bare')),
+    disk_format TEXT CHECK (disk_format IN ('raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx', 'iso', 'ploop', 'ami', 'ari', 'aki')),
+    container_format TEXT CHECK (container_format IN ('bare', 'ovf', 'ova', 'docker', 'ami', 'ari', 'aki', 'compressed')),
     visibility TEXT NOT NULL CHECK (visibility IN ('private', 'public', 'shared', 'community')),
     size BIGINT,
     virtual_size BIGINT,
-    status TEXT NOT NULL CHECK (status IN ('queued', 'active', 'deactivated')),
+    status TEXT NOT NULL CHECK (status IN ('queued', 'uploading', 'active', 'deactivated')),
     checksum TEXT,
     is_protected BIGINT NOT NULL CHECK (is_protected IN (0, 1)),
     min_ram BIGINT NOT NULL,
@@ -218,11 +218,36 @@ CREATE TABLE images (
     tags TEXT NOT NULL,
     properties TEXT NOT NULL,
     location TEXT,
+    staged_location TEXT,
+    staged_size BIGINT,
+    staged_virtual_size BIGINT,
+    staged_md5 TEXT,
+    staged_sha512 TEXT,
+    staged_unbootable TEXT,
+    staged_at BIGINT,
     unbootable TEXT,
     generation BIGINT NOT NULL
 );
 CREATE INDEX images_owner ON images (owner, created_at);
 CREATE INDEX images_created ON images (created_at, id);
+CREATE TABLE image_tasks (
+    id TEXT PRIMARY KEY NOT NULL,
+    type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    input TEXT NOT NULL,
+    result TEXT,
+    message TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX image_tasks_image ON image_tasks (image_id);
+CREATE INDEX image_tasks_expires ON image_tasks (expires_at);
 CREATE TABLE image_members (
     id TEXT PRIMARY KEY NOT NULL,
     member_id TEXT NOT NULL,
@@ -247,6 +272,48 @@ CREATE TABLE image_exports (
 CREATE INDEX image_exports_host ON image_exports (host_id);
 CREATE INDEX image_exports_source ON image_exports (source_id);
 CREATE INDEX image_exports_deadline ON image_exports (deadline_at);
+CREATE TABLE metadef_namespaces (
+    namespace TEXT PRIMARY KEY NOT NULL,
+    display_name TEXT,
+    description TEXT,
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    is_protected BIGINT NOT NULL CHECK (is_protected IN (0, 1)),
+    owner TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX metadef_namespaces_id ON metadef_namespaces (id);
+CREATE INDEX metadef_namespaces_owner ON metadef_namespaces (owner);
+CREATE TABLE metadef_parts (
+    id TEXT PRIMARY KEY NOT NULL,
+    namespace_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX metadef_parts_name ON metadef_parts (namespace_id, kind, name);
+CREATE TABLE metadef_types (
+    name TEXT PRIMARY KEY NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE TABLE metadef_associations (
+    id TEXT PRIMARY KEY NOT NULL,
+    namespace_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    prefix TEXT,
+    properties_target TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX metadef_associations_name ON metadef_associations (namespace_id, name);
 CREATE TABLE networks (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
