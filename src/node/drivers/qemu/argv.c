@@ -2,16 +2,17 @@
 /* See argv.h. */
 #include "node/drivers/qemu/argv.h"
 
-#define MAX_ARGS 512
-#define PORTS_PER_SLOT 8
-#define FIRST_PORT_SLOT 0x10
+#define MAX_ARGS 1024
+/* For the tables of a volume's file: enough to find any byte of the first 64 GiB at once. What a
+ * guest takes in all is bounded by its number of ports. */
+#define VOLUME_CACHE_BYTES (8 << 20)
+#define SERIAL_CHARS 20 /* as many as virtio-blk has */
 
 struct line {
     struct ctx *cx;
     const struct machine *m;
     const char **argv;
     size_t n;
-    json_t *devices;
 };
 
 static void word(struct line *l, const char *text)
@@ -30,38 +31,39 @@ static void option(struct line *l, const char *name, const char *fmt, ...)
     va_end(ap);
 }
 
-/* An option whose value is a JSON object, built by the caller. */
+/* A JSON object as an option's value. */
 struct object {
     struct buf text;
     struct jw w;
 };
 
-static void object_begin(struct line *l, struct object *o)
+static void object_begin(struct ctx *cx, struct object *o)
 {
-    buf_init(&o->text, l->cx->arena);
+    buf_init(&o->text, cx->arena);
     jw_init(&o->w, &o->text);
     jw_obj(&o->w);
 }
 
-static void object_end(struct line *l, struct object *o, const char *name)
+static const char *object_end(struct object *o)
 {
     jw_obj_end(&o->w);
-    word(l, name);
-    word(l, buf_cstr(&o->text));
+    return buf_cstr(&o->text);
 }
 
-/* Opens a -device with its place, and notes it for the record. */
-static void device_begin(struct line *l, struct object *o, const char *driver, const char *id,
-                         const char *bus, const char *addr, const char *port_id)
+static void object_option(struct line *l, const char *name, struct object *o)
 {
-    object_begin(l, o);
+    word(l, name);
+    word(l, object_end(o));
+}
+
+static void device_begin(struct ctx *cx, struct object *o, const char *driver, const char *id,
+                         const char *bus, const char *addr)
+{
+    object_begin(cx, o);
     jw_kstr(&o->w, "driver", driver);
     jw_kstr(&o->w, "id", id);
     jw_kstr(&o->w, "bus", bus);
     jw_kstr(&o->w, "addr", addr);
-    json_t *noted = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", id, "kind", driver, "bus", bus,
-                              "addr", addr, "port_id", port_id);
-    must(noted && json_array_append_new(l->devices, noted) == 0);
 }
 
 static void add_machine(struct line *l)
@@ -77,9 +79,11 @@ static void add_machine(struct line *l)
            "pc-q35-7.2,smm=off,usb=off,vmport=off,dump-guest-core=off,memory-backend=mem");
     option(l, "-accel", m->kvm ? "kvm" : "tcg,tb-size=64");
     option(l, "-cpu", m->kvm ? "host" : "qemu64");
-    option(l, "-smp", "%" PRId64 ",sockets=%" PRId64 ",cores=1,threads=1", m->vcpus, m->vcpus);
-    option(l, "-object", "memory-backend-memfd,id=mem,size=%" PRId64 "M,share=on", m->memory_mib);
-    option(l, "-m", "size=%" PRId64 "M", m->memory_mib);
+    option(l, "-smp", "%" PRId64 ",sockets=%" PRId64 ",cores=1,threads=1", m->layout->vcpus,
+           m->layout->vcpus);
+    option(l, "-object", "memory-backend-memfd,id=mem,size=%" PRId64 "M,share=on",
+           m->layout->memory_mib);
+    option(l, "-m", "size=%" PRId64 "M", m->layout->memory_mib);
     option(l, "-uuid", "%s", m->id);
     /* cloud-init knows an OpenStack guest by its product name. */
     option(l, "-smbios", "type=1,manufacturer=Colvert,product=OpenStack Compute,serial=%s,uuid=%s",
@@ -91,6 +95,8 @@ static void add_machine(struct line *l)
     /* Leaves the reason of its end in qemu.log, for when nobody was connected to hear the event. */
     option(l, "-trace", "qemu_system_shutdown_request");
     option(l, "-msg", "timestamp=on");
+    if (m->incoming)
+        option(l, "-incoming", "defer");
 }
 
 static void add_consoles(struct line *l)
@@ -105,20 +111,21 @@ static void add_consoles(struct line *l)
     option(l, "-device", "isa-serial,id=ser0,chardev=serial0,index=0");
     option(l, "-display", "none");
     option(l, "-vnc", "unix:run/vnc.sock");
-    device_begin(l, &o, "VGA", "video0", "pcie.0", "0x1", NULL);
-    object_end(l, &o, "-device");
+    device_begin(l->cx, &o, "VGA", "video0", "pcie.0", "0x1");
+    object_option(l, "-device", &o);
     option(l, "-object", "rng-random,id=rng,filename=/dev/urandom");
-    device_begin(l, &o, "virtio-rng-pci", "rng0", "pcie.0", "0x2", NULL);
+    device_begin(l->cx, &o, "virtio-rng-pci", "rng0", "pcie.0", "0x2");
     jw_kstr(&o.w, "rng", "rng");
-    object_end(l, &o, "-device");
+    object_option(l, "-device", &o);
 }
 
-static void file_node(struct line *l, struct jw *w, int fd, bool read_only, bool direct)
+static void file_node(struct ctx *cx, struct jw *w, int fd, bool read_only, bool io_uring,
+                      bool direct)
 {
     jw_kobj(w, "file");
     jw_kstr(w, "driver", "file");
-    jw_kstr(w, "filename", arena_printf(l->cx->arena, "/dev/fdset/%d", fd));
-    jw_kstr(w, "aio", l->m->io_uring ? "io_uring" : "threads");
+    jw_kstr(w, "filename", arena_printf(cx->arena, "/dev/fdset/%d", fd));
+    jw_kstr(w, "aio", io_uring ? "io_uring" : "threads");
     jw_kbool(w, "read-only", read_only);
     jw_kobj(w, "cache");
     jw_kbool(w, "direct", direct);
@@ -126,98 +133,164 @@ static void file_node(struct line *l, struct jw *w, int fd, bool read_only, bool
     jw_obj_end(w);
 }
 
-/* "backing": null: what an image's header says of other files is never followed. */
-static void base_node(struct line *l, struct jw *w)
+static void pass_file(struct line *l, int fd, const char *what)
 {
-    jw_kobj(w, "backing");
-    jw_kstr(w, "driver", l->m->image_format);
-    jw_kstr(w, "node-name", "base");
-    jw_kbool(w, "read-only", true);
-    if (str_eq(l->m->image_format, "qcow2"))
-        jw_knull(w, "backing");
-    file_node(l, w, FD_BASE, true, l->m->base_direct);
-    jw_obj_end(w);
+    option(l, "-add-fd", "fd=%d,set=%d,opaque=%s", fd, fd, what);
+}
+
+/* An overlay on an image. "backing": null: what an image's header says of other files is never
+ * followed. */
+static void add_overlay(struct line *l, const char *name, const struct overlay *o, int fd,
+                        int base_fd)
+{
+    struct object node;
+    bool uring = l->m->io_uring;
+    const char *base = str_eq(name, "root") ? "base" : arena_printf(l->cx->arena, "%s-base", name);
+    pass_file(l, fd, name);
+    pass_file(l, base_fd, base);
+    object_begin(l->cx, &node);
+    jw_kstr(&node.w, "driver", "qcow2");
+    jw_kstr(&node.w, "node-name", name);
+    jw_kstr(&node.w, "discard", "unmap");
+    file_node(l->cx, &node.w, fd, false, uring, o->direct);
+    jw_kobj(&node.w, "backing");
+    jw_kstr(&node.w, "driver", o->base_format);
+    jw_kstr(&node.w, "node-name", base);
+    jw_kbool(&node.w, "read-only", true);
+    if (str_eq(o->base_format, "qcow2"))
+        jw_knull(&node.w, "backing");
+    file_node(l->cx, &node.w, base_fd, true, uring, o->base_direct);
+    jw_obj_end(&node.w);
+    object_option(l, "-blockdev", &node);
+}
+
+static void add_disk(struct line *l, const char *id, const char *node, const char *addr,
+                     int boot_order)
+{
+    struct object o;
+    device_begin(l->cx, &o, "virtio-blk-pci", id, "pcie.0", addr);
+    jw_kstr(&o.w, "drive", node);
+    jw_kint(&o.w, "bootindex", boot_order);
+    object_option(l, "-device", &o);
+}
+
+static void add_config_drive(struct line *l, const char *bus, const char *addr)
+{
+    struct object o;
+    pass_file(l, FD_CONFIG_DRIVE, "config");
+    object_begin(l->cx, &o);
+    jw_kstr(&o.w, "driver", "raw");
+    jw_kstr(&o.w, "node-name", "config");
+    jw_kbool(&o.w, "read-only", true);
+    file_node(l->cx, &o.w, FD_CONFIG_DRIVE, true, l->m->io_uring, false);
+    object_option(l, "-blockdev", &o);
+    device_begin(l->cx, &o, "virtio-blk-pci", "config0", bus, addr);
+    jw_kstr(&o.w, "drive", "config");
+    jw_kstr(&o.w, "serial", "config-2");
+    object_option(l, "-device", &o);
 }
 
 static void add_disks(struct line *l)
 {
-    struct object o;
-    option(l, "-add-fd", "fd=%d,set=%d,opaque=root", FD_ROOT, FD_ROOT);
-    option(l, "-add-fd", "fd=%d,set=%d,opaque=base", FD_BASE, FD_BASE);
-    object_begin(l, &o);
-    jw_kstr(&o.w, "driver", "qcow2");
-    jw_kstr(&o.w, "node-name", "root");
-    jw_kstr(&o.w, "discard", "unmap");
-    file_node(l, &o.w, FD_ROOT, false, l->m->root_direct);
-    base_node(l, &o.w);
-    object_end(l, &o, "-blockdev");
-    device_begin(l, &o, "virtio-blk-pci", "root0", "pcie.0", "0x3", NULL);
-    jw_kstr(&o.w, "drive", "root");
-    jw_kint(&o.w, "bootindex", 0);
-    object_end(l, &o, "-device");
-    if (!l->m->config_drive)
-        return;
-    option(l, "-add-fd", "fd=%d,set=%d,opaque=config", FD_CONFIG_DRIVE, FD_CONFIG_DRIVE);
-    object_begin(l, &o);
-    jw_kstr(&o.w, "driver", "raw");
-    jw_kstr(&o.w, "node-name", "config");
-    jw_kbool(&o.w, "read-only", true);
-    file_node(l, &o.w, FD_CONFIG_DRIVE, true, false);
-    object_end(l, &o, "-blockdev");
-    device_begin(l, &o, "virtio-blk-pci", "config0", "pcie.0", "0x4", NULL);
-    jw_kstr(&o.w, "drive", "config");
-    jw_kstr(&o.w, "serial", "config-2");
-    object_end(l, &o, "-device");
+    const struct machine *m = l->m;
+    const struct layout *is = m->layout;
+    if (is->rescue) {
+        add_overlay(l, "rescue", &m->rescue, FD_RESCUE, FD_RESCUE_BASE);
+        add_disk(l, "rescue0", "rescue", "0x3", 0);
+    }
+    if (is->root) {
+        add_overlay(l, "root", &m->root, FD_ROOT, FD_BASE);
+        add_disk(l, "root0", "root", is->rescue ? "0x4" : "0x3", is->rescue ? 1 : 0);
+    }
+    if (is->config_drive && (is->rescue || is->root))
+        add_config_drive(l, "pcie.0", is->rescue ? "0x5" : "0x4");
 }
 
-/* One hot-pluggable port for each NIC, and spare ones. */
 static void add_ports(struct line *l)
 {
-    for (size_t i = 0; i < l->m->n_nics + MACHINE_SPARE_PORTS; i++) {
+    for (size_t i = 0; i < l->m->layout->n_ports; i++) {
         struct object o;
-        unsigned slot = FIRST_PORT_SLOT + (unsigned)(i / PORTS_PER_SLOT),
-                 function = (unsigned)(i % PORTS_PER_SLOT);
-        device_begin(l, &o, "pcie-root-port", arena_printf(l->cx->arena, "port%zu", i), "pcie.0",
-                     arena_printf(l->cx->arena, "0x%x.%u", slot, function), NULL);
+        const char *addr = port_addr(l->cx, i);
+        device_begin(l->cx, &o, "pcie-root-port", arena_printf(l->cx->arena, "port%zu", i),
+                     "pcie.0", addr);
         jw_kint(&o.w, "chassis", (int64_t)i + 1);
-        if (function == 0)
+        if (str_ends(addr, ".0"))
             jw_kbool(&o.w, "multifunction", true);
-        object_end(l, &o, "-device");
+        object_option(l, "-device", &o);
     }
 }
 
-static void add_nics(struct line *l)
+/* A volume's disk stands on nothing, whatever its header says. */
+const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool io_uring, bool direct)
 {
-    for (size_t i = 0; i < l->m->n_nics; i++) {
-        const struct spec_nic *nic = &l->m->nics[i];
-        struct object o;
-        const char *netdev = arena_printf(l->cx->arena, "net%zu", i);
-        option(l, "-netdev", "tap,id=%s,fd=%d", netdev, FD_TAP_FIRST + (int)i);
-        device_begin(l, &o, "virtio-net-pci", arena_printf(l->cx->arena, "nic%zu", i),
-                     arena_printf(l->cx->arena, "port%zu", i), "0x0", nic->port_id);
-        jw_kstr(&o.w, "netdev", netdev);
-        jw_kstr(&o.w, "mac", nic->mac);
+    struct object o;
+    object_begin(cx, &o);
+    jw_kstr(&o.w, "driver", s->format);
+    jw_kstr(&o.w, "node-name", slot_backend(cx, i, s->kind));
+    jw_kstr(&o.w, "discard", "unmap");
+    jw_kbool(&o.w, "read-only", s->read_only);
+    if (str_eq(s->format, "qcow2")) {
+        jw_kint(&o.w, "cache-size", VOLUME_CACHE_BYTES);
+        jw_knull(&o.w, "backing");
+    }
+    file_node(cx, &o.w, FD_SLOT_FIRST + (int)i, s->read_only, io_uring, direct);
+    return object_end(&o);
+}
+
+const char *device_of(struct ctx *cx, size_t i, const struct slot *s)
+{
+    struct object o;
+    const char *id = slot_device(cx, i, s->kind), *backend = slot_backend(cx, i, s->kind);
+    device_begin(cx, &o, s->kind == SLOT_NIC ? "virtio-net-pci" : "virtio-blk-pci", id,
+                 arena_printf(cx->arena, "port%zu", i), "0x0");
+    if (s->kind == SLOT_NIC) {
+        jw_kstr(&o.w, "netdev", backend);
+        jw_kstr(&o.w, "mac", s->mac);
         jw_kstr(&o.w, "romfile", "");
-        if (nic->mtu > 0)
-            jw_kint(&o.w, "host_mtu", nic->mtu);
-        object_end(l, &o, "-device");
+        if (s->mtu > 0)
+            jw_kint(&o.w, "host_mtu", s->mtu);
+    } else {
+        jw_kstr(&o.w, "drive", backend);
+        jw_kstr(&o.w, "serial", arena_strndup(cx->arena, s->id, SERIAL_CHARS));
+        if (s->boot_order >= 0)
+            jw_kint(&o.w, "bootindex", s->boot_order);
+    }
+    return object_end(&o);
+}
+
+static void add_slots(struct line *l)
+{
+    const struct machine *m = l->m;
+    for (size_t i = 0; i < m->layout->n_ports; i++) {
+        const struct slot *s = &m->layout->slots[i];
+        int fd = FD_SLOT_FIRST + (int)i;
+        const char *backend = slot_backend(l->cx, i, s->kind);
+        if (s->kind == SLOT_EMPTY)
+            continue;
+        if (s->kind == SLOT_CONFIG) {
+            add_config_drive(l, arena_printf(l->cx->arena, "port%zu", i), "0x0");
+            continue;
+        }
+        if (s->kind == SLOT_NIC) {
+            option(l, "-netdev", "tap,id=%s,fd=%d", backend, fd);
+        } else {
+            pass_file(l, fd, backend);
+            word(l, "-blockdev");
+            word(l, volume_node(l->cx, i, s, m->io_uring, m->slot_direct[i]));
+        }
+        word(l, "-device");
+        word(l, device_of(l->cx, i, s));
     }
 }
 
-void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv,
-                  json_t **ret_devices)
+void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv)
 {
-    must(m->n_nics <= MACHINE_MAX_NICS);
-    struct line l = {.cx = cx,
-                     .m = m,
-                     .argv = arena_new_array(cx->arena, const char *, MAX_ARGS),
-                     .devices = json_own(cx, json_array())};
+    struct line l = {.cx = cx, .m = m, .argv = arena_new_array(cx->arena, const char *, MAX_ARGS)};
     word(&l, m->qemu_path);
     add_machine(&l);
     add_consoles(&l);
     add_disks(&l);
     add_ports(&l);
-    add_nics(&l);
+    add_slots(&l);
     *ret_argv = l.argv;
-    *ret_devices = l.devices;
 }

@@ -7,9 +7,10 @@
  */
 #pragma once
 
-#include "node/spec.h"
+#include "node/drivers/qemu/layout.h"
 
-/* Descriptors as QEMU finds them. */
+/* Descriptors as QEMU finds them. The set of a file has its descriptor's number, also where it is
+ * passed later. */
 enum {
     FD_MONITOR = 3,
     FD_SERIAL,
@@ -17,24 +18,31 @@ enum {
     FD_ROOT,
     FD_BASE,
     FD_CONFIG_DRIVE,
-    FD_TAP_FIRST,
+    FD_RESCUE,
+    FD_RESCUE_BASE,
+    FD_SLOT_FIRST, /* the tap or the disk of slot 0, and so on */
+    FD_COPY = FD_SLOT_FIRST + MACHINE_MAX_PORTS,
 };
 
-#define MACHINE_MAX_NICS 32
-#define MACHINE_SPARE_PORTS 8 /* for hot-plug */
+/* An overlay and the image it stands on. */
+struct overlay {
+    bool direct, base_direct; /* O_DIRECT works there */
+    const char *base_format;  /* "raw" or "qcow2" */
+};
 
 struct machine {
     const char *id, *qemu_path;
-    int64_t vcpus, memory_mib;
     bool kvm;
-    bool io_uring;                 /* else a thread pool */
-    bool root_direct, base_direct; /* O_DIRECT works there */
-    const char *image_format;      /* of the base: "raw" or "qcow2" */
-    bool config_drive;
-    const struct spec_nic *nics;
-    size_t n_nics;
+    bool io_uring; /* else a thread pool */
+    bool incoming; /* goes on from saved memory */
+    struct overlay root, rescue;
+    bool slot_direct[MACHINE_MAX_PORTS];
+    const struct layout *layout;
 };
 
-/* argv ends with NULL. devices: array of {"id","kind","bus","addr"[,"port_id"]}, in cx's arena. */
-void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv,
-                  json_t **ret_devices);
+/* argv ends with NULL, in cx's arena. */
+void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv);
+
+/* The same for one slot of a running guest: arguments of blockdev-add and device_add. */
+const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool io_uring, bool direct);
+const char *device_of(struct ctx *cx, size_t i, const struct slot *s);

@@ -2,16 +2,21 @@
 /* See disk.h. */
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/tools/files.h"
+#include "node/drivers/tools/qcow2.h"
 #include "node/drivers/tools/tool.h"
 #include <sys/stat.h>
 
 #define QEMU_IMG_TIMEOUT_MS 60000
-#define GIB ((int64_t)1 << 30)
-#define TEMP_PREFIX ".root-"
+#define TEMP_PREFIX ".disk-"
 
 const char *root_disk_name(struct ctx *cx, int64_t build_seq)
 {
     return arena_printf(cx->arena, "root-%" PRId64 ".qcow2", build_seq);
+}
+
+const char *rescue_disk_name(struct ctx *cx, int64_t seq)
+{
+    return arena_printf(cx->arena, "rescue-%" PRId64 ".qcow2", seq);
 }
 
 static struct err *check_image(struct ctx *cx, const struct spec_image *image, const char *path)
@@ -30,14 +35,13 @@ static struct err *check_image(struct ctx *cx, const struct spec_image *image, c
     return NULL;
 }
 
-struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd,
-                           const char *guest_path, const struct spec_server *spec,
-                           const char *image_path)
+struct err *overlay_make(struct ctx *cx, const char *qemu_img, int guest_fd, const char *guest_path,
+                         const struct overlay_wish *w)
 {
-    TRY(check_image(cx, &spec->image, image_path));
-    if (spec->root_gib < 0 || spec->root_gib > INT64_MAX / GIB)
-        return fail(cx, ERR_INVALID, "a root disk of %" PRId64 " GiB cannot be", spec->root_gib);
-    int64_t size = max_i64(spec->root_gib * GIB, max_i64(spec->image.virtual_size_bytes, 512));
+    TRY(check_image(cx, w->image, w->image_path));
+    if (w->size_gib < 0 || w->size_gib > INT64_MAX / GIB)
+        return fail(cx, ERR_INVALID, "a disk of %" PRId64 " GiB cannot be", w->size_gib);
+    int64_t size = max_i64(w->size_gib * GIB, max_i64(w->image->virtual_size_bytes, 512));
     size = (size + 511) / 512 * 512;
     const char *temp = arena_printf(cx->arena, TEMP_PREFIX "%016" PRIx64 ".tmp", rng_u64(cx->rng));
     const char *argv[] = {qemu_img ? qemu_img : "qemu-img",
@@ -47,32 +51,32 @@ struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd,
                           "-f",
                           "qcow2",
                           "-b",
-                          image_path,
+                          w->image_path,
                           "-F",
-                          spec->image.disk_format,
+                          w->image->disk_format,
                           arena_printf(cx->arena, "%s/%s", guest_path, temp),
                           arena_printf(cx->arena, "%" PRId64, size),
                           NULL};
     struct err *e = tool_run(cx, argv, QEMU_IMG_TIMEOUT_MS, NULL);
     if (!e && fchmodat(guest_fd, temp, 0600, 0) != 0)
-        e = fail(cx, ERR_UNAVAILABLE, "cannot protect the root disk: %m");
+        e = fail(cx, ERR_UNAVAILABLE, "cannot protect the disk: %m");
     if (!e)
-        e = file_settle(cx, guest_fd, temp, root_disk_name(cx, spec->build_seq));
+        e = file_settle(cx, guest_fd, temp, w->name);
     if (e) {
         unlinkat(guest_fd, temp, 0);
-        return wrap(cx, e, e->kind, "the root disk of server %s cannot be made: %s", spec->id,
-                    e->message);
+        return wrap(cx, e, e->kind, "the disk '%s' cannot be made: %s", w->name, e->message);
     }
     return NULL;
 }
 
-struct err *root_disk_tidy(struct ctx *cx, int guest_fd, int64_t build_seq)
+struct err *overlays_tidy(struct ctx *cx, int guest_fd, const char *root, const char *rescue)
 {
-    const char **names, *keep = root_disk_name(cx, build_seq);
+    const char **names;
     size_t n;
     TRY(dir_names(cx, guest_fd, &names, &n));
     for (size_t i = 0; i < n; i++) {
-        bool other = str_starts(names[i], "root-") && !str_eq(names[i], keep);
+        bool other = (str_starts(names[i], "root-") && !str_eq(names[i], root)) ||
+                     (str_starts(names[i], "rescue-") && !str_eq(names[i], rescue));
         bool temp = names[i][0] == '.' && str_ends(names[i], ".tmp");
         if (other || temp)
             TRY(dir_remove(cx, guest_fd, names[i]));

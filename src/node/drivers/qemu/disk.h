@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* A guest's files: the root disk (a qcow2 overlay on a cached image that never changes) and the
- * config drive. */
+/* A guest's files: overlays on cached images that never change (the root disk, the rescue disk),
+ * and the config drive. */
 #pragma once
 
 #include "node/spec.h"
@@ -9,16 +9,24 @@
 
 /* "root-<build_seq>.qcow2" */
 const char *root_disk_name(struct ctx *cx, int64_t build_seq);
+/* "rescue-<seq>.qcow2" */
+const char *rescue_disk_name(struct ctx *cx, int64_t seq);
+
+struct overlay_wish {
+    const char *name;
+    const struct spec_image *image;
+    const char *image_path;
+    int64_t size_gib; /* at least; the image's own size where that is more */
+};
 /*
- * Makes the overlay for build_seq in the guest's folder (open, and its path), written beside and
- * renamed. size_bytes is the larger of what is wanted and the image's. qemu-img never opens the
- * image: its header may be hostile.
+ * Makes the overlay in the guest's folder (open, and its path), written beside and renamed.
+ * qemu-img never opens the image: its header may be hostile.
  */
-MUST_USE struct err *root_disk_make(struct ctx *cx, const char *qemu_img, int guest_fd,
-                                    const char *guest_path, const struct spec_server *spec,
-                                    const char *image_path);
-/* Root disks of other builds, and what an interrupted call left, are removed. */
-MUST_USE struct err *root_disk_tidy(struct ctx *cx, int guest_fd, int64_t build_seq);
+MUST_USE struct err *overlay_make(struct ctx *cx, const char *qemu_img, int guest_fd,
+                                  const char *guest_path, const struct overlay_wish *w);
+/* Overlays but these two (NULL: none), and what an interrupted call left, are removed. */
+MUST_USE struct err *overlays_tidy(struct ctx *cx, int guest_fd, const char *root,
+                                   const char *rescue);
 
 /* The ISO (label "config-2") that cloud-init reads: openstack/latest/ and ec2/latest/. */
 MUST_USE struct err *config_drive_make(struct ctx *cx, int guest_fd, const char *guest_path,

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See e2e.h. */
 #include "node/drivers/qemu/e2e.h"
+#include "node/drivers/qemu/launch.h"
+#include "node/drivers/qemu/testguest.h"
 #include "node/drivers/tools/files.h"
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-
-#define WAIT_S 60
+#include <sys/wait.h>
 
 char data_dir[128], instance[64], image[160];
 struct ctx cx;
@@ -61,7 +68,7 @@ static int times_in(const char *text, const char *what)
 
 void await_console(const struct guest_backend *b, const char *id, const char *what, int times)
 {
-    for (int i = 0; i < WAIT_S * 20; i++) {
+    for (int i = 0; i < E2E_WAIT_S * 20; i++) {
         if (times_in(console_of(b, id), what) >= times)
             return;
         usleep(50000);
@@ -71,12 +78,93 @@ void await_console(const struct guest_backend *b, const char *id, const char *wh
 
 void await_power(const struct guest_backend *b, const char *id, enum guest_power want)
 {
-    for (int i = 0; i < WAIT_S * 20; i++) {
+    for (int i = 0; i < E2E_WAIT_S * 20; i++) {
         if (state_of(b, id).power == want)
             return;
         usleep(50000);
     }
     fail_msg("power is %d instead of %d", state_of(b, id).power, want);
+}
+
+void type(const struct guest_backend *b, const char *id, const char *text)
+{
+    AUTO_FD int fd = -1;
+    assert_ok(&cx, b->ops->connect(&cx, b->drv, id, CONSOLE_SERIAL, &fd));
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    usleep(300000); /* QEMU reads before it sees the end of the connection */
+}
+
+void write_image(const char *path, char mark)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+    assert_int_equal(pwrite(fd, test_guest, TEST_GUEST_BYTES, 0), TEST_GUEST_BYTES);
+    assert_int_equal(pwrite(fd, &mark, 1, 512), 1);
+}
+
+struct spec_server spec_of(const char *id, int64_t boot_seq)
+{
+    return (struct spec_server){.id = id,
+                                .name = "one",
+                                .hostname = "one",
+                                .power_on = true,
+                                .boot_seq = boot_seq,
+                                .build_seq = 1,
+                                .vcpus = 1,
+                                .memory_mib = 32,
+                                .root_gib = 1,
+                                .image = {.id = "img",
+                                          .disk_format = "raw",
+                                          .size_bytes = 1 << 20,
+                                          .virtual_size_bytes = 1 << 20}};
+}
+
+int open_tap(const char *name)
+{
+    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    must(strlen(name) < sizeof(r.ifr_name));
+    memcpy(r.ifr_name, name, strlen(name));
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    AUTO_FD int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && control >= 0);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
+    r.ifr_flags = IFF_UP;
+    assert_int_equal(ioctl(control, SIOCSIFFLAGS, &r), 0);
+    return fd;
+}
+
+void await_gone(pid_t pid)
+{
+    int64_t start;
+    for (int i = 0; i < E2E_WAIT_S * 20; i++) {
+        if (!process_start_time(pid, &start))
+            return;
+        usleep(50000);
+    }
+    fail_msg("process %d does not end", pid);
+}
+
+pid_t spawn_self(const char *const *words, int *ret_ready)
+{
+    int ready[2];
+    pid_t pid;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ready[1], 3);
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL,
+                                 (char *const *)(uintptr_t)words, environ),
+                     0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ready[1]);
+    *ret_ready = ready[0];
+    return pid;
+}
+
+void kill_child(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* Processes of a guest, found by its control group, not by what the driver says. */

@@ -24,6 +24,7 @@ static struct guest *guest_new(struct qemu *d, const char *id)
     g->refs = 1; /* the table's */
     g->pidfd = -1;
     record_init(&g->rec, id, 0);
+    pthread_mutex_init(&g->call, NULL);
     pthread_mutex_init(&g->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -41,6 +42,7 @@ static void guest_free(struct guest *g)
     free(g->broken);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
+    pthread_mutex_destroy(&g->call);
     free(g);
 }
 
@@ -74,6 +76,14 @@ struct guest *guest_obtain(struct qemu *d, const char *id)
         g = d->guests[d->n_guests++] = guest_new(d, id);
     }
     g->refs++;
+    return g;
+}
+
+struct guest *guest_call(struct qemu *d, const char *id, bool make)
+{
+    struct guest *g = make ? guest_obtain(d, id) : guest_find(d, id);
+    if (g)
+        pthread_mutex_lock(&g->call);
     return g;
 }
 
@@ -124,6 +134,11 @@ struct err *guest_give_uid(struct ctx *cx, struct guest *g)
 struct err *guest_dir(struct ctx *cx, const struct guest *g, int *ret_fd)
 {
     return dir_open(cx, g->drv->servers_fd, g->id, ret_fd);
+}
+
+const char *guest_path(struct ctx *cx, const struct guest *g)
+{
+    return arena_printf(cx->arena, "%s/servers/%s", g->drv->data_dir, g->id);
 }
 
 struct err *guest_check(struct ctx *cx, struct guest *g)
@@ -252,8 +267,9 @@ static void recover_running(struct ctx *cx, struct guest *g, int guest_fd)
         return;
     AUTO_FD int pidfd = open_recorded(&g->rec);
     /* Nobody was told that it runs, and it may lack what came next: the next start makes a whole
-     * one. */
-    if (pidfd >= 0 && g->rec.power == RECORD_STARTING && kill_and_wait(pidfd))
+     * one. What is suspended was about to end. */
+    bool to_end = g->rec.power == RECORD_STARTING || g->rec.suspended;
+    if (pidfd >= 0 && to_end && kill_and_wait(pidfd))
         close_fd_p(&pidfd);
     if (pidfd < 0) {
         note_end(cx, g, guest_fd);

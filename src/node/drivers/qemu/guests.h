@@ -11,12 +11,17 @@
 #include "node/drivers/qemu/host.h"
 #include "node/drivers/qemu/qmp.h"
 #include "node/drivers/qemu/record.h"
+#include "node/drivers/tools/qcow2.h"
 
 #define MONITOR_NAME "qmp.sock"
+#define SERIAL_NAME "serial.sock"
+#define RUN_NAME "run" /* the only folder that QEMU may write in by name */
 #define QEMU_LOG_NAME "qemu.log"
 #define GONE_PREFIX ".gone-" /* folders whose guest is destroyed */
 
 struct shutdown_cause;
+
+enum guest_vcpus { VCPUS_UNKNOWN, VCPUS_RUN, VCPUS_STAND }; /* unknown: just found again */
 
 struct guest {
     struct qemu *drv;
@@ -24,6 +29,7 @@ struct guest {
     uint64_t serial;      /* for epoll: a pointer could be stale */
     int refs;             /* drv->lock guards refs and uid */
     uid_t uid;            /* 0: none yet */
+    pthread_mutex_t call; /* one call of the driver at a time; taken before lock */
     pthread_mutex_t lock; /* guards what follows; never held across a monitor call */
     pthread_cond_t changed;
     struct record rec;
@@ -32,10 +38,13 @@ struct guest {
     int pidfd;     /* -1: no process */
     struct qmp *qmp;
     const struct shutdown_cause *cause; /* heard from this process */
+    enum guest_vcpus vcpus;
+    uint64_t n_let_go; /* devices that this process' guest let go */
 };
 
 struct qemu {
     char *data_dir, *qemu_path, *qemu_img_path;
+    struct qemu_img img; /* runs as a user that no guest has */
     uid_t uid_first;
     unsigned uid_count;
     struct host host;
@@ -63,11 +72,22 @@ static inline void guest_put_p(struct guest **g)
         guest_put(*g);
 }
 #define AUTO_GUEST __attribute__((cleanup(guest_put_p)))
+/* For one call of the driver: the guest's calls wait for each other. make: as guest_obtain. */
+struct guest *guest_call(struct qemu *d, const char *id, bool make);
+static inline void guest_call_end_p(struct guest **g)
+{
+    if (!*g)
+        return;
+    pthread_mutex_unlock(&(*g)->call);
+    guest_put(*g);
+}
+#define AUTO_CALL __attribute__((cleanup(guest_call_end_p)))
 /* Out of the table; it goes with its last reference. */
 void guest_forget(struct guest *g);
 /* A uid that no other guest has; keeps the one it has. */
 MUST_USE struct err *guest_give_uid(struct ctx *cx, struct guest *g);
 MUST_USE struct err *guest_dir(struct ctx *cx, const struct guest *g, int *ret_fd);
+const char *guest_path(struct ctx *cx, const struct guest *g);
 /* ERR_CONFLICT for a broken one. */
 MUST_USE struct err *guest_check(struct ctx *cx, struct guest *g);
 /* rec on disk; g->lock held. */

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 /* Above all numbers the program expects, so that moving one doesn't overwrite another. */
-#define FD_ASIDE 64
+#define FD_ASIDE 128
 #define OOM_SCORE "500"
 
 /* What the child tells when it can't go on. */

@@ -6,20 +6,10 @@
  */
 #include "node/drivers/qemu/e2e.h"
 #include "node/drivers/tools/files.h"
-#include "node/drivers/qemu/launch.h"
-#include "node/drivers/qemu/testguest.h"
-#include <linux/if_tun.h>
-#include <net/if.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-
-#define WAIT_S 60
 
 /* ---- the scene ---- */
 
@@ -27,42 +17,6 @@ static struct spec_nic nic = {.port_id = "22222222-aaaa-4aaa-8aaa-000000000001",
                               .mac = "fa:16:3e:00:00:01",
                               .tap = "tape2e",
                               .mtu = 1450};
-
-static struct spec_server spec_of(const char *id, int64_t boot_seq)
-{
-    return (struct spec_server){.id = id,
-                                .name = "one",
-                                .hostname = "one",
-                                .power_on = true,
-                                .boot_seq = boot_seq,
-                                .build_seq = 1,
-                                .vcpus = 1,
-                                .memory_mib = 32,
-                                .root_gib = 1,
-                                .image = {.id = "img",
-                                          .disk_format = "raw",
-                                          .size_bytes = 1 << 20,
-                                          .virtual_size_bytes = 1 << 20}};
-}
-
-static void write_image(void)
-{
-    static const uint8_t signature[] = {0x55, 0xaa};
-    AUTO_FD int fd = open(image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
-    assert_int_equal(pwrite(fd, test_guest, sizeof(test_guest), 0), sizeof(test_guest));
-    assert_int_equal(pwrite(fd, signature, 2, 510), 2);
-}
-
-static int open_tap(void)
-{
-    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-    memcpy(r.ifr_name, nic.tap, strlen(nic.tap));
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
-    return fd;
-}
 
 static const char *proc_text(pid_t pid, const char *name)
 {
@@ -73,28 +27,6 @@ static const char *proc_text(pid_t pid, const char *name)
     assert_true(dir >= 0);
     assert_ok(&cx, file_read(&cx, dir, name, 1 << 20, &b));
     return buf_cstr(&b);
-}
-
-/* Types on the guest's serial console. */
-static void type(const char *id, const char *text)
-{
-    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    snprintf(at.sun_path, sizeof(at.sun_path), "%.40s/servers/%.36s/serial.sock", data_dir, id);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    usleep(300000); /* QEMU reads before it sees the end of the connection */
-}
-
-static void await_gone(pid_t pid)
-{
-    int64_t start;
-    for (int i = 0; i < WAIT_S * 20; i++) {
-        if (!process_start_time(pid, &start))
-            return;
-        usleep(50000);
-    }
-    fail_msg("process %d does not end", pid);
 }
 
 /* ---- the driver in a process of its own, to be killed ---- */
@@ -139,25 +71,7 @@ static int victim(const char *dir, const char *name, const char *img, bool cycle
 
 static pid_t spawn_victim(const char *mode, int *ret_ready)
 {
-    int ready[2];
-    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ready[1], 3);
-    char *argv[] = {
-        (char[]){"victim"}, arena_strdup(cx.arena, mode), data_dir, instance, image, NULL};
-    pid_t pid;
-    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ready[1]);
-    *ret_ready = ready[0];
-    return pid;
-}
-
-static void kill_victim(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    return spawn_self((const char *[]){"victim", mode, data_dir, instance, image, NULL}, ret_ready);
 }
 
 /* A guest that runs, and whose driver was killed. */
@@ -168,7 +82,7 @@ static pid_t orphan(void)
     pid_t v = spawn_victim("victim", &ready);
     assert_int_equal(read(ready, &y, 1), 1);
     pid_t qemu = only_pid(ID_A);
-    kill_victim(v);
+    kill_child(v);
     assert_int_equal(kill(qemu, 0), 0);
     return qemu;
 }
@@ -217,7 +131,7 @@ static void assert_limited(const char *id)
     bool is_v1 = access(v1, F_OK) == 0;
     AUTO_FD int dir = open(is_v1 ? v1 : v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_ok(&cx, file_read(&cx, dir, is_v1 ? "memory.limit_in_bytes" : "memory.max", 100, &b));
-    assert_string_equal(buf_cstr(&b), "301989888\n"); /* 32 + 256 MiB */
+    assert_string_equal(buf_cstr(&b), "377487360\n"); /* 32 + 256 + 9 ports * 8 MiB */
 }
 
 static void test_life(void **state UNUSED)
@@ -229,7 +143,7 @@ static void test_life(void **state UNUSED)
     spec.n_nics = 1;
     spec.config_drive = true;
     spec.meta_data = json_own(&cx, json_pack("{s:s}", "uuid", ID_A));
-    AUTO_FD int tap = open_tap();
+    AUTO_FD int tap = open_tap(nic.tap);
     assert_int_equal(state_of(&b, ID_A).power, GUEST_ABSENT);
     assert_err(&cx, ERR_CONFLICT, b.ops->start(&cx, b.drv, &spec, &tap, NULL));
     assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
@@ -345,8 +259,10 @@ static void test_power_off_while_nobody_watches(void **state UNUSED)
     pid_t qemu = orphan();
     struct guest_backend b = open_driver();
     await_console(&b, ID_A, "guest: up", 1);
+    AUTO_FD int serial = -1;
+    assert_ok(&cx, b.ops->connect(&cx, b.drv, ID_A, CONSOLE_SERIAL, &serial));
     close_driver();
-    type(ID_A, "p");
+    assert_int_equal(write(serial, "p", 1), 1);
     await_gone(qemu);
     b = open_driver();
     struct guest_state s = state_of(&b, ID_A);
@@ -415,7 +331,7 @@ static void kill_at_random(const char *mode, uint64_t seed, int times, unsigned 
         AUTO_FD int ready = -1;
         pid_t v = spawn_victim(mode, &ready);
         usleep((useconds_t)(30 + rng_below(r, max_ms)) * 1000);
-        kill_victim(v);
+        kill_child(v);
         check_after_death(i % 3 != 0, str_eq(mode, "cycle"));
     }
 }
@@ -594,7 +510,7 @@ static void test_endless_console(void **state UNUSED)
     for (int i = 0; i < 40; i++) /* in its place: the guest is slow */
         assert_int_equal(write(log, block, sizeof(block)), sizeof(block));
     b = open_driver();
-    for (int i = 0; i < WAIT_S * 10; i++) {
+    for (int i = 0; i < E2E_WAIT_S * 10; i++) {
         assert_int_equal(fstat(log, &st), 0);
         if (st.st_size == 0)
             break;
@@ -621,7 +537,7 @@ static void test_one_driver_a_folder(void **state UNUSED)
 static int begin(void **state)
 {
     int failed = scene_begin(state);
-    write_image();
+    write_image(image, 'i');
     return failed;
 }
 

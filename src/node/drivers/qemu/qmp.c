@@ -278,7 +278,8 @@ struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const j
     const json_t *error = json_get(reply, "error");
     if (error) {
         const char *why = json_get_str(error, "desc");
-        return fail(cx, ERR_CONFLICT, "QEMU refused %s: %s", command,
+        bool absent = str_eq(json_get_str(error, "class"), "DeviceNotFound");
+        return fail(cx, absent ? ERR_NOT_FOUND : ERR_CONFLICT, "QEMU refused %s: %s", command,
                     why ? why : "it gave no reason");
     }
     if (ret)

@@ -28,8 +28,9 @@ bool qmp_closed(struct qmp *q);
 
 /*
  * One command. args: object or NULL (borrowed); pass_fd: sent along (getfd, add-fd), -1: none.
- * Waits for the negotiation too. ERR_CONFLICT with QEMU's words when it refuses, ERR_TIMEOUT,
- * ERR_UNAVAILABLE when the connection ends. ret (may be NULL): the reply's "return", in cx's arena.
+ * Waits for the negotiation too. ERR_CONFLICT with QEMU's words when it refuses (ERR_NOT_FOUND:
+ * no such device), ERR_TIMEOUT, ERR_UNAVAILABLE when the connection ends. ret (may be NULL): the
+ * reply's "return", in cx's arena.
  */
 MUST_USE struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command,
                               const json_t *args, int pass_fd, int64_t timeout_ms, json_t **ret);

@@ -23,8 +23,9 @@ void record_fini(struct record *r)
 {
     record_set(&r->image_path, NULL);
     record_set(&r->image_format, NULL);
+    record_set(&r->rescue_path, NULL);
+    record_set(&r->rescue_format, NULL);
     record_set_json(&r->argv, NULL);
-    record_set_json(&r->devices, NULL);
 }
 
 void record_set(char **at, const char *value)
@@ -58,14 +59,22 @@ const char *record_text(struct ctx *cx, const struct record *r)
     jw_kint(&w, "reset_seq", r->reset_seq);
     jw_kint(&w, "build_seq", r->build_seq);
     jw_kbool(&w, "guest_shutdown", r->guest_shutdown);
+    jw_kbool(&w, "suspended", r->suspended);
+    jw_kint(&w, "rescue_seq", r->rescue_seq);
+    jw_kint(&w, "checkpoint", r->checkpoint);
+    jw_kint(&w, "restore_seq", r->restore_seq);
     jw_kint(&w, "started_at_us", r->started_at_us);
     jw_kint(&w, "pid", r->pid);
     jw_kint(&w, "pid_start", r->pid_start);
     jw_kstr(&w, "host_boot_id", r->host_boot_id);
     jw_kstr(&w, "image_path", r->image_path);
     jw_kstr(&w, "image_format", r->image_format);
+    jw_kstr(&w, "rescue_path", r->rescue_path);
+    jw_kstr(&w, "rescue_format", r->rescue_format);
+    jw_kint(&w, "rescue_disk", r->rescue_disk);
     jw_kbool(&w, "config_drive", r->config_drive);
-    jw_kjson(&w, "devices", r->devices);
+    jw_key(&w, "machine");
+    layout_write(cx, &w, &r->layout);
     jw_kjson(&w, "argv", r->argv);
     jw_obj_end(&w);
     buf_char(&b, '\n');
@@ -91,11 +100,6 @@ static bool power_of(const char *name, enum record_power *ret)
     return false;
 }
 
-static void keep_json(json_t **at, const json_t *j)
-{
-    record_set_json(at, json_is_array(j) ? j : NULL);
-}
-
 struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct record *ret)
 {
     json_t *j;
@@ -107,6 +111,7 @@ struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct re
     if (!copy_id(json_get_str(j, "id"), r.id, sizeof(r.id)) || !uuid_valid(r.id) || uid < 1 ||
         uid > UINT32_MAX - 1 || pid < 0 || pid > INT32_MAX ||
         !power_of(json_get_str(j, "power"), &r.power) ||
+        !layout_read(json_get(j, "machine"), &r.layout) ||
         !copy_id(json_get_str(j, "host_boot_id"), r.host_boot_id, sizeof(r.host_boot_id)))
         return fail(cx, ERR_INVALID, "%s is not a guest's record", RECORD_NAME);
     r.uid = (uid_t)uid;
@@ -115,13 +120,20 @@ struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct re
     r.reset_seq = json_get_int(j, "reset_seq", 0);
     r.build_seq = json_get_int(j, "build_seq", 0);
     r.guest_shutdown = json_get_bool(j, "guest_shutdown", false);
+    r.suspended = json_get_bool(j, "suspended", false);
+    r.rescue_seq = json_get_int(j, "rescue_seq", 0);
+    r.checkpoint = json_get_int(j, "checkpoint", 0);
+    r.restore_seq = json_get_int(j, "restore_seq", 0);
     r.started_at_us = json_get_int(j, "started_at_us", 0);
     r.pid_start = json_get_int(j, "pid_start", 0);
+    r.rescue_disk = json_get_int(j, "rescue_disk", 0);
     r.config_drive = json_get_bool(j, "config_drive", false);
     record_set(&r.image_path, json_get_str(j, "image_path"));
     record_set(&r.image_format, json_get_str(j, "image_format"));
-    keep_json(&r.devices, json_get(j, "devices"));
-    keep_json(&r.argv, json_get(j, "argv"));
+    record_set(&r.rescue_path, json_get_str(j, "rescue_path"));
+    record_set(&r.rescue_format, json_get_str(j, "rescue_format"));
+    const json_t *argv = json_get(j, "argv");
+    record_set_json(&r.argv, json_is_array(argv) ? argv : NULL);
     *ret = r;
     return NULL;
 }

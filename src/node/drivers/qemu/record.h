@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/base.h"
+#include "node/drivers/qemu/layout.h"
 
 #define RECORD_NAME "guest.json"
 
@@ -23,15 +23,22 @@ struct record {
     enum record_power power;
     int64_t boot_seq, reset_seq, build_seq;
     bool guest_shutdown;
+    bool suspended; /* off, its memory in a file that fits the layout and the disks as they are */
+    int64_t rescue_seq;              /* of the disk that the process stands on; 0: its own */
+    int64_t checkpoint, restore_seq; /* of the root disk */
     int64_t started_at_us;
     /* The process: its number alone could be another's by now. */
     pid_t pid;
     int64_t pid_start;     /* field 22 of /proc/<pid>/stat */
     char host_boot_id[37]; /* of this run of the host's kernel */
-    /* What it was made and started with; owned, NULL: not yet. */
+    /* What it was made and started with; owned, NULL: not yet, or (image) it has no root disk. */
     char *image_path, *image_format;
+    char *rescue_path, *rescue_format; /* of the image that rescue_disk stands on */
+    int64_t rescue_disk;               /* the rescue disk that there is; 0: none */
     bool config_drive;
-    json_t *argv, *devices;
+    json_t *argv;
+    /* Of the process, and kept in step with it; or of the saved memory. */
+    struct layout layout;
 };
 
 void record_init(struct record *r, const char *id, uid_t uid);

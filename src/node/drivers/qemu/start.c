@@ -7,35 +7,49 @@
 #include "node/drivers/qemu/start.h"
 #include "node/drivers/qemu/argv.h"
 #include "node/drivers/qemu/disk.h"
-#include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/launch.h"
+#include "node/drivers/qemu/monitor.h"
+#include "node/drivers/qemu/ops.h"
+#include "node/drivers/tools/files.h"
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #define GREETING_TIMEOUT_MS 60000
-#define COMMAND_TIMEOUT_MS 15000
 #define END_TIMEOUT_MS 10000
-#define OWN_FDS (FD_TAP_FIRST - FD_MONITOR)
 #define MIB ((int64_t)1 << 20)
+/* QEMU itself: its code cache, the screen, disk buffers, page tables; and for each port what a disk
+ * there may take. */
+#define OVERHEAD_MIB 256
+#define PORT_MIB 8
+
+/* A disk in the guest's folder that stands on an image. */
+struct start_disk {
+    const char *name, *image_path, *image_format;
+    struct overlay how;
+};
 
 struct start {
     struct guest *g;
     const struct spec_server *spec;
+    bool resume;
+    const int *taps;
+    const struct volume_access *volumes;
     int dir_fd, log_fd;
-    int fds[OWN_FDS + MACHINE_MAX_NICS]; /* fds[i] becomes 3 + i; the taps are the caller's */
+    int fds[FD_COPY - FD_MONITOR]; /* fds[i] becomes 3 + i */
     int cgroup_fds[CGROUP_MAX_TREES];
     size_t n_cgroups;
-    const char *image_path, *image_format; /* of the record, copied */
+    struct start_disk root, rescue; /* of the record, copied; image_path NULL: there is none */
     bool config_drive;
-    int64_t build_seq;
     uid_t uid;
+    struct layout layout;
+    bool slot_direct[MACHINE_MAX_PORTS];
 };
 
 static void start_fini(struct start *s)
 {
-    for (size_t i = 0; i < OWN_FDS; i++)
+    for (size_t i = 0; i < ARRAY_LEN(s->fds); i++)
         close_fd_p(&s->fds[i]);
     for (size_t i = 0; i < s->n_cgroups; i++)
         close_fd_p(&s->cgroup_fds[i]);
@@ -84,17 +98,84 @@ static struct err *open_logs(struct ctx *cx, struct start *s)
     return open_in(cx, s->dir_fd, QEMU_LOG_NAME, O_RDWR | O_CREAT | O_APPEND | O_TRUNC, &s->log_fd);
 }
 
+/* At least as large as it is to be. Memory that is gone on with knows the size it had. */
+static struct err *grow_root(struct ctx *cx, struct start *s)
+{
+    struct qcow2 is;
+    int fd = *own_fd(s, FD_ROOT);
+    TRY(qcow2_read(cx, fd, &is));
+    if (s->resume || is.size_bytes >= s->spec->root_gib * GIB)
+        return NULL;
+    return disk_resize(cx, &s->g->drv->img, fd, s->spec->root_gib * GIB, false);
+}
+
+static struct err *open_overlay(struct ctx *cx, struct start *s, struct start_disk *d, int fd,
+                                int base_fd)
+{
+    struct qcow2 header;
+    TRY(open_in(cx, s->dir_fd, d->name, O_RDWR, own_fd(s, fd)));
+    *own_fd(s, base_fd) = open(d->image_path, O_RDONLY | O_CLOEXEC);
+    if (*own_fd(s, base_fd) < 0)
+        return fail(cx, ERR_NOT_FOUND,
+                    "the image file '%s' that a disk of server %s builds on cannot be opened: %m",
+                    d->image_path, s->g->id);
+    if (str_eq(d->image_format, "qcow2"))
+        TRY(qcow2_read(cx, *own_fd(s, base_fd), &header)); /* none with its data elsewhere */
+    d->how = (struct overlay){.direct = file_allows_direct(s->dir_fd, d->name),
+                              .base_direct = file_allows_direct(AT_FDCWD, d->image_path),
+                              .base_format = d->image_format};
+    return NULL;
+}
+
 static struct err *open_disks(struct ctx *cx, struct start *s)
 {
-    TRY(open_in(cx, s->dir_fd, root_disk_name(cx, s->build_seq), O_RDWR, own_fd(s, FD_ROOT)));
-    *own_fd(s, FD_BASE) = open(s->image_path, O_RDONLY | O_CLOEXEC);
-    if (*own_fd(s, FD_BASE) < 0)
-        return fail(
-            cx, ERR_NOT_FOUND,
-            "the image file '%s' that the root disk of server %s builds on cannot be opened: %m",
-            s->image_path, s->g->id);
-    if (s->config_drive)
+    if (s->layout.root) {
+        TRY(open_overlay(cx, s, &s->root, FD_ROOT, FD_BASE));
+        TRY(grow_root(cx, s));
+    }
+    if (s->layout.rescue)
+        TRY(open_overlay(cx, s, &s->rescue, FD_RESCUE, FD_RESCUE_BASE));
+    if (s->layout.config_drive)
         TRY(open_in(cx, s->dir_fd, CONFIG_DRIVE_NAME, O_RDONLY, own_fd(s, FD_CONFIG_DRIVE)));
+    return NULL;
+}
+
+static struct err *open_nic(struct ctx *cx, struct start *s, size_t slot)
+{
+    const char *id = s->layout.slots[slot].id;
+    for (size_t i = 0; i < s->spec->n_nics; i++) {
+        if (!str_eq(s->spec->nics[i].port_id, id))
+            continue;
+        int fd = fcntl(s->taps[i], F_DUPFD_CLOEXEC, 3);
+        *own_fd(s, FD_SLOT_FIRST + (int)slot) = fd;
+        return fd < 0 ? fail(cx, ERR_UNAVAILABLE, "cannot pass a tap on: %m") : NULL;
+    }
+    return fail(cx, ERR_CONFLICT, "the memory of server %s knows the port %s, which it has not",
+                s->g->id, id);
+}
+
+static struct err *open_volume(struct ctx *cx, struct start *s, size_t slot)
+{
+    const struct slot *of = &s->layout.slots[slot];
+    for (size_t i = 0; i < s->spec->n_volumes; i++) {
+        if (!str_eq(s->spec->volumes[i].volume_id, of->id))
+            continue;
+        s->slot_direct[slot] = file_allows_direct(AT_FDCWD, s->volumes[i].path);
+        return volume_open(cx, of->id, &s->volumes[i], of->read_only,
+                           own_fd(s, FD_SLOT_FIRST + (int)slot));
+    }
+    return fail(cx, ERR_CONFLICT, "the memory of server %s knows the volume %s, which it has not",
+                s->g->id, of->id);
+}
+
+static struct err *open_slots(struct ctx *cx, struct start *s)
+{
+    for (size_t i = 0; i < s->layout.n_ports; i++) {
+        if (s->layout.slots[i].kind == SLOT_NIC)
+            TRY(open_nic(cx, s, i));
+        else if (s->layout.slots[i].kind == SLOT_VOLUME)
+            TRY(open_volume(cx, s, i));
+    }
     return NULL;
 }
 
@@ -102,41 +183,38 @@ static struct err *open_disks(struct ctx *cx, struct start *s)
 static struct err *make_run_dir(struct ctx *cx, const struct start *s)
 {
     AUTO_FD int fd = -1;
-    TRY(dir_remove(cx, s->dir_fd, "run"));
-    return dir_make(cx, s->dir_fd, "run", 0700, s->uid, s->uid, &fd);
+    TRY(dir_remove(cx, s->dir_fd, RUN_NAME));
+    return dir_make(cx, s->dir_fd, RUN_NAME, 0700, s->uid, s->uid, &fd);
 }
 
 static struct err *make_cgroup(struct ctx *cx, struct start *s)
 {
-    const struct spec_server *spec = s->spec;
+    const struct layout *l = &s->layout;
     const struct cgroup_limits lim = {
-        /* QEMU itself: its code cache, the screen, disk buffers, page tables. */
-        .memory_bytes = (spec->memory_mib + spec->memory_mib / 64 + 256) * MIB,
-        .vcpus = spec->vcpus,
-        .pids = 256 + 4 * spec->vcpus,
+        .memory_bytes =
+            (l->memory_mib + l->memory_mib / 64 + OVERHEAD_MIB + (int64_t)l->n_ports * PORT_MIB) *
+            MIB,
+        .vcpus = l->vcpus,
+        .pids = 256 + 4 * l->vcpus,
     };
     return cgroup_make(cx, &s->g->drv->cgroups, s->g->id, &lim, s->cgroup_fds, &s->n_cgroups);
 }
 
-static void make_argv(struct ctx *cx, const struct start *s, const char ***ret_argv,
-                      json_t **ret_devices)
+static void make_argv(struct ctx *cx, const struct start *s, const char ***ret_argv)
 {
     const struct qemu *d = s->g->drv;
-    const struct machine m = {
+    struct machine m = {
         .id = s->g->id,
         .qemu_path = d->qemu_path,
-        .vcpus = s->spec->vcpus,
-        .memory_mib = s->spec->memory_mib,
         .kvm = d->host.kvm,
         .io_uring = d->host.io_uring,
-        .root_direct = file_allows_direct(s->dir_fd, root_disk_name(cx, s->build_seq)),
-        .base_direct = file_allows_direct(AT_FDCWD, s->image_path),
-        .image_format = s->image_format,
-        .config_drive = s->config_drive,
-        .nics = s->spec->nics,
-        .n_nics = s->spec->n_nics,
+        .incoming = s->resume,
+        .root = s->root.how,
+        .rescue = s->rescue.how,
+        .layout = &s->layout,
     };
-    machine_argv(cx, &m, ret_argv, ret_devices);
+    memcpy(m.slot_direct, s->slot_direct, sizeof(m.slot_direct));
+    machine_argv(cx, &m, ret_argv);
 }
 
 static struct err *record_starting(struct ctx *cx, void *arg, pid_t pid)
@@ -148,6 +226,7 @@ static struct err *record_starting(struct ctx *cx, void *arg, pid_t pid)
         return fail(cx, ERR_UNAVAILABLE, "the process of server %s ended at once", g->id);
     AUTO_LOCK(&g->lock);
     g->rec.power = RECORD_STARTING;
+    g->rec.layout = s->layout;
     g->rec.pid = pid;
     g->rec.pid_start = start_time;
     host_boot_id(g->rec.host_boot_id, sizeof(g->rec.host_boot_id));
@@ -161,35 +240,37 @@ static struct err *record_on(struct ctx *cx, struct start *s)
     if (g->pidfd < 0)
         return fail(cx, ERR_UNAVAILABLE, "it ended at once");
     g->rec.power = RECORD_ON;
-    g->rec.boot_seq = s->spec->boot_seq;
-    g->rec.reset_seq = s->spec->reset_seq;
+    g->rec.suspended = false;
+    if (!s->resume) {
+        g->rec.boot_seq = s->spec->boot_seq;
+        g->rec.reset_seq = s->spec->reset_seq;
+        g->rec.rescue_seq = s->spec->rescue.seq;
+    }
     g->rec.guest_shutdown = false;
     g->rec.started_at_us = now_us(cx);
     return guest_save(cx, g);
 }
 
-static void record_argv(struct ctx *cx, struct guest *g, const char *const *argv, json_t *devices)
+static void record_argv(struct ctx *cx, struct guest *g, const char *const *argv)
 {
     json_t *line = json_own(cx, json_array());
     for (; *argv; argv++)
         must(json_array_append_new(line, json_string(*argv)) == 0);
     AUTO_LOCK(&g->lock);
     record_set_json(&g->rec.argv, line);
-    record_set_json(&g->rec.devices, devices);
 }
 
 static struct err *launch_qemu(struct ctx *cx, struct start *s)
 {
     struct guest *g = s->g;
     const char **argv;
-    json_t *devices;
-    make_argv(cx, s, &argv, &devices);
-    record_argv(cx, g, argv, devices);
+    make_argv(cx, s, &argv);
+    record_argv(cx, g, argv);
     int monitor = -1;
     TRY(monitor_connect(cx, s->dir_fd, &monitor)); /* to our own listener, so nothing races */
     const struct launch l = {.argv = argv,
                              .fds = s->fds,
-                             .n_fds = OWN_FDS + s->spec->n_nics,
+                             .n_fds = (size_t)(FD_SLOT_FIRST - FD_MONITOR) + s->layout.n_ports,
                              .dir_fd = s->dir_fd,
                              .log_fd = s->log_fd,
                              .uid = s->uid,
@@ -211,15 +292,32 @@ static struct err *launch_qemu(struct ctx *cx, struct start *s)
     return NULL;
 }
 
+/* Its record calls it on, no longer suspended, before its disks may change. */
+static struct err *resume(struct ctx *cx, struct start *s, struct qmp *q)
+{
+    TRY(memory_load(cx, s->g));
+    TRY(record_on(cx, s));
+    struct err *e = mon(cx, q, "cont", NULL, NULL);
+    if (e &&
+        e->kind == ERR_CONFLICT) { /* refused: it never ran, and the file is as good as before */
+        AUTO_LOCK(&s->g->lock);
+        s->g->rec.suspended = true;
+    }
+    if (!e) {
+        struct err *left UNUSED = memory_remove(cx, s->dir_fd); /* the next start tries again */
+    }
+    return e;
+}
+
 static struct err *let_run(struct ctx *cx, struct start *s)
 {
-    struct qmp *q;
+    AUTO_QMP struct qmp *q = NULL;
     TRY(guest_monitor(cx, s->g, &q));
-    struct err *e = qmp_call(cx, q, "query-status", NULL, -1, GREETING_TIMEOUT_MS, NULL);
-    if (!e)
-        e = qmp_call(cx, q, "cont", NULL, -1, COMMAND_TIMEOUT_MS, NULL);
-    qmp_unref(q);
-    return e ? e : record_on(cx, s);
+    TRY(qmp_call(cx, q, "query-status", NULL, -1, GREETING_TIMEOUT_MS, NULL));
+    if (s->resume)
+        return resume(cx, s, q);
+    TRY(mon(cx, q, "cont", NULL, NULL));
+    return record_on(cx, s);
 }
 
 /* What QEMU wrote before it gave up. */
@@ -251,31 +349,76 @@ static struct err *give_up(struct ctx *cx, struct start *s, struct err *why)
 
 static struct err *open_all(struct ctx *cx, struct start *s)
 {
-    TRY(guest_dir(cx, s->g, &s->dir_fd));
     TRY(make_run_dir(cx, s));
     TRY(open_logs(cx, s));
     TRY(open_disks(cx, s));
+    TRY(open_slots(cx, s));
     TRY(listen_at(cx, s->dir_fd, MONITOR_NAME, own_fd(s, FD_MONITOR)));
-    TRY(listen_at(cx, s->dir_fd, "serial.sock", own_fd(s, FD_SERIAL)));
+    TRY(listen_at(cx, s->dir_fd, SERIAL_NAME, own_fd(s, FD_SERIAL)));
     return make_cgroup(cx, s);
 }
 
-struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec,
-                        const int *taps)
+/* From the record, which is not ours to hold. */
+static void copy_record(struct ctx *cx, struct start *s)
 {
-    __attribute__((cleanup(start_fini))) struct start s = {
-        .g = g, .spec = spec, .dir_fd = -1, .log_fd = -1};
+    const struct record *r = &s->g->rec;
+    AUTO_LOCK(&s->g->lock);
+    s->root = (struct start_disk){.name = root_disk_name(cx, r->build_seq),
+                                  .image_path = arena_strdup(cx->arena, r->image_path),
+                                  .image_format = arena_strdup(cx->arena, r->image_format)};
+    s->rescue = (struct start_disk){.name = rescue_disk_name(cx, r->rescue_disk),
+                                    .image_path = arena_strdup(cx->arena, r->rescue_path),
+                                    .image_format = arena_strdup(cx->arena, r->rescue_format)};
+    s->config_drive = r->config_drive;
+    s->uid = r->uid;
+    s->layout = r->layout;
+}
+
+static struct err *plan_machine(struct ctx *cx, struct start *s)
+{
+    const struct spec_server *spec = s->spec;
+    if (s->resume)
+        return NULL;
+    const char **formats = arena_new_array(cx->arena, const char *, spec->n_volumes + 1);
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        formats[i] = s->volumes[i].format;
+    return layout_make(cx, spec, s->root.image_path != NULL, s->config_drive, formats, &s->layout);
+}
+
+/* Rescued for good: the disk that helped is of no more use. */
+static struct err *drop_rescue_disk(struct ctx *cx, struct start *s)
+{
+    struct guest *g = s->g;
+    {
+        AUTO_LOCK(&g->lock);
+        if (!g->rec.rescue_disk || s->layout.rescue)
+            return NULL;
+        g->rec.rescue_disk = 0;
+        record_set(&g->rec.rescue_path, NULL);
+        record_set(&g->rec.rescue_format, NULL);
+        TRY(guest_save(cx, g));
+    }
+    return overlays_tidy(cx, s->dir_fd, s->root.name, NULL);
+}
+
+struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_server *spec,
+                        const int *taps, const struct volume_access *volumes, bool resume)
+{
+    __attribute__((cleanup(start_fini))) struct start s = {.g = g,
+                                                           .spec = spec,
+                                                           .resume = resume,
+                                                           .taps = taps,
+                                                           .volumes = volumes,
+                                                           .dir_fd = -1,
+                                                           .log_fd = -1};
     for (size_t i = 0; i < ARRAY_LEN(s.fds); i++)
         s.fds[i] = -1;
-    for (size_t i = 0; i < spec->n_nics; i++)
-        s.fds[OWN_FDS + i] = taps[i];
-    pthread_mutex_lock(&g->lock);
-    s.image_path = arena_strdup(cx->arena, g->rec.image_path);
-    s.image_format = arena_strdup(cx->arena, g->rec.image_format);
-    s.config_drive = g->rec.config_drive;
-    s.build_seq = g->rec.build_seq;
-    s.uid = g->rec.uid;
-    pthread_mutex_unlock(&g->lock);
+    copy_record(cx, &s);
+    TRY(guest_dir(cx, g, &s.dir_fd));
+    TRY(plan_machine(cx, &s));
+    if (!resume)
+        TRY(memory_remove(cx, s.dir_fd));
+    TRY(drop_rescue_disk(cx, &s));
     TRY(open_all(cx, &s));
     struct err *e = launch_qemu(cx, &s);
     if (!e)

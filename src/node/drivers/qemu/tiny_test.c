@@ -6,10 +6,6 @@
  */
 #include "node/drivers/qemu/e2e.h"
 #include "node/drivers/tools/tool.h"
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define BUILD_TIMEOUT_MS 400000
@@ -18,20 +14,6 @@ static const char user_data[] = "#!/bin/sh\n"
                                 "echo \"user-data ran: $(hostname)\"\n"
                                 "echo kept > /root/kept; sync\n";
 static const char *builder, *tiny;
-
-/* An open tap, up, in the test's own network namespace. */
-static int open_tap(const char *name)
-{
-    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-    memcpy(r.ifr_name, name, strlen(name));
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    AUTO_FD int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0 && control >= 0);
-    assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
-    r.ifr_flags = IFF_UP;
-    assert_int_equal(ioctl(control, SIOCSIFFLAGS, &r), 0);
-    return fd;
-}
 
 /* Frames the guest sent. */
 static long frames_from(const char *tap)

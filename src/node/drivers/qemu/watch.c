@@ -68,13 +68,33 @@ static void add_to_epoll(struct guest *g, int fd, bool monitor)
     must(epoll_ctl(g->drv->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0);
 }
 
+static void tell_change(struct qemu *d, const char *id)
+{
+    pthread_mutex_lock(&d->lock);
+    void (*fn)(void *, const char *) = d->change_fn;
+    void *arg = d->change_arg;
+    pthread_mutex_unlock(&d->lock);
+    if (fn)
+        fn(arg, id);
+}
+
 static void heard_event(void *arg, const char *name, const json_t *data)
 {
     struct guest *g = arg;
-    if (!str_eq(name, "SHUTDOWN"))
-        return;
-    AUTO_LOCK(&g->lock);
-    g->cause = cause_by_reason(json_get_str(data, "reason"));
+    pthread_mutex_lock(&g->lock);
+    bool let_go = str_eq(name, "DEVICE_DELETED") && json_get_str(data, "device");
+    bool vcpus = str_eq(name, "STOP") || str_eq(name, "RESUME");
+    if (str_eq(name, "SHUTDOWN"))
+        g->cause = cause_by_reason(json_get_str(data, "reason"));
+    if (vcpus)
+        g->vcpus = str_eq(name, "STOP") ? VCPUS_STAND : VCPUS_RUN;
+    if (let_go) {
+        g->n_let_go++;
+        pthread_cond_broadcast(&g->changed);
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (let_go || vcpus)
+        tell_change(g->drv, g->id);
 }
 
 void guest_watch(struct guest *g, int pidfd, int qmp_socket)
@@ -90,6 +110,7 @@ void guest_watch(struct guest *g, int pidfd, int qmp_socket)
     if (qmp_socket >= 0 && g->pidfd >= 0) {
         old = g->qmp;
         g->qmp = qmp_new(qmp_socket, heard_event, g);
+        g->vcpus = VCPUS_UNKNOWN; /* nobody heard what happened before */
         add_to_epoll(g, qmp_socket, true);
     } else if (qmp_socket >= 0) {
         close(qmp_socket);
@@ -146,16 +167,6 @@ static const struct shutdown_cause *cause_on_disk(struct ctx *cx, struct guest *
     if (fd < 0 || file_tail(cx, fd, 65536, &log))
         return NULL;
     return cause_in_log(buf_cstr(&log));
-}
-
-static void tell_change(struct qemu *d, const char *id)
-{
-    pthread_mutex_lock(&d->lock);
-    void (*fn)(void *, const char *) = d->change_fn;
-    void *arg = d->change_arg;
-    pthread_mutex_unlock(&d->lock);
-    if (fn)
-        fn(arg, id);
 }
 
 /* The process is gone: its last words, its status, its record. */
