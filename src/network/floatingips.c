@@ -210,7 +210,7 @@ static struct err *take_address(struct call *c, struct floatingip *f)
 
 /* ---------------------------------------------------------------- handlers */
 
-static struct err *make(struct call *c, void *row)
+struct err *nw_floatingip_make(struct call *c, void *row)
 {
     struct floatingip *f = row;
     struct network *n;
@@ -231,12 +231,24 @@ static struct err *make(struct call *c, void *row)
 
 struct err *nw_floatingips_create(struct call *c)
 {
-    return nw_create(c, &floatingip_resource, make);
+    return nw_create(c, &floatingip_resource, nw_floatingip_make);
 }
 
 struct err *nw_floatingips_list(struct call *c)
 {
     return nw_list(c, NULL);
+}
+
+struct err *nw_floatingip_move(struct call *c, const struct floatingip *old, struct floatingip *f)
+{
+    if (!f->port_id)
+        return dissociate(c->cx, c->tx, f, old->router_id);
+    TRY(associate(c, f));
+    if (!str_eq(old->port_id, f->port_id) || !str_eq(old->fixed_ip_address, f->fixed_ip_address))
+        f->status = "DOWN"; /* until its router says so */
+    if (old->router_id && !str_eq(old->router_id, f->router_id))
+        TRY(nw_touch_router(c->cx, c->tx, old->router_id));
+    return NULL;
 }
 
 struct err *nw_floatingip_update(struct call *c)
@@ -245,18 +257,10 @@ struct err *nw_floatingip_update(struct call *c)
     struct floatingip *f = c->body;
     bool moves = row_given(&f->row, floatingip_f_port_id) ||
                  row_given(&f->row, floatingip_f_fixed_ip_address);
-    if (moves && f->port_id) {
-        if (!row_given(&f->row, floatingip_f_fixed_ip_address))
-            f->fixed_ip_address = NULL;
-        TRY(associate(c, f));
-        if (!str_eq(old->port_id, f->port_id) ||
-            !str_eq(old->fixed_ip_address, f->fixed_ip_address))
-            f->status = "DOWN"; /* until its router says so */
-        if (old->router_id && !str_eq(old->router_id, f->router_id))
-            TRY(nw_touch_router(c->cx, c->tx, old->router_id));
-    } else if (moves) {
-        TRY(dissociate(c->cx, c->tx, f, old->router_id));
-    }
+    if (moves && f->port_id && !row_given(&f->row, floatingip_f_fixed_ip_address))
+        f->fixed_ip_address = NULL;
+    if (moves)
+        TRY(nw_floatingip_move(c, old, f));
     TRY(res_update(c->cx, c->tx, &floatingip_resource, f));
     return call_reply_row(c, 200, &floatingip_resource, f);
 }

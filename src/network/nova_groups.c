@@ -2,8 +2,10 @@
 /* Security groups as nova's os-security-groups shows them: rules inside, of the ingress direction
  * alone. */
 #include "network/nw.h"
+#include "network/proxies.h"
 
 const struct res_where nw_w_groups_of = {&security_group_resource, "project_id = $1", "name, id"};
+const struct res_where nw_w_groups_all = {&security_group_resource, "1 = 1", "name, id"};
 
 struct nova_groups {
     struct call *c;
@@ -15,7 +17,7 @@ struct nova_groups {
 static void write_remote(struct nova_groups *g, const struct security_rule *r)
 {
     struct jw *w = g->w;
-    const char *cidr = nw_rule_cidr(g->c->cx, r);
+    const char *cidr = r->remote_ip_prefix;
     jw_kobj(w, "group");
     for (size_t i = 0; r->remote_group_id && i < g->n_remotes; i++) {
         const struct security_group *remote = g->remotes[i];
@@ -117,6 +119,8 @@ static struct err *select_groups(struct call *c, const char *project_id, const c
         *ret_n = 1;
         return e;
     }
+    if (!project_id)
+        return res_select(c->cx, c->tx, &nw_w_groups_all, NULL, 0, ret, ret_n);
     return res_select_by(c->cx, c->tx, &nw_w_groups_of, ret, ret_n, V_TEXT(project_id));
 }
 
@@ -187,6 +191,57 @@ struct err *network_group_delete(struct call *c, const char *id)
     struct security_group *g;
     TRY(own_group(c, id, &g));
     return as_compute_says(c, nw_group_remove(c, g));
+}
+
+/* ---------------------------------------------------------------- rules */
+
+struct err *network_rule_create(struct call *c, const struct nova_rule *rule, const char **ret_id)
+{
+    struct security_rule *r = res_new(c->cx, &security_rule_resource);
+    struct security_group *g;
+    TRY(own_group(c, rule->group_id, &g));
+    if (rule->remote_group_id)
+        TRY(own_group(c, rule->remote_group_id, &(struct security_group *){NULL}));
+    *ret_id = r->id = uuid_new(c->cx);
+    r->security_group_id = g->id;
+    r->direction = "ingress";
+    r->ethertype = rule->cidr && strchr(rule->cidr, ':') ? "IPv6" : "IPv4";
+    r->protocol = rule->protocol;
+    r->port_range_min = rule->from_port;
+    r->port_range_max = rule->to_port;
+    r->remote_ip_prefix = rule->cidr;
+    r->remote_group_id = rule->remote_group_id;
+    r->description = "";
+    r->tags = "[]";
+    return as_compute_says(c, nw_rule_make(c, r));
+}
+
+static struct err *find_rule(struct call *c, const char *id, struct security_rule **ret)
+{
+    struct err *e =
+        res_find_visible(c->cx, c->tx, &security_rule_resource, id, c->actor, (void **)ret);
+    if (e && e->kind == ERR_NOT_FOUND)
+        return fail(c->cx, ERR_NOT_FOUND, "Rule (%s) not found", id);
+    return e;
+}
+
+struct err *network_rule_write(struct call *c, const char *id, struct jw *w)
+{
+    struct security_rule *r;
+    struct nova_groups g = {.c = c, .w = w};
+    TRY(find_rule(c, id, &r));
+    TRY(nw_select_in(c->cx, c->tx, &nw_w_groups_by_ids, &r->remote_group_id,
+                     r->remote_group_id != NULL, &g.remotes, &g.n_remotes));
+    write_rule(&g, r);
+    return NULL;
+}
+
+struct err *network_rule_delete(struct call *c, const char *id)
+{
+    struct security_rule *r;
+    TRY(find_rule(c, id, &r));
+    TRY(call_require_owner(c, r->project_id, &security_rule_resource, id));
+    return nw_rule_remove(c, r);
 }
 
 /* ---------------------------------------------------------------- showing them */

@@ -233,6 +233,8 @@ MUST_USE struct err *nw_group_remove(struct call *c, struct security_group *g);
 MUST_USE struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx,
                                        const struct security_group *g, const char *direction,
                                        const char *ethertype, const char *remote_group_id);
+MUST_USE struct err *nw_rule_make(struct call *c, void *row); /* with quota and checks */
+MUST_USE struct err *nw_rule_remove(struct call *c, struct security_rule *r);
 const char *nw_rule_cidr(struct ctx *cx, const struct security_rule *r); /* NULL: none */
 
 /* ---- routers.c, router_ports.c */
@@ -249,6 +251,10 @@ MUST_USE struct err *nw_router_for(struct ctx *cx, struct tx *tx, const char *ne
                                    const char **ret_router_id);
 
 /* ---- floatingips.c */
+MUST_USE struct err *nw_floatingip_make(struct call *c, void *row); /* with quota and checks */
+/* f has another port than old, or none; the caller saves it. */
+MUST_USE struct err *nw_floatingip_move(struct call *c, const struct floatingip *old,
+                                        struct floatingip *f);
 MUST_USE struct err *nw_floatingip_remove(struct call *c, struct floatingip *f);
 MUST_USE struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx,
                                           const struct port *p); /* those of lost addresses */

@@ -61,7 +61,8 @@ MUST_USE struct err *network_data_write(struct ctx *cx, struct tx *tx, const cha
                                         struct jw *w);
 /*
  * Security groups in nova's older shape (os-security-groups), as values into w: one (group_id),
- * those of a server's ports (server_id), or all of the project's. ret_n: how many.
+ * those of a server's ports (server_id), or all of the project's (project_id NULL: of every one's).
+ * ret_n: how many.
  */
 MUST_USE struct err *network_groups_write(struct call *c, const char *project_id,
                                           const char *group_id, const char *server_id, struct jw *w,

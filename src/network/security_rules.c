@@ -246,7 +246,7 @@ struct err *nw_rule_add_plain(struct ctx *cx, struct tx *tx, const struct securi
     return res_insert(cx, tx, &security_rule_resource, r);
 }
 
-static struct err *make(struct call *c, void *row)
+struct err *nw_rule_make(struct call *c, void *row)
 {
     struct security_rule *r = row;
     void *g = NULL;
@@ -270,7 +270,7 @@ static struct err *make(struct call *c, void *row)
 
 struct err *nw_rules_create(struct call *c)
 {
-    return nw_create(c, &security_rule_resource, make);
+    return nw_create(c, &security_rule_resource, nw_rule_make);
 }
 
 struct err *nw_rules_list(struct call *c)
@@ -278,11 +278,15 @@ struct err *nw_rules_list(struct call *c)
     return nw_list(c, NULL);
 }
 
+struct err *nw_rule_remove(struct call *c, struct security_rule *r)
+{
+    TRY(res_delete(c->cx, c->tx, &security_rule_resource, r));
+    return nw_touch_group(c->cx, c->tx, r->security_group_id);
+}
+
 struct err *nw_rule_delete(struct call *c)
 {
-    struct security_rule *r = c->target;
-    TRY(res_delete(c->cx, c->tx, &security_rule_resource, r));
-    TRY(nw_touch_group(c->cx, c->tx, r->security_group_id));
+    TRY(nw_rule_remove(c, c->target));
     call_reply_empty(c, 204);
     return NULL;
 }
