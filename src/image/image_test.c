@@ -297,7 +297,8 @@ static void members(void **state UNUSED)
     test_expect(&t, 400, "p2", "PUT", p2, "[]");
     test_expect(&t, 400, "p2", "PUT", p2, NULL);
     test_expect(&t, 403, "p2", "PUT", p2, "{'status': 'accepted', 'member_id': 'p4'}");
-    r = test_expect(&t, 200, "p2", "PUT", p2, "{'status': 'accepted'}");
+    test_expect(&t, 400, "p2", "PUT", p2, "{'status': 'accepted', 'member': 'p4'}");
+    r = test_expect(&t, 200, "p2", "PUT", p2, "{'status': 'accepted', 'member': 'p2'}");
     assert_string_equal(test_str(&t, &r, "status"), "accepted");
     assert_int_equal(count("p2", ""), 1);
     assert_int_equal(count("p3", ""), 0);

@@ -3,6 +3,8 @@
  * accepts or rejects. */
 #include "image/resources.h"
 
+#define MEMBERS_MAX 128
+
 const struct res_where members_of_image = {&member_resource, "image_id = $1",
                                            "created_at, member_id"};
 const struct stmt stmt_members_forget = {"image_members_forget",
@@ -53,6 +55,19 @@ struct err *member_list(struct call *c)
     return NULL;
 }
 
+static struct err *check_room(struct call *c, const struct image *i)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select_by(c->cx, c->tx, &members_of_image, &rows, &n, V_TEXT(i->id)));
+    if (n < MEMBERS_MAX)
+        return NULL;
+    return fail(c->cx, ERR_TOO_LARGE,
+                "The limit has been exceeded on the number of allowed image members for this "
+                "image. Attempted: %zu, Maximum: %d",
+                n + 1, MEMBERS_MAX);
+}
+
 struct err *member_create(struct call *c)
 {
     struct image *i = NULL;
@@ -64,6 +79,7 @@ struct err *member_create(struct call *c)
                     "The body names the project to share with: {\"member\": \"<project id>\"}");
     if (!str_eq(i->visibility, "shared"))
         return fail(c->cx, ERR_FORBIDDEN, "Only shared images have members.");
+    TRY(check_room(c, i));
     TRY(member_find(c->cx, c->tx, i->id, project, &m));
     if (m)
         return fail(c->cx, ERR_EXISTS, "Image member %s already exists", project);
@@ -107,7 +123,10 @@ struct err *member_update(struct call *c)
     if (!json_get_str(c->json, "status"))
         return fail(c->cx, ERR_INVALID,
                     "The body says what becomes of the image: {\"status\": \"accepted\"}");
-    TRY(res_decode(c->cx, c->service->family, &member_resource, c->json, DECODE_UPDATE, 0,
+    json_t *body = json_own(c->cx, json_copy(c->json));
+    if (str_eq(json_get_str(body, "member"), m->member_id)) /* clients repeat who they are */
+        json_object_del(body, "member");
+    TRY(res_decode(c->cx, c->service->family, &member_resource, body, DECODE_UPDATE, 0,
                    c->actor->admin, m));
     TRY(res_update(c->cx, c->tx, &member_resource, m));
     return call_reply_row(c, 200, &member_resource, m);

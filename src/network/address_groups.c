@@ -117,9 +117,10 @@ struct err *nw_address_group_delete(struct call *c)
 
 static struct err *addresses_asked(struct call *c, json_t **ret)
 {
-    const json_t *asked = json_get(json_get(c->json, "address_group"), "addresses");
-    const char *reason =
-        asked ? check_addresses(c->cx, asked, ret) : "'addresses' is missing in address_group";
+    /* The API reference wraps them, clients don't. */
+    const json_t *body = json_get(c->json, "address_group");
+    const json_t *asked = json_get(body ? body : c->json, "addresses");
+    const char *reason = asked ? check_addresses(c->cx, asked, ret) : "'addresses' is missing";
     if (!reason && !json_array_size(*ret))
         reason = "it names no address";
     return reason ? bad(c->cx, "HTTPBadRequest", "Invalid input for addresses. Reason: %s.", reason)

@@ -9,9 +9,9 @@ static const struct extension {
     {"address-scope", "Address scope", "Subnet pools without an address in common."},
     {"agent", "agent", "The agents of the cloud's hosts."},
     {"allowed-address-pairs", "Allowed Address Pairs", "Further addresses a port may send from."},
-    {"availability_zone", "Availability Zone", "Zones that hosts are in."},
     {"auto-allocated-topology", "Auto Allocated Topology Services",
      "A network with a way out for a project that has none."},
+    {"availability_zone", "Availability Zone", "Zones that hosts are in."},
     {"binding", "Port Binding", "Where a port is bound."},
     {"default-subnetpools", "Default Subnetpools", "Subnet pools taken when none is named."},
     {"dhcp_agent_scheduler", "DHCP Agent Scheduler", "Which hosts serve a network DHCP."},
@@ -53,11 +53,11 @@ static const struct extension {
     {"router", "Neutron L3 Router", "Routers and floating IPs."},
     {"router_availability_zone", "Router Availability Zone", "Zones asked for a router."},
     {"security-group", "security-group", "Security groups and their rules."},
+    {"security-groups-normalized-cidr", "Normalized CIDR field for security group rules",
+     "The prefix as applied."},
     {"security-groups-remote-address-group",
      "Remote address group id field for security group rules",
      "Rules for the addresses of a group."},
-    {"security-groups-normalized-cidr", "Normalized CIDR field for security group rules",
-     "The prefix as applied."},
     {"service-type", "Neutron Service Type Management", "Who provides routers."},
     {"sorting", "Sorting support", "Lists in order."},
     {"standard-attr-description", "standard-attr-description", "A description of everything."},
@@ -68,6 +68,8 @@ static const struct extension {
     {"standard-attr-timestamp", "Resource timestamps", "When something was made and changed."},
     {"subnet-service-types", "Subnet service types", "Subnets for some device owners only."},
     {"subnet_allocation", "Subnet Allocation", "Subnets taken from pools."},
+    {"tag", "Tag support", "Tags on networks."},
+    {"tag-ext", "Tag support for resources: subnet, subnetpool, port, router", "Tags on more."},
 };
 
 static void write_extension(struct jw *w, const struct extension *e)

@@ -190,7 +190,7 @@ static void address_groups(void **state)
     test_expect(t, 404, "p1", "PUT", path(t, "address-groups/%s/remove_addresses", id),
                 "{'address_group':{'addresses':['198.51.100.1']}}");
     test_expect(t, 200, "p1", "PUT", path(t, "address-groups/%s/remove_addresses", id),
-                "{'address_group':{'addresses':['10.0.0.1']}}");
+                "{'addresses':['10.0.0.1']}");
     r = test_expect(t, 201, "p1", "POST", NW "security-groups",
                     "{'security_group':{'name':'web'}}");
     const char *group = test_str(t, &r, "security_group.id");
