@@ -177,6 +177,10 @@ struct err *server_exported(struct ctx *cx, struct tx *tx, const char *server_id
     if (!s || !str_eq(s->export_image, image_id))
         return NULL;
     s->export_image = NULL;
+    if (state_of(s) == ST_SHELVING_IMAGE) {
+        TRY(server_shelve_exported(cx, tx, s, image_id, error));
+        return server_save(cx, tx, s);
+    }
     TRY(action_finish(cx, tx, s, "createImage", !error));
     return res_update(cx, tx, &server_resource, s);
 }

@@ -298,6 +298,22 @@ MUST_USE struct err *check_block_devices(struct call *c, const struct server *s,
 MUST_USE struct err *attach_block_devices(struct call *c, const struct server *s,
                                           const struct device_list *l);
 
+/* ---- actions_shelve.c: move the struct; the caller saves */
+/* Shelving, and off. */
+MUST_USE struct err *server_shelve_off(struct ctx *cx, struct tx *tx, struct server *s);
+/* The image of a server that is being shelved is there, or (error) will not be. */
+MUST_USE struct err *server_shelve_exported(struct ctx *cx, struct tx *tx, struct server *s,
+                                            const char *image_id, const char *error);
+/* Nothing is left of it on its host. */
+MUST_USE struct err *server_offloaded(struct ctx *cx, struct tx *tx, struct server *s);
+
+/* ---- interfaces.c */
+/* Of the spec. */
+void write_nics(struct jw *w, const struct server_port *ports, size_t n);
+/* Of a report; latest: it answers the host's latest word. */
+MUST_USE struct err *server_take_nics(struct ctx *cx, struct tx *tx, const struct server *s,
+                                      const json_t *nics, bool latest);
+
 /* ---- attachments.c */
 /* Volumes of one server. */
 MUST_USE struct err *server_uses(struct ctx *cx, struct tx *tx, const char *server_id,

@@ -60,19 +60,22 @@ struct err *act_reset_state(struct call *c, struct server *s, const json_t *args
     if (!error && !str_eq(state, "active"))
         return bad_member(c, "state", json_get(args, "state"),
                           "it is not one of ['active', 'error']");
-    if (state_of(s) == ST_DELETING)
-        return fail(c->cx, ERR_CONFLICT, "Instance %s is being deleted", s->id);
+    if (lifecycle_of(state_of(s))->leaves_host)
+        return fail(c->cx, ERR_CONFLICT, "Instance %s is leaving its host", s->id);
     if (error)
         server_fault(c->cx, s, 500, "An administrator set this server to ERROR");
-    if (!error && !s->host_id)
+    if (!error && !s->host_id && !s->launched_at)
         return fail(c->cx, ERR_CONFLICT,
                     "Instance %s was never placed on a host: it can only be deleted", s->id);
     struct server_desired d = desired_of(s);
     struct server_observed o = observed_of(s);
-    if (!error && state_of(s) == ST_FAILED) /* through the state that listens to reports */
+    if (!error && s->host_id &&
+        state_of(s) == ST_FAILED) /* through the state that listens to reports */
         TRY(server_move(c->cx, c->tx, s, ST_ERROR));
     TRY(server_move(c->cx, c->tx, s,
-                    error ? ST_FAILED : lifecycle_next(state_of(s), &d, &o).state));
+                    error         ? ST_FAILED
+                    : !s->host_id ? ST_SHELVED_OFFLOADED
+                                  : lifecycle_next(state_of(s), &d, &o).state));
     TRY(action_record(c, s, "resetState", "api_reset_state", RECORD_DONE));
     return server_accepted(c, s);
 }

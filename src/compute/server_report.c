@@ -4,33 +4,15 @@
 
 #define ERROR_MAX 1000
 
-/* Of what this server has itself: an agent says nothing about others' ports. */
-static struct err *take_nics(struct ctx *cx, struct tx *tx, const struct server *s,
-                             const json_t *nics)
-{
-    struct server_port *ports;
-    size_t n;
-    if (!json_array_size(nics))
-        return NULL;
-    TRY(server_ports(cx, tx, s->id, &ports, &n));
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < json_array_size(nics); k++) {
-            const json_t *nic = json_array_get(nics, k);
-            bool plugged = json_get_bool(nic, "plugged", false);
-            if (str_eq(json_get_str(nic, "port_id"), ports[i].id) &&
-                plugged != str_eq(ports[i].status, "ACTIVE"))
-                TRY(network_port_plugged(cx, tx, ports[i].id, plugged));
-        }
-    return NULL;
-}
-
-static struct err *take_volumes(struct ctx *cx, struct tx *tx, const struct server *s,
+/* What it has besides its own disk. */
+static struct err *take_devices(struct ctx *cx, struct tx *tx, const struct server *s,
                                 const json_t *observed, enum seen_power power)
 {
     int64_t revision;
     TRY(fleet_revision(cx, tx, s->host_id, "server", s->id, &revision));
-    return server_take_volumes(cx, tx, s, json_get(observed, "volumes"), power != SEEN_ON,
-                               json_get_int(observed, "revision", 0) >= revision);
+    bool latest = json_get_int(observed, "revision", 0) >= revision;
+    TRY(server_take_nics(cx, tx, s, json_get(observed, "nics"), latest));
+    return server_take_volumes(cx, tx, s, json_get(observed, "volumes"), power != SEEN_ON, latest);
 }
 
 static int64_t seq(const json_t *observed, const char *name, int64_t asked)
@@ -70,6 +52,10 @@ static struct err *tidy(struct ctx *cx, struct tx *tx, struct server *s, bool *r
     const struct server_desired d = desired_of(s);
     if (state_of(s) != lifecycle_settled(&d))
         return NULL;
+    if (s->shelved_image) { /* its disk was made from it */
+        TRY(image_discard(cx, tx, s->shelved_image));
+        s->shelved_image = NULL;
+    }
     if (s->checkpoint && !s->old_flavor) {
         server_end_resize(s);
         *ret_desired = true;
@@ -89,7 +75,13 @@ static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
     bool desired = step->want_off;
     if (step->want_off)
         server_power(s, false);
-    TRY(server_move(cx, tx, s, step->state));
+    if (step->state == ST_SHELVING_IMAGE)
+        TRY(server_shelve_off(cx, tx, s));
+    else if (step->state == ST_SHELVED_OFFLOADED)
+        TRY(server_offloaded(cx, tx, s));
+    else
+        TRY(server_move(cx, tx, s, step->state));
+    desired = desired || state_of(s) == ST_OFFLOADING;
     TRY(tidy(cx, tx, s, &desired));
     return desired ? server_save(cx, tx, s) : res_update(cx, tx, &server_resource, s);
 }
@@ -106,8 +98,7 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     if (!seen_power_named(json_get_str(observed, "power"), &power))
         return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent",
                     item_id);
-    TRY(take_nics(cx, tx, s, json_get(observed, "nics")));
-    TRY(take_volumes(cx, tx, s, observed, power));
+    TRY(take_devices(cx, tx, s, observed, power));
     struct err *e = server_password_report(cx, tx, s, json_get_str(observed, "password_data"));
     if (e && e->kind != ERR_INVALID) /* what a guest writes does not stop its host's reports */
         return e;

@@ -10,22 +10,7 @@ const struct stmt stmt_servers_on_host = {
 
 const struct stmt stmt_image_on_host = {
     "image_on_host", "SELECT id FROM servers WHERE host_id = $1 AND (image_id = $2 OR "
-                     "rescue_image_id = $2) LIMIT 1"};
-
-static void write_nics(struct jw *w, const struct server_port *ports, size_t n)
-{
-    jw_karr(w, "nics");
-    for (size_t i = 0; i < n; i++) {
-        jw_obj(w);
-        jw_kstr(w, "port_id", ports[i].id);
-        jw_kstr(w, "network_id", ports[i].network_id);
-        jw_kstr(w, "mac", ports[i].mac);
-        jw_kint(w, "mtu", ports[i].mtu);
-        jw_kstr(w, "tap", ports[i].tap);
-        jw_obj_end(w);
-    }
-    jw_arr_end(w);
-}
+                     "rescue_image_id = $2 OR shelved_image = $2) LIMIT 1"};
 
 static void write_key(struct jw *w, const struct server *s)
 {

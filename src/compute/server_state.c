@@ -140,6 +140,8 @@ struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
 {
     TRY(network_ports_release(cx, tx, s->id));
     TRY(volume_uses_release(cx, tx, s->id));
+    if (s->shelved_image)
+        TRY(image_discard(cx, tx, s->shelved_image));
     TRY(usage_end(cx, tx, s));
     TRY(finish(cx, tx, &stmt_actions_finish_all, s, true, NULL));
     TRY(db_run(cx, tx, &stmt_actions_gone, V_INT(now_us(cx)), V_TEXT(s->id)));
@@ -195,7 +197,7 @@ struct err *server_begin(struct call *c, struct server *s, enum server_action ac
     TRY(server_check_lock(c, s));
     if (!(rule->from & TO(state_of(s))) || (s->export_image && action != SA_DELETE))
         return server_refuse(c, s, rule->name);
-    if (!s->host_id && action != SA_DELETE)
+    if (!s->host_id && action != SA_DELETE && action != SA_UNSHELVE)
         return fail(c->cx, ERR_CONFLICT,
                     "Instance %s has no host: delete it, and create it again when there is room",
                     s->id);

@@ -36,11 +36,17 @@ static bool host_lost(struct ctx *cx, struct tx *tx, const char *host_id)
            now_us(cx) - host.last_seen_us > LOST_HOST_US;
 }
 
+static struct err *leave_lost_host(struct ctx *cx, struct tx *tx, struct server *s)
+{
+    TRY(server_offloaded(cx, tx, s));
+    return res_update(cx, tx, &server_resource, s);
+}
+
 static struct err *retry(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle *l)
 {
     if (!s->host_id ||
         (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
-        return server_remove(cx, tx, s);
+        return state_of(s) == ST_OFFLOADING ? leave_lost_host(cx, tx, s) : server_remove(cx, tx, s);
     s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
     return server_save(cx, tx, s);
 }

@@ -10,7 +10,10 @@ static const char fake_ddl[] = "CREATE TABLE fake_ports (\n"
                                "    server_id TEXT NOT NULL,\n"
                                "    number BIGINT NOT NULL,\n"
                                "    plugged BIGINT NOT NULL,\n"
-                               "    group_name TEXT NOT NULL\n"
+                               "    group_name TEXT NOT NULL,\n"
+                               "    leaving BIGINT NOT NULL DEFAULT 0,\n"
+                               "    host_id TEXT,\n"
+                               "    tag TEXT\n"
                                ");\n"
                                "CREATE TABLE fake_images (\n"
                                "    id TEXT PRIMARY KEY NOT NULL,\n"
@@ -20,9 +23,10 @@ static const char fake_ddl[] = "CREATE TABLE fake_ports (\n"
                                "    project_id TEXT NOT NULL,\n"
                                "    properties TEXT NOT NULL\n"
                                ");\n";
-static const struct stmt port_add = {"fake_port_add",
-                                     "INSERT INTO fake_ports (id, network_id, server_id, number, "
-                                     "plugged, group_name) VALUES ($1, $2, $3, $4, 0, $5)"};
+static const struct stmt port_add = {
+    "fake_port_add", "INSERT INTO fake_ports (id, network_id, server_id, number, "
+                     "plugged, group_name, host_id, tag) VALUES ($1, $2, $3, $4, 0, $5, $6, "
+                     "$7)"};
 static const struct stmt image_add = {"fake_image_add",
                                       "INSERT INTO fake_images (id, server_id, held, name, "
                                       "project_id, properties) VALUES ($1, $2, $3, $4, $5, $6)"};
@@ -43,9 +47,9 @@ static const struct stmt port_next = {"fake_port_next",
 static const struct stmt port_drop = {"fake_port_drop", "DELETE FROM fake_ports WHERE id = $1"};
 static const struct stmt ports_drop = {"fake_ports_drop",
                                        "DELETE FROM fake_ports WHERE server_id = $1"};
-static const struct stmt ports_of = {"fake_ports_of",
-                                     "SELECT id, network_id, number, plugged, group_name FROM "
-                                     "fake_ports WHERE server_id = $1 ORDER BY number"};
+static const struct stmt ports_of = {
+    "fake_ports_of", "SELECT id, network_id, number, plugged, group_name, leaving, tag FROM "
+                     "fake_ports WHERE server_id = $1 ORDER BY number"};
 static const struct stmt port_plug = {"fake_port_plug",
                                       "UPDATE fake_ports SET plugged = $1 WHERE id = $2"};
 static const struct stmt ports_group = {
@@ -58,20 +62,43 @@ static bool known_network(const char *id)
     return str_eq(id, NET_A) || str_eq(id, NET_B);
 }
 
+static void fill(struct ctx *cx, const struct db_rows *rows, size_t i, const char *server_id,
+                 struct server_port *p);
+
 struct err *network_port_attach(struct call *c, const struct port_request *rq,
                                 const char *const *groups, size_t n_groups, const char *server_id,
-                                const char *hostname UNUSED, const char *host_id UNUSED,
+                                const char *hostname UNUSED, const char *host_id,
                                 const char *zone UNUSED, struct server_port *ret)
 {
+    struct db_value param = V_TEXT(server_id);
     struct db_rows rows;
     if (!known_network(rq->network_id))
-        return fail(c->cx, ERR_INVALID, "Network %s could not be found.",
-                    rq->network_id ? rq->network_id : rq->port_id);
+        return fail_type(c->cx, ERR_INVALID, rq->network_id ? "NetworkNotFound" : "PortNotFound",
+                         "Network %s could not be found.",
+                         rq->network_id ? rq->network_id : rq->port_id);
     TRY(db_query(c->cx, c->tx, &port_next, NULL, 0, &rows));
-    *ret = (struct server_port){.id = uuid_new(c->cx)};
-    return db_run(c->cx, c->tx, &port_add, V_TEXT(ret->id), V_TEXT(rq->network_id),
-                  V_TEXT(server_id), V_INT(db_int(&rows, 0, 0)),
-                  V_TEXT(n_groups ? groups[0] : "default"));
+    TRY(db_run(c->cx, c->tx, &port_add, V_TEXT(uuid_new(c->cx)), V_TEXT(rq->network_id),
+               V_TEXT(server_id), V_INT(db_int(&rows, 0, 0)),
+               V_TEXT(n_groups ? groups[0] : "default"), V_TEXT(host_id), V_TEXT(rq->tag)));
+    TRY(db_query(c->cx, c->tx, &ports_of, &param, 1, &rows));
+    fill(c->cx, &rows, rows.n_rows - 1, server_id, ret);
+    return NULL;
+}
+
+static const struct stmt ports_bind = {
+    "fake_ports_bind", "UPDATE fake_ports SET host_id = $1, plugged = 0 WHERE server_id = $2"};
+static const struct stmt port_leave = {"fake_port_leave",
+                                       "UPDATE fake_ports SET leaving = 1 WHERE id = $1"};
+
+struct err *network_ports_bind(struct ctx *cx, struct tx *tx, const char *server_id,
+                               const char *host_id, const char *zone UNUSED)
+{
+    return db_run(cx, tx, &ports_bind, V_TEXT(host_id), V_TEXT(server_id));
+}
+
+struct err *network_port_leave(struct ctx *cx, struct tx *tx, const char *port_id)
+{
+    return db_run(cx, tx, &port_leave, V_TEXT(port_id));
 }
 
 struct err *network_port_detach(struct ctx *cx, struct tx *tx, const char *port_id)
@@ -97,6 +124,8 @@ static void fill(struct ctx *cx, const struct db_rows *rows, size_t i, const cha
         .mac = arena_printf(cx->arena, "fa:16:3e:00:00:%02x", (unsigned)number & 0xff),
         .tap = arena_printf(cx->arena, "tap%.11s", db_text(rows, i, 0)),
         .status = db_int(rows, i, 3) ? "ACTIVE" : "DOWN",
+        .leaving = db_int(rows, i, 5),
+        .tag = db_text(rows, i, 6),
         .n_ips = 1,
         .n_security_groups = 1};
     p->ips = arena_new_of(cx->arena, struct server_ip);

@@ -329,6 +329,8 @@ struct err *nw_port_delete(struct call *c)
             "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id,
             p->device_owner);
     TRY(nw_port_remove(c->cx, c->tx, p));
+    if (p->server_id && p->host_id) /* its guest loses the NIC */
+        TRY(fleet_touch(c->cx, c->tx, p->host_id, "server", p->server_id));
     call_reply_empty(c, 204);
     return NULL;
 }

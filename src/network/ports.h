@@ -13,7 +13,9 @@ struct server_ip {
 struct server_port {
     const char *id, *network_id, *network_name, *mac, *tap, *status, *server_id;
     int64_t mtu;
-    bool preserve; /* was made by the user: unbound, not deleted, with the server */
+    const char *tag; /* as it was attached; NULL: none */
+    bool preserve;   /* was made by the user: unbound, not deleted, with the server */
+    bool leaving;    /* its host is to unplug it */
     struct server_ip *ips;
     size_t n_ips;
     const char **security_groups; /* names */
@@ -26,14 +28,19 @@ struct port_request {                                  /* one entry of the serve
 
 /*
  * Creates the port (or takes the user's own), bound to the server on the host: device_id,
- * device_owner "compute:<zone>". ERR_INVALID for what the tenant must correct (unknown network,
- * port in use is ERR_CONFLICT), ERR_QUOTA, … security_group_ids NULL: the project's default group.
+ * device_owner "compute:<zone>". ERR_INVALID for what the tenant must correct (of the types
+ * NetworkNotFound and PortNotFound, and others; port in use is ERR_CONFLICT), ERR_QUOTA, … security_group_ids NULL: the project's default group.
  */
 MUST_USE struct err *network_port_attach(struct call *c, const struct port_request *rq,
                                          const char *const *security_group_ids, size_t n_groups,
                                          const char *server_id, const char *hostname,
                                          const char *host_id, const char *zone,
                                          struct server_port *ret);
+/* All ports of the server are on this host from now on, and not plugged yet; NULL: on none. */
+MUST_USE struct err *network_ports_bind(struct ctx *cx, struct tx *tx, const char *server_id,
+                                        const char *host_id, const char *zone);
+/* It is to go: once its host has unplugged it, network_port_detach follows. */
+MUST_USE struct err *network_port_leave(struct ctx *cx, struct tx *tx, const char *port_id);
 /* Gives back what network_port_attach took, exactly once; a port that is gone is fine. */
 MUST_USE struct err *network_port_detach(struct ctx *cx, struct tx *tx, const char *port_id);
 /* Everything of this server (its deletion). */

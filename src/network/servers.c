@@ -79,7 +79,9 @@ static void fill(struct ctx *cx, struct described *d, const struct port *p, stru
                                 .tap = arena_printf(cx->arena, "tap%.11s", p->id),
                                 .status = p->status,
                                 .server_id = p->server_id,
-                                .preserve = p->preserve};
+                                .tag = p->nic_tag,
+                                .preserve = p->preserve,
+                                .leaving = p->leaving};
     out->n_ips = nw_fixed_ips(cx, p, &ips);
     out->ips = arena_new_array(cx->arena, struct server_ip, out->n_ips + 1);
     for (size_t i = 0; i < out->n_ips; i++)
@@ -160,7 +162,8 @@ static struct err *own_port(struct call *c, const char *port_id, const char *ser
     struct err *e = res_find_visible(c->cx, c->tx, &port_resource, port_id, c->actor, &row);
     struct port *p = row;
     if ((e && e->kind == ERR_NOT_FOUND) || (p && !nw_owns(c, p->project_id)))
-        return fail(c->cx, ERR_INVALID, "Port id %s could not be found.", port_id);
+        return fail_type(c->cx, ERR_INVALID, "PortNotFound", "Port id %s could not be found.",
+                         port_id);
     TRY(e);
     if (p->router_id || (p->server_id && !str_eq(p->server_id, server_id)) ||
         str_eq(p->device_owner, OWNER_DHCP) || (*p->device_id && !str_eq(p->device_id, server_id)))
@@ -176,7 +179,8 @@ static struct err *new_port(struct call *c, const struct port_request *rq,
     struct subnets subnets;
     struct err *e = nw_network_visible(c, rq->network_id, &n);
     if (e && e->kind == ERR_NOT_FOUND)
-        return fail(c->cx, ERR_INVALID, "Network %s could not be found.", rq->network_id);
+        return fail_type(c->cx, ERR_INVALID, "NetworkNotFound", "Network %s could not be found.",
+                         rq->network_id);
     TRY(e);
     bool shared = false;
     TRY(nw_rbac_has(c->cx, c->tx, n->id, RBAC_SHARED, c->actor->project_id, &shared));
@@ -231,8 +235,8 @@ struct err *network_port_attach(struct call *c, const struct port_request *rq,
     p->binding_host = host.name ? host.name : "";
     if (!p->dns_name || !*p->dns_name)
         p->dns_name = hostname ? hostname : "";
-    if (rq->tag)
-        p->tags = json_text(c->cx, json_own(c->cx, json_pack("[s]", rq->tag)));
+    p->nic_tag = rq->tag;
+    p->leaving = false;
     TRY(nw_port_changed(c->cx, c->tx, p));
     TRY(describe(c->cx, c->tx, (void *[]){p}, 1, &out));
     *ret = out[0];
@@ -247,7 +251,8 @@ static struct err *give_back(struct ctx *cx, struct tx *tx, struct port *p)
         return nw_port_remove(cx, tx, p);
     TRY(nw_touch_port(cx, tx, p)); /* while it is bound */
     p->device_id = p->device_owner = p->binding_host = p->dns_name = "";
-    p->server_id = p->host_id = NULL;
+    p->server_id = p->host_id = p->nic_tag = NULL;
+    p->leaving = false;
     p->status = "DOWN";
     return nw_port_changed(cx, tx, p);
 }

@@ -416,6 +416,8 @@ CREATE TABLE ports (
     server_id TEXT,
     router_id TEXT,
     preserve BIGINT NOT NULL CHECK (preserve IN (0, 1)),
+    nic_tag TEXT,
+    leaving BIGINT NOT NULL CHECK (leaving IN (0, 1)),
     tags TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
