@@ -19,6 +19,7 @@ tree_root() {
     cp "$packages/usr/sbin/dropbear" "$root/usr/sbin/"
     cp "$packages/usr/bin/dropbearkey" "$packages/usr/bin/dbclient" "$root/usr/bin/"
     ln -s dbclient "$root/usr/bin/ssh"
+    cp "$packages/bin/lsblk" "$root/usr/bin/"
     tree_libraries "$packages" "$root"
     tree_modules "$packages" "$kernel" "$root" initrd root < <(sed 's/#.*//' "$tiny/modules")
 }
@@ -48,7 +49,7 @@ tree_busybox() {
 # Copies the libraries that the dynamic programs need, and those that the libraries need.
 tree_libraries() {
     local packages=$1 root=$2 name file
-    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/dropbearkey "$root/usr/bin/dbclient")
+    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/{dropbearkey,dbclient,lsblk})
     while [ ${#queue[@]} -gt 0 ]; do
         local -a next=()
         for name in $(readelf -d "${queue[@]}" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u)
