@@ -138,14 +138,42 @@ static void rules_are_checked_as_nova_did(void **state UNUSED)
     test_expect(T, 400, "p1", "DELETE", RULES "/7", NULL);
 }
 
+static void images_metadata_are_their_properties(void **state UNUSED)
+{
+    const char *url = V "/images/" IMAGE_OK "/metadata";
+    struct test_reply r =
+        test_expect(T, 200, "p1", "PUT", url, "{'metadata':{'os_version':'1','os_distro':'2'}}");
+    r = test_expect(T, 200, "p1", "POST", url, "{'metadata':{'os_version':'3','x':'4'}}");
+    assert_int_equal(json_object_size(test_at(&r, "metadata")), 3);
+    r = test_expect(T, 200, "p1", "GET", url, NULL);
+    assert_string_equal(test_str(T, &r, "metadata.os_version"), "3");
+    r = test_expect(T, 200, "p1", "GET", path("%s/os_distro", url), NULL);
+    assert_string_equal(test_str(T, &r, "meta.os_distro"), "2");
+    test_expect(T, 404, "p1", "GET", path("%s/none", url), NULL);
+    test_expect(T, 200, "p1", "PUT", path("%s/x", url), "{'meta':{'x':'5'}}");
+    test_expect(T, 400, "p1", "PUT", path("%s/x", url), "{'meta':{'y':'5'}}");
+    test_expect(T, 400, "p1", "PUT", path("%s/x", url), "{'meta':{'x':5}}");
+    test_expect(T, 204, "p1", "DELETE", path("%s/x", url), NULL);
+    test_expect(T, 404, "p1", "DELETE", path("%s/x", url), NULL);
+    test_expect(T, 404, "p1", "GET", V "/images/" NET_A "/metadata", NULL);
+    test_expect(T, 404, "p1", "PUT", V "/images/" NET_A "/metadata", "{'metadata':{'x':'y'}}");
+    test_expect(T, 403, "p1:reader", "PUT", url, "{'metadata':{}}");
+    test_expect(T, 200, "admin", "PUT", V "/os-quota-sets/p1",
+                "{'quota_set':{'metadata_items':1}}");
+    test_expect(T, 403, "p1", "PUT", url, "{'metadata':{'x':'y','z':'y'}}");
+    test_expect(T, 200, "p1", "PUT", url, "{'metadata':{}}");
+    version("39");
+    test_expect(T, 404, "p1", "GET", url, NULL);
+    version(NULL);
+}
+
 int main(void)
 {
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(networks_are_shown_in_two_shapes),
-        WORLD_TEST(floating_ips_come_and_go),
-        WORLD_TEST(fixed_ips_change_until_2_43),
-        WORLD_TEST(rules_are_checked_as_nova_did),
+        WORLD_TEST(networks_are_shown_in_two_shapes),     WORLD_TEST(floating_ips_come_and_go),
+        WORLD_TEST(fixed_ips_change_until_2_43),          WORLD_TEST(rules_are_checked_as_nova_did),
+        WORLD_TEST(images_metadata_are_their_properties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,6 +301,8 @@ static struct err *made_image(struct ctx *cx, struct tx *tx, const char *id, str
     return NULL;
 }
 
+static char properties_kept[4096] = "{}"; /* of every image that has no row */
+
 struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct image_info *ret,
                           bool *found)
 {
@@ -319,7 +321,7 @@ struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct 
                                .visibility = str_eq(id, IMAGE_P2) ? "private" : "public",
                                .size_bytes = 1 << 20,
                                .virtual_size_bytes = str_eq(id, IMAGE_BIG) ? 100LL << 30 : 1 << 26,
-                               .properties = "{}"};
+                               .properties = properties_kept};
     return NULL;
 }
 
@@ -339,6 +341,15 @@ struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *ac
     *ret = arena_new_of(cx->arena, struct image_info);
     *ret_n = 1;
     return image_get(cx, tx, IMAGE_OK, actor, *ret);
+}
+
+struct err *image_properties_set(struct call *c, const char *id, const char *properties)
+{
+    struct image_info image;
+    TRY(image_get(c->cx, c->tx, id, c->actor, &image));
+    must(strlen(properties) < sizeof(properties_kept));
+    memcpy(properties_kept, properties, strlen(properties) + 1);
+    return NULL;
 }
 
 struct err *image_remove(struct call *c, const char *id)

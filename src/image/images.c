@@ -117,6 +117,15 @@ struct err *image_remove(struct call *c, const char *id)
     return image_drop(c->cx, c->tx, i);
 }
 
+struct err *image_properties_set(struct call *c, const char *id, const char *properties)
+{
+    struct image *i = NULL;
+    TRY(own(c, id, &i));
+    TRY(check_properties(c, properties));
+    i->properties = properties;
+    return res_update(c->cx, c->tx, &image_resource, i);
+}
+
 struct err *image_delete(struct call *c)
 {
     TRY(image_remove(c, call_param(c, "image_id")));

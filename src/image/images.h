@@ -21,6 +21,8 @@ MUST_USE struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct 
                                     struct image_info **ret, size_t *ret_n);
 /* As the image service's DELETE: the actor's own, unprotected. */
 MUST_USE struct err *image_remove(struct call *c, const char *id);
+/* All properties anew, of an image of the actor's own, as by the image service's PATCH. */
+MUST_USE struct err *image_properties_set(struct call *c, const char *id, const char *properties);
 /* Without an actor: the control plane itself, for an image that a server was made from. *ret_found
  * false: it is gone. */
 MUST_USE struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id,
