@@ -9,6 +9,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#define OPEN_TRIES 5
+
 static struct err *open_upload(struct call *c, image_find_fn *find, bool stages,
                                struct http_sink **ret_sink);
 
@@ -74,23 +76,30 @@ static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const ch
     return NULL;
 }
 
-static struct err *open_file(struct ctx *cx, struct upload *u)
+static struct err *create_file(struct ctx *cx, struct upload *u)
 {
     u->name = arena_printf(cx->arena, "%s-%s", u->image->id, uuid_new_hex(cx));
     u->path = arena_printf(cx->arena, "%s/%s", image_settings()->dir, u->name);
     u->fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (u->fd < 0) {
-        u->path = NULL;
-        return fail(cx, ERR_UNAVAILABLE, "The image store can't be written: %m");
-    }
+    if (u->fd >= 0)
+        return NULL;
+    u->path = NULL;
+    return fail(cx, ERR_UNAVAILABLE, "The image store can't be written: %m");
+}
+
+/* The lock says to image_clean that somebody is at it. It may have come first, and removes the
+ * file: then another one is made. */
+static struct err *open_file(struct ctx *cx, struct upload *u)
+{
     struct stat st;
-    /* The lock says to image_clean that somebody is at it; it may have come first. */
-    if (flock(u->fd, LOCK_EX | LOCK_NB) < 0 || fstat(u->fd, &st) < 0 || !st.st_nlink) {
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        TRY(create_file(cx, u));
+        if (flock(u->fd, LOCK_EX | LOCK_NB) == 0 && fstat(u->fd, &st) == 0 && st.st_nlink)
+            return NULL;
         close_fd_p(&u->fd);
         u->path = NULL;
-        return fail(cx, ERR_UNAVAILABLE, "The image store is being cleaned: try again");
     }
-    return NULL;
+    return fail(cx, ERR_UNAVAILABLE, "The image store is being cleaned: try again");
 }
 
 static struct err *check_queued(struct ctx *cx, const struct upload *u, const struct image *i)
