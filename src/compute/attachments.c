@@ -301,13 +301,27 @@ static bool plugged(const json_t *volumes, const char *volume_id)
     return false;
 }
 
+/* What ended otherwise than was asked for: the volume service gave it up. */
+static struct err *end_actions(struct ctx *cx, struct tx *tx, const struct server *s,
+                               const struct volume_use *uses, size_t n)
+{
+    bool attaching = false, detaching = false;
+    for (size_t i = 0; i < n; i++) {
+        attaching = attaching || uses[i].state == USE_ATTACHING;
+        detaching = detaching || uses[i].state == USE_DETACHING;
+    }
+    if (!attaching)
+        TRY(action_finish(cx, tx, s, "attach_volume", false));
+    return detaching ? NULL : action_finish(cx, tx, s, "detach_volume", false);
+}
+
 /* Only the answer to the latest word says that a volume is free, or that a guest which is off will
  * have it. */
 struct err *server_take_volumes(struct ctx *cx, struct tx *tx, const struct server *s,
                                 const json_t *volumes, bool is_off, bool latest)
 {
     struct volume_use *uses;
-    size_t n;
+    size_t n, left = 0;
     TRY(server_uses(cx, tx, s->id, &uses, &n));
     for (size_t i = 0; i < n; i++) {
         const struct volume_use *u = &uses[i];
@@ -318,7 +332,9 @@ struct err *server_take_volumes(struct ctx *cx, struct tx *tx, const struct serv
         } else if (u->state == USE_DETACHING && latest && !in) {
             TRY(volume_detached(cx, tx, u));
             TRY(action_finish(cx, tx, s, "detach_volume", true));
+        } else {
+            uses[left++] = *u;
         }
     }
-    return NULL;
+    return n && latest ? end_actions(cx, tx, s, uses, left) : NULL;
 }
