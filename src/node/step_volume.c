@@ -103,7 +103,7 @@ static bool has(const char *const *ids, size_t n, const char *id)
 }
 
 /* Snapshots come before growth: they are of what was there when they were asked for. */
-static bool next_change(const struct spec_volume *want, const struct volume_state *is,
+static bool next_change(const struct spec_volume *want, const struct volume_seen *is,
                         struct change *ret)
 {
     *ret = (struct change){0};
@@ -178,7 +178,7 @@ static void note_ready(struct ctx *cx, struct agent *a, struct job *job, bool pr
 }
 
 static struct err *one_thing(struct ctx *cx, struct agent *a, struct job *job,
-                             const struct volume_state *is)
+                             const struct volume_seen *is)
 {
     struct change c = {0};
     bool changes = is->present && next_change(&job->desired->volume, is, &c);
@@ -196,8 +196,7 @@ static struct err *one_thing(struct ctx *cx, struct agent *a, struct job *job,
     return NULL;
 }
 
-static void report(struct ctx *cx, struct job *job, const struct volume_state *is,
-                   const char *error)
+static void report(struct ctx *cx, struct job *job, const struct volume_seen *is, const char *error)
 {
     struct buf b;
     struct jw w;
@@ -217,7 +216,7 @@ static void report(struct ctx *cx, struct job *job, const struct volume_state *i
     job->report = buf_cstr(&b);
 }
 
-static struct err *look(struct ctx *cx, struct agent *a, struct job *job, struct volume_state *ret)
+static struct err *look(struct ctx *cx, struct agent *a, struct job *job, struct volume_seen *ret)
 {
     const struct volume_backend *v = &a->setup.volumes;
     TRY(v->ops->state(cx, v->drv, job->it->id, ret));
@@ -227,7 +226,7 @@ static struct err *look(struct ctx *cx, struct agent *a, struct job *job, struct
 
 static struct err *step_gone(struct ctx *cx, struct agent *a, struct job *job)
 {
-    const struct volume_state nothing = {0};
+    const struct volume_seen nothing = {0};
     TRY(take_away(cx, a, job));
     if (job->gone)
         report(cx, job, &nothing, NULL);
@@ -236,7 +235,7 @@ static struct err *step_gone(struct ctx *cx, struct agent *a, struct job *job)
 
 struct err *step_volume(struct ctx *cx, struct agent *a, struct job *job)
 {
-    struct volume_state is = {0};
+    struct volume_seen is = {0};
     if (job->deleted)
         return step_gone(cx, a, job);
     if (!job->desired && !job->spec_error)

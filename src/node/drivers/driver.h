@@ -22,8 +22,8 @@ struct guest_state {
     int64_t rescue_seq;  /* of the rescue disk it stands on; 0: on its own root disk */
     int64_t checkpoint;  /* number of the root disk's way back; 0: there is none */
     int64_t restore_seq; /* how often the root disk went back */
-    /* What its process has open now, in cx's arena: ids of volumes and of ports. Of a suspended one:
-     * what its memory goes on with. */
+    /* What its process has open now, in cx's arena: ids of volumes and of ports. Of a suspended
+     * one: what its memory goes on with. */
     const char **volumes, **ports;
     size_t n_volumes, n_ports;
 };
@@ -124,7 +124,7 @@ struct net_driver {
     void (*free)(void *drv); /* lets networks stand */
 };
 
-struct volume_state {
+struct volume_seen {
     bool present; /* whole, on disk */
     int64_t size_gib;
     const char **snapshots; /* in cx's arena */
@@ -135,9 +135,9 @@ struct volume_state {
 struct volume_driver {
     const char *name; /* "qcow2" */
     /* The whole volume or nothing of it: blank, or from image_path (of spec->source.image), or from
-     * a volume of this driver, as it is, or as it was at a snapshot (then a guest may have it open).
-     * from_path: a ready copy of the source (made through the guest that has it open), taken over;
-     * else NULL. */
+     * a volume of this driver, as it is, or as it was at a snapshot (then a guest may have it
+     * open). from_path: a ready copy of the source (made through the guest that has it open), taken
+     * over; else NULL. */
     struct err *(*make)(struct ctx *cx, void *drv, const struct spec_volume *spec,
                         const char *image_path, const char *from_path);
     struct err *(*grow)(struct ctx *cx, void *drv, const char *id, int64_t size_gib);
@@ -146,7 +146,7 @@ struct volume_driver {
     /* Flattened into a new qcow2 file. */
     struct err *(*copy)(struct ctx *cx, void *drv, const char *id, const char *to_path);
     struct err *(*remove)(struct ctx *cx, void *drv, const char *id);
-    struct err *(*state)(struct ctx *cx, void *drv, const char *id, struct volume_state *ret);
+    struct err *(*state)(struct ctx *cx, void *drv, const char *id, struct volume_seen *ret);
     struct err *(*access)(struct ctx *cx, void *drv, const char *id, struct volume_access *ret);
     struct err *(*list)(struct ctx *cx, void *drv, const char ***ret_ids, size_t *ret_n);
     void (*free)(void *drv);

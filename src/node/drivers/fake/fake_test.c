@@ -182,7 +182,7 @@ static void test_volumes(void **state UNUSED)
     ctx_init(&cx);
     struct volume_backend v;
     struct fake_volume is;
-    struct volume_state st;
+    struct volume_seen st;
     struct volume_access found;
     char path[] = "/tmp/colvert-fake-XXXXXX";
     int fd = mkstemp(path);

@@ -261,13 +261,13 @@ static struct err *fake_remove(struct ctx *cx, void *drv, const char *id)
     return done(cx, f, "volume_remove", id);
 }
 
-static struct err *fake_state(struct ctx *cx, void *drv, const char *id, struct volume_state *ret)
+static struct err *fake_state(struct ctx *cx, void *drv, const char *id, struct volume_seen *ret)
 {
     struct fake_volumes *f = drv;
     AUTO_LOCK(&f->lock);
     TRY(fault(cx, f, "volume_state", id, false));
     const struct volume *v = find(f, id);
-    *ret = (struct volume_state){.present = v != NULL};
+    *ret = (struct volume_seen){.present = v != NULL};
     if (!v)
         return NULL;
     ret->size_gib = v->size_gib;

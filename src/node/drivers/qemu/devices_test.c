@@ -441,7 +441,7 @@ static void test_open_volumes(void **state UNUSED)
     struct guest_backend b = open_all();
     struct spec_server spec = spec_of(ID_A, 1);
     const char *copy = in_data("copy.qcow2");
-    struct volume_state s;
+    struct volume_seen s;
     make_volume(VOLUME_1);
     boot(&b, &spec);
     assert_err(&cx, ERR_CONFLICT, b.ops->volume_grow(&cx, b.drv, ID_A, VOLUME_1, 2));

@@ -310,13 +310,13 @@ static struct err *op_remove(struct ctx *cx, void *drv, const char *id)
 }
 
 /* Waits for nobody: a header may be read at any time. */
-static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct volume_state *ret)
+static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct volume_seen *ret)
 {
     struct volumes *v = drv;
     AUTO_FD int fd = -1;
     struct qcow2 q;
     TRY(check_id(cx, id));
-    *ret = (struct volume_state){0};
+    *ret = (struct volume_seen){0};
     struct err *e = open_disk(cx, v, id, O_RDONLY, &fd);
     if (e)
         return e->kind == ERR_NOT_FOUND ? NULL : e;

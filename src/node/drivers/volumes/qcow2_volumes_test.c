@@ -89,9 +89,9 @@ static void img(const char *command, const char *path, const char *arg)
     assert_ok(&cx, tool_run(&cx, argv, 60000, NULL));
 }
 
-static struct volume_state state_of(const char *id)
+static struct volume_seen state_of(const char *id)
 {
-    struct volume_state s;
+    struct volume_seen s;
     assert_ok(&cx, b.ops->state(&cx, b.drv, id, &s));
     return s;
 }
@@ -321,7 +321,7 @@ static void test_after_death(void **state UNUSED)
     make_blank(B, 1);
     /* A disk that isn't one any more is not taken for none. */
     assert_int_equal(truncate(disk_of(B), 10), 0);
-    struct volume_state s;
+    struct volume_seen s;
     assert_err(&cx, ERR_INVALID, b.ops->state(&cx, b.drv, B, &s));
     make_blank(B, 1);
     assert_err(&cx, ERR_INVALID, b.ops->grow(&cx, b.drv, B, 2));
@@ -390,7 +390,7 @@ static void *make_and_grow(void *arg)
     bool *failed = arg;
     struct spec_volume spec = blank(A, 1);
     for (int i = 0; i < 5 && !*failed; i++) {
-        struct volume_state s;
+        struct volume_seen s;
         *failed =
             b.ops->make(&own, b.drv, &spec, NULL, NULL) || b.ops->grow(&own, b.drv, A, i + 1) ||
             b.ops->snapshot(&own, b.drv, A, SNAP, i % 2 == 0) || b.ops->state(&own, b.drv, A, &s);
