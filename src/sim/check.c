@@ -1,56 +1,20 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What must hold at every moment, and what must hold in the end. */
+/* What must hold at every moment, and what must hold in the end: rules about the database, and
+ * about hosts. check_servers.c and check_volumes.c have those about what users were promised. */
 #include "fleet/fleet_impl.h"
 #include "sim/world_impl.h"
+#include <dirent.h>
 
-/* No state but DELETING may be passed through for longer: its deadline, and the time in which the
- * control plane was away. */
-#define PASSING_MAX_US (INT64_C(600000000) + INT64_C(950000000))
 /* A host that was heard of within this time is waited for with a deletion. */
 #define HOST_LOST_US INT64_C(300000000)
 /* A control plane that is back gives hosts at least this time to tell of themselves. */
 #define UP_AGAIN_US INT64_C(30000000)
 
-/* ---- what the database says ---- */
-
-struct saved {
-    const char *id, *host_id, *fault;
-    enum server_state state;
-    int64_t boot_seq, reset_seq, build_seq, deadline;
-    bool want_power;
-};
-
-static const struct stmt all_servers = {
-    "sim_servers", "SELECT id, host_id, fault_message, state, boot_seq, reset_seq, build_seq,"
-                   " state_deadline, want_power FROM servers ORDER BY id"};
-
-static struct err *load(struct world *w, struct saved **ret, size_t *ret_n)
+struct err *load_rows(struct world *w, const struct stmt *st, struct db_rows *ret)
 {
     AUTO_TXN struct tx *tx = NULL;
-    struct db_rows r;
     TRY(tx_read(&w->cx, w->cloud.store, &tx));
-    TRY(db_query(&w->cx, tx, &all_servers, NULL, 0, &r));
-    *ret = arena_new_array(w->cx.arena, struct saved, r.n_rows + 1);
-    *ret_n = r.n_rows;
-    for (size_t i = 0; i < r.n_rows; i++)
-        (*ret)[i] = (struct saved){.id = db_text(&r, i, 0),
-                                 .host_id = db_text(&r, i, 1),
-                                 .fault = db_text(&r, i, 2),
-                                 .state = lifecycle_named(db_text(&r, i, 3)),
-                                 .boot_seq = db_int(&r, i, 4),
-                                 .reset_seq = db_int(&r, i, 5),
-                                 .build_seq = db_int(&r, i, 6),
-                                 .deadline = db_int(&r, i, 7),
-                                 .want_power = db_int(&r, i, 8) != 0};
-    return NULL;
-}
-
-static const struct saved *find_row(const struct saved *rows, size_t n, const char *id)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(rows[i].id, id))
-            return &rows[i];
-    return NULL;
+    return db_query(&w->cx, tx, st, NULL, 0, ret);
 }
 
 struct law {
@@ -66,9 +30,8 @@ static const struct law always[] = {
     {{"sim_port_half_bound", "SELECT id FROM ports WHERE server_id IS NULL AND"
                              " (host_id IS NOT NULL OR device_owner LIKE 'compute:%')"},
      "a port is bound though nothing has it"},
-    {{"sim_server_without_port",
-      "SELECT s.id FROM servers s WHERE s.host_id IS NOT NULL AND"
-      " (SELECT COUNT(*) FROM ports p WHERE p.server_id = s.id) <> 1"},
+    {{"sim_server_without_port", "SELECT s.id FROM servers s WHERE s.host_id IS NOT NULL AND"
+                                 " (SELECT COUNT(*) FROM ports p WHERE p.server_id = s.id) <> 1"},
      "a server has not the one port it was made with"},
     {{"sim_address_twice", "SELECT MIN(id) FROM ports WHERE fixed_ips <> '[]'"
                            " GROUP BY network_id, fixed_ips HAVING COUNT(*) > 1"},
@@ -79,25 +42,38 @@ static const struct law always[] = {
     {{"sim_address_leaked", "SELECT a.ip FROM ip_allocations a LEFT JOIN ports p"
                             " ON p.id = a.holder_id WHERE p.id IS NULL"},
      "an address is held by nothing"},
-    {{"sim_address_unheld",
-      "SELECT p.id FROM ports p WHERE json_array_length(p.fixed_ips) <>"
-      " (SELECT COUNT(*) FROM ip_allocations a WHERE a.holder_id = p.id AND"
-      " INSTR(p.fixed_ips, '\"' || a.ip || '\"'))"},
+    {{"sim_address_unheld", "SELECT p.id FROM ports p WHERE json_array_length(p.fixed_ips) <>"
+                            " (SELECT COUNT(*) FROM ip_allocations a WHERE a.holder_id = p.id AND"
+                            " INSTR(p.fixed_ips, '\"' || a.ip || '\"'))"},
      "a port's addresses are not those it holds"},
     {{"sim_action_open", "SELECT a.id FROM instance_actions a LEFT JOIN servers s"
-                         " ON s.id = a.server_id WHERE a.finish_time IS NULL AND"
+                         " ON s.id = a.server_id WHERE a.finish_time IS NULL AND a.apart = 0 AND"
                          " (s.id IS NULL OR s.state IN ('ACTIVE', 'SHUTOFF', 'ERROR', 'FAILED'))"},
      "an action is open, though nothing is being done"},
 };
 
 static const struct law in_the_end[] = {
-    {{"sim_port_status", "SELECT p.id FROM ports p JOIN servers s ON s.id = p.server_id"
-                         " WHERE (p.status = 'ACTIVE') <> (s.state = 'ACTIVE')"},
+    {{"sim_apart_open",
+      "SELECT a.id FROM instance_actions a LEFT JOIN servers s ON s.id = a.server_id WHERE"
+      " a.finish_time IS NULL AND a.apart = 1 AND (s.id IS NULL OR (s.export_image IS NULL AND"
+      " NOT EXISTS (SELECT 1 FROM attachments t WHERE t.server_id = s.id AND t.state IN"
+      " ('attaching', 'detaching'))))"},
+     "an action is open, though neither disk nor volume is being moved"},
+    {{"sim_open_exports", "SELECT id FROM image_exports"}, "an image is still to come"},
+    {{"sim_queued_images", "SELECT id FROM images WHERE status <> 'active'"},
+     "an image never came"},
+
+    {{"sim_port_status",
+      "SELECT p.id FROM ports p JOIN servers s ON s.id = p.server_id"
+      " WHERE (p.status = 'ACTIVE') <> (s.want_power = 1 AND s.host_id IS NOT NULL)"},
      "a port's status is not its server's"},
 };
 
 static const struct law when_empty[] = {
     {{"sim_left_servers", "SELECT id FROM servers"}, "a server is left"},
+    {{"sim_left_volumes", "SELECT id FROM volumes"}, "a volume is left"},
+    {{"sim_left_snapshots", "SELECT id FROM snapshots"}, "a snapshot is left"},
+    {{"sim_left_uses", "SELECT id FROM attachments"}, "an attachment is left"},
     {{"sim_left_ports", "SELECT id FROM ports"}, "a port is left"},
     {{"sim_left_addresses", "SELECT ip FROM ip_allocations"}, "an address is left"},
     {{"sim_left_groups", "SELECT port_id FROM port_groups"}, "a port's group is left"},
@@ -119,36 +95,9 @@ static const char *judge(struct world *w, const struct law *rules, size_t n)
     return e ? err_chain(&w->cx, e) : NULL;
 }
 
-/* ---- at every moment: guests ---- */
+/* ---- hosts ---- */
 
-/* At most one guest, on its own host; never ahead of what was asked for, never started more often;
- * none once its host has told that nothing is left. */
-static void check_guest(struct world *w, const struct known *k)
-{
-    for (size_t i = 0; i < w->cfg.hosts; i++) {
-        struct host *h = &w->hosts[i];
-        struct guest_state is;
-        if (!fake_guest_state(&h->guests, k->id, &is))
-            continue;
-        if (!str_eq(k->host_id, h->id))
-            broken(w, "server %s belongs to host '%s', but %s has its guest", k->id, k->host_id,
-                   h->id);
-        else if (k->row == GONE)
-            broken(w, "server %s is gone, but %s has its guest", k->id, h->id);
-        else if (fake_guest_starts(&h->guests, k->id) > (uint64_t)k->boots)
-            broken(w, "server %s was started more often than asked for", k->id);
-        else if (is.boot_seq > k->boots || is.reset_seq > k->resets || is.build_seq > k->builds)
-            broken(w, "server %s is ahead of what was asked for", k->id);
-    }
-}
-
-void check_guests(struct world *w)
-{
-    for (size_t i = 0; i < w->n_servers && !w->failed; i++)
-        check_guest(w, &w->servers[i]);
-}
-
-static struct host *host_of(struct world *w, const char *id)
+struct host *host_of(struct world *w, const char *id)
 {
     for (size_t i = 0; i < w->cfg.hosts; i++)
         if (str_eq(w->hosts[i].id, id))
@@ -156,155 +105,62 @@ static struct host *host_of(struct world *w, const char *id)
     return NULL;
 }
 
-/* Or could not be, as there was no control plane. */
-static bool heard_of(struct world *w, const char *host_id)
+bool heard_of(struct world *w, const char *host_id)
 {
     const struct host *h = host_of(w, host_id);
     return w->now_us - h->beat_at_us < HOST_LOST_US ||
            plane_uptime_us(w) - h->beat_up_us < UP_AGAIN_US;
 }
 
-/* ---- at every moment: rows ---- */
+/* ---- after each step ---- */
 
-static void check_gone(struct world *w, struct known *k, enum cause by)
+void check_hosts(struct world *w)
 {
-    if (k->row != THERE)
-        return;
-    k->row = by == BY_SWEEP && *k->host_id ? GONE_WITH_HOST : GONE;
-    trace(w, "server %s is gone%s", k->id, k->row == GONE ? "" : " with its host");
-    if (!k->deleted)
-        broken(w, "server %s is gone, but nobody deleted it", k->id);
-    else if (k->row == GONE_WITH_HOST && heard_of(w, k->host_id))
-        broken(w, "server %s was given up, though its host was heard of lately", k->id);
-}
-
-static void check_state(struct world *w, const struct known *k, const struct saved *r)
-{
-    const struct lifecycle *l = lifecycle_of(r->state);
-    bool failed = r->state == ST_ERROR || r->state == ST_FAILED;
-    if (k->state != r->state && !lifecycle_allows(k->state, r->state))
-        broken(w, "server %s went from %s to %s", k->id, lifecycle_of(k->state)->name, l->name);
-    else if (failed && (!r->fault || !*r->fault))
-        broken(w, "server %s is in error without a fault", k->id);
-    else if (!failed && !l->task_state && r->fault)
-        broken(w, "server %s is %s with a fault: %s", k->id, l->name, r->fault);
-    else if (!l->task_state != !r->deadline)
-        broken(w, "server %s is %s, its deadline %" PRId64, k->id, l->name, r->deadline);
-    else if (l->task_state && r->state != ST_DELETING && k->state == r->state &&
-             w->now_us - k->state_at_us > PASSING_MAX_US)
-        broken(w, "server %s is %s since %.3f s", k->id, l->name, (double)k->state_at_us / 1e6);
-    else if (k->deleted != (r->state == ST_DELETING))
-        broken(w, "server %s is %s, and was%s deleted", k->id, l->name, k->deleted ? "" : " not");
-}
-
-/* What was acknowledged is what is desired; a guest's own going off is the one exception. */
-static void check_desired(struct world *w, const struct known *k, const struct saved *r)
-{
-    if (r->boot_seq != k->boots || r->reset_seq != k->resets || r->build_seq != k->builds)
-        broken(w, "server %s: asked for boot %" PRId64 " reset %" PRId64 " build %" PRId64
-               ", desired are %" PRId64 ", %" PRId64 ", %" PRId64, k->id, k->boots, k->resets,
-               k->builds, r->boot_seq, r->reset_seq, r->build_seq);
-    else if (r->want_power != k->on && (r->want_power || k->died_boot < k->boots))
-        broken(w, "server %s is wanted %s, but was last asked to be %s", k->id,
-               r->want_power ? "on" : "off", k->on ? "on" : "off");
-}
-
-/* A state that says it is done is no lie: its guest has done all that was asked for. */
-static void check_done(struct world *w, const struct known *k, const struct saved *r)
-{
-    struct guest_state is = {0};
-    struct host *h = host_of(w, k->host_id);
-    if ((r->state != ST_ACTIVE && r->state != ST_SHUTOFF) || !h)
-        return;
-    fake_guest_state(&h->guests, k->id, &is);
-    if (is.build_seq < r->build_seq || (r->state == ST_ACTIVE && (is.boot_seq < r->boot_seq ||
-                                                                  is.reset_seq < r->reset_seq)))
-        broken(w, "server %s is %s, but its guest has only boot %" PRId64 " reset %" PRId64
-               " build %" PRId64, k->id, lifecycle_of(r->state)->name, is.boot_seq, is.reset_seq,
-               is.build_seq);
-}
-
-static void take_row(struct world *w, struct known *k, const struct saved *r, bool just_made)
-{
-    if (just_made) {
-        snprintf(k->host_id, sizeof(k->host_id), "%s", r->host_id ? r->host_id : "");
-        k->state = r->state;
-    }
-    check_state(w, k, r);
-    check_desired(w, k, r);
-    check_done(w, k, r);
-    if (k->state != r->state) {
-        trace(w, "server %s: %s, was %s%s%s", k->id, lifecycle_of(r->state)->name,
-              lifecycle_of(k->state)->name, r->fault ? ": " : "", r->fault ? r->fault : "");
-        k->state_at_us = w->now_us;
-    }
-    k->state = r->state;
+    check_guests(w);
+    check_disks(w);
 }
 
 void check_safety(struct world *w, enum cause by, const char *created)
 {
-    struct saved *rows;
-    size_t n, there = 0;
     if (w->failed)
         return;
-    struct err *e = load(w, &rows, &n);
-    if (e) {
-        broken(w, "the database can't be read: %s", err_chain(&w->cx, e));
-        return;
-    }
-    bool moved = by == BY_USER;
-    for (size_t i = 0; i < w->n_servers && !w->failed; i++) {
-        struct known *k = &w->servers[i];
-        const struct saved *r = find_row(rows, n, k->id);
-        moved = moved || (r ? r->state != k->state : k->row == THERE);
-        there += r != NULL;
-        if (r && k->row != THERE)
-            broken(w, "server %s is back", k->id);
-        if (r)
-            take_row(w, k, r, str_eq(created, k->id));
-        else
-            check_gone(w, k, by);
-        check_guest(w, k);
-    }
-    if (there != n)
-        broken(w, "%zu servers are there that nobody was promised", n - there);
+    bool moved = check_servers(w, by, created);
+    moved = (!w->failed && check_volumes(w, by, created)) || moved || by == BY_USER;
     const char *wrong = moved && !w->failed ? judge(w, always, ARRAY_LEN(always)) : NULL;
     if (wrong)
         broken(w, "%s", wrong);
 }
 
+static const struct stmt late_servers = {
+    "sim_late_servers", "SELECT state_deadline, 'server ' || id FROM servers UNION ALL "
+                        "SELECT state_deadline, 'volume ' || id FROM volumes UNION ALL "
+                        "SELECT state_deadline, 'snapshot ' || id FROM snapshots UNION ALL "
+                        "SELECT state_deadline, 'attachment ' || id FROM attachments UNION ALL "
+                        "SELECT deadline_at, 'export ' || id FROM image_exports"};
+
 void check_swept(struct world *w)
 {
-    struct saved *rows;
-    size_t n;
-    struct err *e = load(w, &rows, &n);
-    int64_t now = now_us(&w->cx);
-    for (size_t i = 0; i < n && !e; i++)
-        if (rows[i].deadline && rows[i].deadline <= now)
-            broken(w, "server %s is past its deadline, and was swept", rows[i].id);
+    struct db_rows r;
+    struct err *e = load_rows(w, &late_servers, &r);
+    for (size_t i = 0; !e && i < r.n_rows; i++)
+        if (db_int(&r, i, 0) && db_int(&r, i, 0) <= now_us(&w->cx))
+            broken(w, "%s is past its deadline, and was swept", db_text(&r, i, 1));
+}
+
+/* Only the root disk of a server that was asked for, as it was built. */
+void check_export(struct world *w, const struct host *h, const char *image_id, const char *path)
+{
+    const char *origin = "";
+    char id[40];
+    int64_t size_gib, build;
+    struct err *e = fake_disk_read(&w->cx, path, &origin, &size_gib);
+    const struct known *k =
+        !e && sscanf(origin, "root %39s %" SCNd64, id, &build) == 2 ? server_by_id(w, id) : NULL;
+    if (!k || build > k->builds || !str_eq(k->host_id, h->id))
+        broken(w, "%s sends data of '%s' as image %s", h->id, origin, image_id);
 }
 
 /* ---- in the end ---- */
-
-static const char *wrong_server(struct world *w, const struct known *k)
-{
-    struct guest_state is = {0};
-    bool on = k->on && k->died_boot < k->boots;
-    enum server_state right = !*k->host_id ? ST_FAILED : on ? ST_ACTIVE : ST_SHUTOFF;
-    if (k->deleted)
-        return k->row != THERE
-                   ? NULL
-                   : arena_printf(w->cx.arena, "server %s is still there", k->id);
-    if (k->state != right)
-        return arena_printf(w->cx.arena, "server %s is %s, not %s", k->id,
-                            lifecycle_of(k->state)->name, lifecycle_of(right)->name);
-    if (*k->host_id)
-        fake_guest_state(&host_of(w, k->host_id)->guests, k->id, &is);
-    if ((is.power == GUEST_ON) != (right == ST_ACTIVE))
-        return arena_printf(w->cx.arena, "server %s is %s, its guest's power %d", k->id,
-                            lifecycle_of(right)->name, (int)is.power);
-    return NULL;
-}
 
 /* How many items of this kind the host should have. */
 static struct err *wanted_on(struct world *w, const char *kind, const char *host_id, size_t *ret)
@@ -317,15 +173,32 @@ static struct err *wanted_on(struct world *w, const char *kind, const char *host
     return NULL;
 }
 
+/* Files on their way, and images that something stands on. */
+static const char *left_on(struct world *w, const struct host *h, size_t servers)
+{
+    DIR *d = opendir(arena_printf(w->cx.arena, "%s/exports", h->dir));
+    const char *left = NULL;
+    for (const struct dirent *e; d && !left && (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            left = arena_printf(w->cx.arena, "%s has still the file %s", h->id, e->d_name);
+    if (d)
+        closedir(d);
+    if (!left && h->n_image_users > 2 * servers + orphans_on(w, h->id))
+        left = arena_printf(w->cx.arena, "%s keeps the image for %s", h->id, h->image_users[0]);
+    return left;
+}
+
 static const char *wrong_host(struct world *w, struct host *h)
 {
-    size_t servers = 0, networks = 0, routers = 0, guests = 0;
+    size_t servers = 0, networks = 0, routers = 0, volumes = 0, guests = 0;
     struct agent_stats st;
     struct err *e = wanted_on(w, "server", h->id, &servers);
     if (!e)
         e = wanted_on(w, "network", h->id, &networks);
     if (!e)
         e = wanted_on(w, "router", h->id, &routers);
+    if (!e)
+        e = wanted_on(w, "volume", h->id, &volumes);
     if (e)
         return err_chain(&w->cx, e);
     if (!h->agent)
@@ -337,14 +210,21 @@ static const char *wrong_host(struct world *w, struct host *h)
         return arena_printf(w->cx.arena, "%s has %zu guests and %zu taps for %zu servers", h->id,
                             guests, fake_net_taps(&h->net), servers);
     if (fake_net_networks(&h->net) != networks || fake_net_routers(&h->net) != routers)
+        return arena_printf(
+            w->cx.arena, "%s has %zu networks and %zu routers, should have %zu and %zu", h->id,
+            fake_net_networks(&h->net), fake_net_routers(&h->net), networks, routers);
+    size_t lost = orphans_on(w, h->id);
+    if (fake_volumes_count(&h->volumes) + lost != volumes)
+        return arena_printf(w->cx.arena, "%s has %zu volumes, should have %zu", h->id,
+                            fake_volumes_count(&h->volumes), volumes - lost);
+    if (st.failing > lost || st.undelivered || st.items[ITEM_SERVER] != servers ||
+        st.items[ITEM_VOLUME] != volumes || st.items[ITEM_EXPORT])
         return arena_printf(w->cx.arena,
-                            "%s has %zu networks and %zu routers, should have %zu and %zu", h->id,
-                            fake_net_networks(&h->net), fake_net_routers(&h->net), networks,
-                            routers);
-    if (st.failing || st.undelivered || st.items[ITEM_SERVER] != servers)
-        return arena_printf(w->cx.arena, "%s: the agent has %zu servers, trouble with %zu", h->id,
-                            st.items[ITEM_SERVER], st.failing);
-    return NULL;
+                            "%s: the agent has %zu servers, %zu volumes, %zu exports, trouble with "
+                            "%zu",
+                            h->id, st.items[ITEM_SERVER], st.items[ITEM_VOLUME],
+                            st.items[ITEM_EXPORT], st.failing);
+    return left_on(w, h, servers);
 }
 
 /* Usage of quotas is what is there, and within the limit. */
@@ -368,9 +248,9 @@ static const char *wrong_usage(struct world *w, size_t project)
 
 const char *check_settled(struct world *w)
 {
-    const char *wrong = w->failed ? "it is broken" : NULL;
-    for (size_t i = 0; i < w->n_servers && !wrong; i++)
-        wrong = wrong_server(w, &w->servers[i]);
+    const char *wrong = w->failed ? "it is broken" : wrong_servers(w);
+    if (!wrong)
+        wrong = wrong_volumes(w);
     for (size_t i = 0; i < w->cfg.hosts && !wrong; i++)
         wrong = wrong_host(w, &w->hosts[i]);
     for (size_t i = 0; i < CLOUD_PROJECTS && !wrong; i++)

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See cloud.h. */
 #include "sim/cloud.h"
+#include <ftw.h>
+
+/* Volumes in use grow since 3.42, and detach by force is no volume's version. */
+#define VERSIONS "volume 3.59"
+
+const char *const cloud_flavors[CLOUD_FLAVORS] = {"small", "medium", "large"};
 
 /* ---- calls ---- */
 
@@ -23,7 +29,7 @@ static struct err *authenticate(struct ctx *cx UNUSED, struct tx *tx UNUSED, con
 int cloud_call(struct ctx *cx, struct cloud *c, const char *token, const char *method,
                const char *target, json_t **ret, const char *body_fmt, ...)
 {
-    struct http_pair headers[] = {{"X-Auth-Token", token}};
+    struct http_pair headers[] = {{"X-Auth-Token", token}, {"OpenStack-API-Version", VERSIONS}};
     struct http_reply reply;
     char *body = NULL;
     if (body_fmt) {
@@ -35,7 +41,8 @@ int cloud_call(struct ctx *cx, struct cloud *c, const char *token, const char *m
             if (*p == '\'')
                 *p = '"';
     }
-    struct err *e = http_call_here(cx, &c->app, method, target, headers, 1, body, &reply);
+    struct err *e =
+        http_call_here(cx, &c->app, method, target, headers, ARRAY_LEN(headers), body, &reply);
     must(!e);
     if (ret)
         *ret = NULL;
@@ -114,11 +121,46 @@ static struct err *make_image(struct ctx *cx, struct cloud *c)
     return cloud_upload(cx, c->store);
 }
 
+static const struct stmt export_done = {
+    "sim_export", "UPDATE images SET status = 'active', size = 1, virtual_size = 1 WHERE id = $1 "
+                  "AND EXISTS (SELECT 1 FROM image_exports x WHERE x.id = $1 AND x.host_id = $2 "
+                  "AND x.held = 0)"};
+static const struct stmt export_there = {
+    "sim_export_there", "SELECT 1 FROM image_exports WHERE id = $1 AND host_id = $2 AND held = 0"};
+
+struct err *cloud_take_export(struct ctx *cx, struct cloud *c, const char *host_id,
+                              const char *image_id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const struct db_value params[] = {V_TEXT(image_id), V_TEXT(host_id)};
+    struct db_rows rows;
+    TRY(tx_write(cx, c->store, &tx));
+    TRY(db_query(cx, tx, &export_there, params, 2, &rows));
+    if (!rows.n_rows)
+        return fail(cx, ERR_NOT_FOUND, "No export of image %s", image_id);
+    TRY(db_exec(cx, tx, &export_done, params, 2, NULL));
+    return tx_commit(cx, &tx);
+}
+
+static struct err *make_flavors(struct ctx *cx, struct cloud *c)
+{
+    for (int i = 0; i < CLOUD_FLAVORS; i++) {
+        const char *name = cloud_flavors[i];
+        int status = cloud_call(cx, c, "admin", "POST", "/compute/v2.1/flavors", NULL,
+                                "{'flavor':{'id':'%s','name':'%s','vcpus':1,'ram':%d,'disk':%d}}",
+                                name, name, 64 << i, 1 << i);
+        TRY(expect(cx, status, 200, "flavor"));
+    }
+    return NULL;
+}
+
 static struct err *bootstrap(struct ctx *cx, struct cloud *c)
 {
     const struct network_bootstrap external = {"public", "203.0.113.0/24", "203.0.113.1", "admin"};
     const char *id;
     TRY(compute_bootstrap(cx, c->store));
+    TRY(volume_bootstrap(cx, c->store));
+    TRY(make_flavors(cx, c));
     TRY(make_image(cx, c));
     TRY(network_bootstrap(cx, c->store, &external, &id));
     snprintf(c->external, sizeof(c->external), "%s", id);
@@ -138,7 +180,12 @@ struct err *cloud_open(struct ctx *cx, struct cloud *c)
     static const struct api_config cfg = {.region = "RegionOne"};
     static const struct compute_config compute = {.default_zone = "nova",
                                                   .placement = {1600, 100, 100}};
+    snprintf(c->dir, sizeof(c->dir), "/tmp/colvert-sim-XXXXXX");
+    if (!mkdtemp(c->dir))
+        return fail(cx, ERR_UNAVAILABLE, "cannot make the folder '%s': %m", c->dir);
+    const struct image_config images = {.dir = c->dir, .size_max_bytes = 1 << 20};
     TRY(store_open(cx, "sqlite::memory:", 1, &c->store));
+    TRY(image_configure(cx, &images));
     network_configure(&(struct network_config){.default_mtu = 1450});
     volume_configure(&(struct volume_config){.used_elsewhere = compute_disk_by_host});
     compute_configure(&compute);
@@ -149,8 +196,16 @@ struct err *cloud_open(struct ctx *cx, struct cloud *c)
     return bootstrap(cx, c);
 }
 
+static int remove_one(const char *path, const struct stat *st UNUSED, int flag UNUSED,
+                      struct FTW *ftw UNUSED)
+{
+    return remove(path);
+}
+
 void cloud_close(struct cloud *c)
 {
+    if (c->dir[0])
+        nftw(c->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     api_free(c->api);
     store_close(c->store);
 }

@@ -2,6 +2,7 @@
 /* Hosts: their agents, as node's loop would run them, the faults of their drivers, and the faulty
  * network between them and the control plane. */
 #include "sim/world_impl.h"
+#include <sys/stat.h>
 
 /* At most one such event counts for a host: the earliest. */
 static void want_work(struct world *w, struct host *h, int64_t at_us)
@@ -86,15 +87,38 @@ static struct err *image_want(struct ctx *cx, void *arg, const struct spec_image
     return NULL;
 }
 
-static struct err *image_use(struct ctx *cx UNUSED, void *arg UNUSED, const char *user UNUSED,
+static void image_unuse(void *arg, const char *user)
+{
+    struct host *h = arg;
+    for (size_t i = 0; i < h->n_image_users; i++)
+        if (str_eq(h->image_users[i], user))
+            memmove(h->image_users[i], h->image_users[--h->n_image_users],
+                    sizeof(h->image_users[i]));
+}
+
+static struct err *image_use(struct ctx *cx UNUSED, void *arg, const char *user,
                              const struct spec_image *image UNUSED, const char **ret_path)
 {
+    struct host *h = arg;
+    image_unuse(arg, user);
+    must(h->n_image_users < USERS_MAX);
+    snprintf(h->image_users[h->n_image_users++], sizeof(h->image_users[0]), "%s", user);
     *ret_path = "/image";
     return NULL;
 }
 
-static void image_unuse(void *arg UNUSED, const char *user UNUSED)
+/* The bytes arrive, or not; so does the answer. */
+static struct err *image_send(struct ctx *cx, void *arg, const char *image_id, const char *path)
 {
+    struct host *h = arg;
+    struct world *w = h->world;
+    check_export(w, h, image_id, path);
+    if (plane_is_down(w) || chance(w, 10))
+        return fail(cx, ERR_UNAVAILABLE, "the image can't be sent");
+    begin_db_trouble(w);
+    struct err *e = cloud_take_export(cx, &w->cloud, h->id, image_id);
+    end_db_trouble(w);
+    return !e && chance(w, 10) ? fail(cx, ERR_UNAVAILABLE, "the answer is lost") : e;
 }
 
 /* An agent with no memory of before, on the host as it stands. */
@@ -102,7 +126,10 @@ static void start_agent(struct world *w, struct host *h)
 {
     struct agent_setup setup = {.guests = h->guests,
                                 .net = h->net,
+                                .volumes = h->volumes,
                                 .images = {image_want, image_use, image_unuse, h},
+                                .exports = {.send = image_send, .arg = h},
+                                .dir = h->dir,
                                 .wake = on_wake,
                                 .wake_arg = h};
     h->life++;
@@ -296,7 +323,7 @@ static void on_work(struct world *w, struct host *h, const struct event *ev)
     struct item *it = agent_claim(h->agent, ALL_KINDS, w->now_us, &next);
     if (it) {
         agent_step(&w->cx, h->agent, it);
-        check_guests(w);
+        check_hosts(w);
         next = w->now_us + between_us(w, 1, 50);
     }
     if (next < INT64_MAX)
@@ -346,8 +373,13 @@ void hosts_open(struct world *w)
         ctx_init_with(&h->report_cx, &w->clock, &w->rng.rng);
         fake_guests_new(&h->guests);
         fake_net_new(&h->net);
+        fake_volumes_new(&h->volumes);
+        fake_guests_set_volumes(&h->guests, &h->volumes);
         fake_guests_set_fault(&h->guests, driver_fault, h);
         fake_net_set_fault(&h->net, driver_fault, h);
+        fake_volumes_set_fault(&h->volumes, driver_fault, h);
+        snprintf(h->dir, sizeof(h->dir), "%s/host-%zu", w->cloud.dir, i);
+        must(mkdir(h->dir, 0700) == 0);
         start_agent(w, h);
     }
 }
@@ -363,6 +395,8 @@ void hosts_close(struct world *w)
             h->guests.ops->free(h->guests.drv);
         if (h->net.ops)
             h->net.ops->free(h->net.drv);
+        if (h->volumes.ops)
+            h->volumes.ops->free(h->volumes.drv);
     }
 }
 

@@ -137,18 +137,26 @@ void end_db_trouble(struct world *w)
     store_fail_nth(w->cloud.store, 0);
 }
 
-static void on_sweep(struct world *w)
+typedef struct err *sweep_fn(struct ctx *cx, struct store *s, size_t *ret_changed);
+
+static bool sweep(struct world *w, sweep_fn *fn)
 {
     size_t changed;
+    begin_db_trouble(w);
+    struct err *e = fn(&w->cx, w->cloud.store, &changed);
+    end_db_trouble(w);
+    check_safety(w, BY_SWEEP, NULL);
+    if (e && w->healed)
+        broken(w, "the sweep fails: %s", err_chain(&w->cx, e));
+    return !e;
+}
+
+static void on_sweep(struct world *w)
+{
     if (!plane_is_down(w)) {
-        begin_db_trouble(w);
-        struct err *e = compute_sweep(&w->cx, w->cloud.store, &changed);
-        end_db_trouble(w);
-        check_safety(w, BY_SWEEP, NULL);
-        if (!e)
+        bool servers = sweep(w, compute_sweep), volumes = sweep(w, volume_sweep);
+        if (sweep(w, image_sweep) && servers && volumes)
             check_swept(w);
-        else if (w->healed)
-            broken(w, "the sweep fails: %s", err_chain(&w->cx, e));
     }
     later(w, EV_SWEEP, NULL, between_us(w, 4000, 15000));
 }
@@ -272,6 +280,10 @@ static void run_world(struct world *w)
     heal(w);
     run_to_rest(w, check_settled);
     delete_all(w);
+    run_to_rest(w, check_settled);
+    delete_all_volumes(w);
+    run_to_rest(w, check_settled);
+    delete_all_volumes(w);
     run_to_rest(w, check_settled);
     struct err *e = w->failed ? NULL : cloud_clear(&w->cx, &w->cloud);
     if (e)

@@ -7,8 +7,17 @@
 #include "node/drivers/fake/fake.h"
 #include "sim/cloud.h"
 #include "sim/world.h"
+#include "volume/lifecycle.h"
 
-enum { HOSTS_MAX = 8, EVENTS_MAX = 20000, SERVERS_MAX = 4000, LAST_LINES = 40 };
+enum {
+    HOSTS_MAX = 8,
+    EVENTS_MAX = 20000,
+    SERVERS_MAX = 4000,
+    VOLUMES_MAX = 4000,
+    SNAPSHOTS_MAX = 4000,
+    USERS_MAX = 256,
+    LAST_LINES = 40
+};
 
 enum event_kind {
     EV_START,         /* an agent, after a crash */
@@ -46,6 +55,10 @@ struct host {
     char id[40];
     struct guest_backend guests;
     struct net_backend net;
+    struct volume_backend volumes;
+    char dir[64];                    /* the agent's files */
+    char image_users[USERS_MAX][64]; /* what stands on the image */
+    size_t n_image_users;
     struct agent *agent; /* NULL: not running */
     uint64_t life;
     bool dying, parked, report_due;
@@ -56,16 +69,47 @@ struct host {
     const char *report_text;
 };
 
+enum presence { THERE, GONE, GONE_WITH_HOST }; /* the last: given up, its host is away */
+
 /* What users were promised of one server, and what was last seen of it. */
 struct known {
     char id[40], host_id[40]; /* host_id "": no host was found */
     size_t project;
-    bool on, deleted;               /* as acknowledged */
-    int64_t boots, resets, builds;  /* asked for and acknowledged */
-    int64_t died_boot;              /* the guest of this boot went off by itself */
+    size_t flavor, old_flavor; /* of cloud_flavors */
+    bool on, deleted;          /* as acknowledged */
+    bool paused, suspended, rescued, resizing;
+    int64_t boots, resets, builds; /* asked for and acknowledged */
+    int64_t rescues, resizes, restores;
+    int64_t died_boot;     /* the guest of this boot went off by itself */
+    bool wants, exporting; /* what the database says: to be on; its disk becomes an image */
     enum server_state state;
     int64_t state_at_us;
-    enum { THERE, GONE, GONE_WITH_HOST } row; /* GONE_WITH_HOST: given up, its host is away */
+    enum presence row;
+};
+
+/* The same of a volume. */
+struct known_volume {
+    char id[40], host_id[40];
+    size_t project;
+    int64_t size_gib; /* as acknowledged */
+    char origin[64];  /* of its data */
+    char source[40];  /* the volume or snapshot it is made from; "": none */
+    bool deleted;
+    bool orphan; /* … went before it was made */
+    bool image;  /* it can be booted from */
+    enum volume_state state;
+    int64_t state_at_us;
+    enum presence row;
+    char user[40]; /* the server it is attached to, as the database says; "": none */
+    enum attach_state use;
+};
+
+struct known_snapshot {
+    char id[40], volume_id[40];
+    size_t project;
+    bool deleted;
+    enum snapshot_state state;
+    enum presence row;
 };
 
 struct world {
@@ -83,6 +127,10 @@ struct world {
     bool healed, failed, deaf_to_wakes;
     struct known servers[SERVERS_MAX]; /* every one there ever was */
     size_t n_servers;
+    struct known_volume volumes[VOLUMES_MAX];
+    size_t n_volumes;
+    struct known_snapshot snapshots[SNAPSHOTS_MAX];
+    size_t n_snapshots;
     char lines[LAST_LINES][200]; /* the latest of the trace, a ring */
     size_t n_lines;
 };
@@ -110,22 +158,60 @@ void host_event(struct world *w, const struct event *ev);
 void host_touched(void *world, const char *host_id);
 void kill_agent(struct world *w, struct host *h);
 
-/* ---- users.c */
+/* ---- users.c: what they do next, all together */
 void user_acts(struct world *w);
 void delete_all(struct world *w);
-/* Some server there ever was; NULL: none. */
+void delete_all_volumes(struct world *w);
+/* An answer that is not the right one; a failing store may say 503. */
+void check_answer(struct world *w, const char *what, const char *id, int status, int right);
+
+/* ---- user_servers.c, user_volumes.c: a kind of request, drawn once, made once or twice */
+struct request {
+    struct known *server;
+    struct known_volume *volume;
+    struct known_snapshot *snapshot;
+    const struct server_op *server_op;
+    const struct volume_op *volume_op;
+    void (*send)(struct world *w, const struct request *rq);
+};
+/* Some server there ever was, mostly one that is there; NULL: none. */
 struct known *some_server(struct world *w);
+struct known_volume *some_volume(struct world *w);
+struct request draw_server_request(struct world *w);
+struct request draw_volume_request(struct world *w);
+void delete_server(struct world *w, struct known *k);
+void delete_volume(struct world *w, struct known_volume *v);
+void delete_snapshot(struct world *w, struct known_snapshot *s);
+struct known_volume *volume_by_id(struct world *w, const char *id);
+struct known_snapshot *snapshot_by_id(struct world *w, const char *id);
+struct known *server_by_id(struct world *w, const char *id);
 
 /* ---- check.c */
 enum cause { BY_USER, BY_AGENT, BY_SWEEP };
-/* After each step of the control plane. created: the id of a server whose creation was acknowledged
- * just now. */
+/* After each step of the control plane. created: the id of what was made by a request that was
+ * acknowledged just now. */
 void check_safety(struct world *w, enum cause by, const char *created);
 /* The part that an agent's step can break. */
-void check_guests(struct world *w);
+void check_hosts(struct world *w);
 /* Nobody is past a deadline right after a sweep. */
 void check_swept(struct world *w);
+/* A host sends these bytes as this image. */
+void check_export(struct world *w, const struct host *h, const char *image_id, const char *path);
 /* What is not as it was promised, or NULL: long after everything has healed there is nothing. */
 const char *check_settled(struct world *w);
 /* The same after everything was deleted: nothing is left. */
 const char *check_empty(struct world *w);
+
+/* ---- check_servers.c, check_volumes.c: the parts of these */
+bool check_servers(struct world *w, enum cause by, const char *created); /* something moved */
+bool check_volumes(struct world *w, enum cause by, const char *created);
+void check_guests(struct world *w);
+void check_disks(struct world *w);
+const char *wrong_servers(struct world *w);
+const char *wrong_volumes(struct world *w);
+/* How many volumes of this host can't be made any more. */
+size_t orphans_on(struct world *w, const char *host_id);
+struct host *host_of(struct world *w, const char *id);
+/* Lately; or it could not be, as there was no control plane. */
+bool heard_of(struct world *w, const char *host_id);
+MUST_USE struct err *load_rows(struct world *w, const struct stmt *st, struct db_rows *ret);
