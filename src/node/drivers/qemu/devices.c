@@ -53,6 +53,13 @@ static struct err *free_slot(struct ctx *cx, struct guest *g, size_t *ret)
 
 /* ---- one slot ---- */
 
+/* The tap that QEMU was given for a netdev it has not made yet, if there is one. */
+static struct err *drop_tap(struct ctx *cx, struct qmp *q, const char *name)
+{
+    struct err *e = mon(cx, q, "closefd", json_pack("{s:s}", "fdname", name), NULL);
+    return e && e->kind == ERR_CONFLICT ? NULL : e;
+}
+
 /* What the device stood on; absent is success. */
 static struct err *drop_backend(struct ctx *cx, struct qmp *q, size_t i, enum slot_kind kind)
 {
@@ -62,7 +69,7 @@ static struct err *drop_backend(struct ctx *cx, struct qmp *q, size_t i, enum sl
         return mon_drop_file(cx, q, FD_SLOT_FIRST + (int)i);
     }
     struct err *e = mon(cx, q, "netdev_del", json_pack("{s:s}", "id", name), NULL);
-    return e && e->kind == ERR_NOT_FOUND ? NULL : e;
+    return e && e->kind != ERR_NOT_FOUND ? e : drop_tap(cx, q, name);
 }
 
 /* By what QEMU has of it. One that the guest has not let go stays "unplugging". */

@@ -139,6 +139,17 @@ static struct err *go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool ru
     return running ? mon(cx, q, "cont", NULL, NULL) : NULL;
 }
 
+/* Its vCPUs stand. After a stream that an earlier call wrote to its end, QEMU wants to have run
+ * before it writes another. */
+static struct err *stand_still(struct ctx *cx, struct qmp *q)
+{
+    json_t *is;
+    TRY(mon(cx, q, "query-status", NULL, &is));
+    if (str_eq(json_get_str(is, "status"), "postmigrate"))
+        TRY(mon(cx, q, "cont", NULL, NULL));
+    return mon(cx, q, "stop", NULL, NULL);
+}
+
 static struct err *save_memory(struct ctx *cx, struct guest *g)
 {
     AUTO_QMP struct qmp *q = NULL;
@@ -148,7 +159,7 @@ static struct err *save_memory(struct ctx *cx, struct guest *g)
     TRY(guest_dir(cx, g, &dir));
     TRY(cancel_stream(cx, q));
     TRY(mon_running(cx, q, &running));
-    TRY(mon(cx, q, "stop", NULL, NULL));
+    TRY(stand_still(cx, q));
     struct err *e = write_memory(cx, g, q, dir);
     if (!e)
         e = record_suspended(cx, g);
