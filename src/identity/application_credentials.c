@@ -6,8 +6,8 @@
  */
 #include "identity/resources.h"
 
-const struct res_where credentials_by_name = {&application_credential_resource,
-                                              "user_id = $1 AND name = $2", NULL};
+const struct res_where app_credentials_by_name = {&application_credential_resource,
+                                                  "user_id = $1 AND name = $2", NULL};
 
 /* What .before made. */
 struct secret {
@@ -16,8 +16,8 @@ struct secret {
 
 /* ---------------------------------------------------------------- fields */
 
-static void credential_no_system(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
-                                 const struct view *v UNUSED)
+static void app_credential_no_system(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
+                                     const struct view *v UNUSED)
 {
     jw_null(w);
 }
@@ -35,12 +35,16 @@ static const char *check_credential_roles(struct ctx *cx, const json_t *v, json_
     return NULL;
 }
 
-static const char *check_no_access_rules(struct ctx *cx UNUSED, const json_t *v,
-                                         json_t **ret UNUSED)
+static const char *check_access_rules(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
-    return json_is_array(v) && !json_array_size(v)
-               ? NULL
-               : "access rules are not available in this cloud: leave them out";
+    if (!json_is_array(v) || json_array_size(v) > 64)
+        return arena_printf(cx->arena, "%s is not a list of at most 64 access rules",
+                            json_python(cx, v));
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (!json_is_object(json_array_get(v, i)))
+            return arena_printf(cx->arena, "%s is not of type 'object'",
+                                json_python(cx, json_array_get(v, i)));
+    return NULL;
 }
 
 #define RESOURCE application_credential
@@ -48,13 +52,33 @@ static const char *check_no_access_rules(struct ctx *cx UNUSED, const json_t *v,
 #include "resource/declare_fields.h"
 
 /* Its secret too, in the answer to its creation. */
-static void credential_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void app_credential_more(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
 {
     const struct application_credential *a = row;
+    if (a->row.extra)
+        jw_kraw(w, "access_rules", a->row.extra);
     if (a->secret)
         jw_kstr(w, "secret", a->secret);
     identity_links(w, cx, v,
                    arena_printf(cx->arena, "users/%s/application_credentials", a->user_id), a->id);
+}
+
+/* The rules of those that have some. */
+static struct err *app_credential_prepare(struct ctx *cx, struct tx *tx, void *const *rows,
+                                          size_t n, const struct view *v UNUSED)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct application_credential *a = rows[i];
+        struct buf b;
+        struct jw w;
+        if (!a->limited)
+            continue;
+        buf_init(&b, cx->arena);
+        jw_init(&w, &b);
+        TRY(access_rules_write(cx, tx, a->id, &w));
+        a->row.extra = (void *)(uintptr_t)buf_cstr(&b);
+    }
+    return NULL;
 }
 
 static const struct res_index indexes[] = {
@@ -72,15 +96,19 @@ const struct resource application_credential_resource = {
     .not_found = "Could not find Application Credential: %s.",
     .indexes = indexes,
     .n_indexes = ARRAY_LEN(indexes),
-    .encode_more = credential_more,
+    .prepare = app_credential_prepare,
+    .encode_more = app_credential_more,
     .doc = "A program's way to act for a user in a project."};
 
 /* ---------------------------------------------------------------- who may */
 
-/* A program with a restricted credential can't outlive it by making another. */
+/* A program with a restricted credential, or with somebody else's trust, can't outlive it by making
+ * another. */
 static struct err *may_change(struct call *c)
 {
     const struct token *t = c->actor->more;
+    if (t && t->trust_id)
+        return identity_forbidden(c);
     if (t && t->credential_id && !t->credential_unrestricted)
         return fail(
             c->cx, ERR_FORBIDDEN,
@@ -100,7 +128,7 @@ static struct err *find(struct call *c, struct application_credential **ret)
 
 /* ---------------------------------------------------------------- handlers */
 
-struct err *credential_secret(struct call *c)
+struct err *app_credential_secret(struct call *c)
 {
     struct secret *s = arena_new_of(c->cx->arena, struct secret);
     uint8_t raw[64];
@@ -151,7 +179,7 @@ static struct err *take_roles(struct call *c, struct application_credential *a)
     return NULL;
 }
 
-struct err *credential_create(struct call *c)
+struct err *app_credential_create(struct call *c)
 {
     struct application_credential *a = c->body, *other = NULL;
     const struct secret *s = c->state;
@@ -161,8 +189,8 @@ struct err *credential_create(struct call *c)
     if (!c->actor->project_id || !c->actor->more)
         return fail(c->cx, ERR_FORBIDDEN,
                     "An application credential is made with a token of the project that it is for");
-    TRY(res_first_by(c->cx, c->tx, &credentials_by_name, (void **)&other, V_TEXT(c->actor->user_id),
-                     V_TEXT(a->name)));
+    TRY(res_first_by(c->cx, c->tx, &app_credentials_by_name, (void **)&other,
+                     V_TEXT(c->actor->user_id), V_TEXT(a->name)));
     if (other)
         return fail(
             c->cx, ERR_EXISTS,
@@ -178,12 +206,15 @@ struct err *credential_create(struct call *c)
     a->project_id = c->actor->project_id;
     a->secret = s->text;
     a->secret_hash = s->hash;
+    const json_t *rules = json_get(json_get(c->json, "application_credential"), "access_rules");
+    a->limited = json_array_size(rules) > 0;
     c->audit_target = a->id;
     TRY(res_insert(c->cx, c->tx, &application_credential_resource, a));
+    TRY(access_rules_take(c, a->id, a->user_id, rules));
     return call_reply_row(c, 201, &application_credential_resource, a);
 }
 
-struct err *credential_list(struct call *c)
+struct err *app_credential_list(struct call *c)
 {
     const struct db_value user = V_TEXT(call_param(c, "user_id"));
     const struct list_more more = {.where = "user_id = $1", .params = &user, .n_params = 1};
@@ -191,7 +222,7 @@ struct err *credential_list(struct call *c)
     return call_reply_list(c, &application_credential_resource, &more);
 }
 
-struct err *credential_show(struct call *c)
+struct err *app_credential_show(struct call *c)
 {
     struct application_credential *a;
     TRY(identity_self_or_admin(c));
@@ -199,7 +230,7 @@ struct err *credential_show(struct call *c)
     return call_reply_row(c, 200, &application_credential_resource, a);
 }
 
-struct err *credential_delete(struct call *c)
+struct err *app_credential_delete(struct call *c)
 {
     struct application_credential *a;
     TRY(identity_self_or_admin(c));
@@ -213,8 +244,8 @@ struct err *credential_delete(struct call *c)
 
 /* ---------------------------------------------------------------- logging in */
 
-struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given,
-                             struct user **ret, struct application_credential **ret_credential)
+struct err *app_credential_login(struct ctx *cx, struct store *s, const json_t *given,
+                                 struct user **ret, struct application_credential **ret_credential)
 {
     const char *id = json_get_str(given, "id"), *name = json_get_str(given, "name"),
                *secret = json_get_str(given, "secret");
@@ -234,7 +265,7 @@ struct err *credential_login(struct ctx *cx, struct store *s, const json_t *give
         if (id)
             TRY(res_get(cx, tx, &application_credential_resource, id, (void **)&a));
         else if (u)
-            TRY(res_first_by(cx, tx, &credentials_by_name, (void **)&a, V_TEXT(u->id),
+            TRY(res_first_by(cx, tx, &app_credentials_by_name, (void **)&a, V_TEXT(u->id),
                              V_TEXT(name)));
         if (a)
             TRY(res_get(cx, tx, &user_resource, a->user_id, (void **)&u));

@@ -201,6 +201,87 @@ static void what_ends_them(void **state UNUSED)
     }
 }
 
+#define RULE(service, method, path)                                                                \
+    "{'service': '" service "', 'method': '" method "', 'path': '" path "'}"
+
+/* Its tokens make the calls that its rules name, and find out what they are. */
+static void access_rules(void **state UNUSED)
+{
+    struct person p = person("ac-rules", "member"), q = person("ac-rules-2", "member");
+    const char *token = person_token(&p), *other = person_token(&q);
+    struct test_reply a = make(
+        &p, token, 201,
+        "{'name': 'a', 'access_rules': [" RULE("identity", "GET", "/v3/users/*/projects") ", " RULE(
+            "identity", "GET", "/identity/v3/regions/**") ", " RULE("compute", "GET",
+                                                                    "/v3/auth/projects") "]}");
+    assert_int_equal(json_array_size(test_at(&a, "application_credential.access_rules")), 3);
+    assert_non_null(test_str(&t, &a, "application_credential.access_rules[0].id"));
+    struct test_reply r = by_credential(id_and_secret(&a), "");
+    assert_int_equal(r.status, 201);
+    assert_int_equal(json_array_size(test_at(&r, "token.application_credential.access_rules")), 3);
+    const char *its = reply_header(&r, "x-subject-token");
+    struct test_reply shown = subject_call(its, "GET", its);
+    assert_true(json_equal(shown.json, r.json));
+    test_expect(&t, 200, its, "GET", fmt(V3 "/users/%s/projects", p.user), NULL);
+    test_expect(&t, 200, its, "GET", V3 "/regions/RegionOne", NULL);
+    test_expect(&t, 401, its, "HEAD", V3 "/regions/RegionOne", NULL);
+    test_expect(&t, 401, its, "GET", V3 "/auth/projects", NULL); /* of another service */
+    test_expect(&t, 401, its, "GET", fmt(V3 "/users/%s", p.user), NULL);
+    test_expect(&t, 401, its, "POST", path_of(&p, ""), "{'application_credential': {'name': 'b'}}");
+    assert_int_equal(subject_call(its, "DELETE", its).status, 401);
+    test_expect(&t, 200, its, "GET", V3, NULL); /* what everybody may */
+
+    /* Rules are the user's: made once, found again, kept while they are used. */
+    const char *rules = fmt(V3 "/users/%s/access_rules", p.user);
+    r = test_expect(&t, 200, token, "GET", rules, NULL);
+    assert_int_equal(json_array_size(test_at(&r, "access_rules")), 3);
+    const char *id = test_str(&t, &a, "application_credential.access_rules[0].id"),
+               *one = fmt("%s/%s", rules, id);
+    r = test_expect(&t, 200, token, "GET", one, NULL);
+    assert_string_equal(test_str(&t, &r, "access_rule.links.self"), fmt("%s%s", t.url, one));
+    r = make(
+        &p, token, 201,
+        "{'name': 'again', 'access_rules': [" RULE("identity", "GET", "/v3/users/*/projects") "]}");
+    make(&p, token, 201, fmt("{'name': 'by id', 'access_rules': [{'id': '%s'}]}", id));
+    r = test_expect(&t, 200, token, "GET", fmt("%s?service=compute", rules), NULL);
+    assert_int_equal(json_array_size(test_at(&r, "access_rules")), 1);
+    test_expect(&t, 403, other, "GET", rules, NULL);
+    test_expect(&t, 403, other, "GET", one, NULL);
+    test_expect(&t, 404, other, "GET", fmt(V3 "/users/%s/access_rules/%s", q.user, id), NULL);
+    make(&q, other, 404, fmt("{'name': 'x', 'access_rules': [{'id': '%s'}]}", id));
+    test_expect(&t, 403, token, "DELETE", one, NULL);
+    r = test_expect(&t, 200, token, "GET", path_of(&p, ""), NULL);
+    for (size_t i = 0; i < 3; i++)
+        test_expect(&t, 204, token, "DELETE",
+                    path_of(&p, test_str(&t, &r, fmt("application_credentials[%zu].id", i))), NULL);
+    assert_int_equal(use(its), 401);
+    test_expect(&t, 204, token, "DELETE", one, NULL);
+    test_expect(&t, 404, token, "GET", one, NULL);
+    static const char *const bad[] = {"7",
+                                      "[7]",
+                                      "[{}]",
+                                      "[" RULE("identity", "FETCH", "/x") "]",
+                                      "[" RULE("identity", "GET", "x") "]",
+                                      "[" RULE("", "GET", "/x") "]",
+                                      "[{'service': 'x', 'method': 'GET', 'path': '/x', 'y': 1}]"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        make(&p, token, 400, fmt("{'name': 'bad', 'access_rules': %s}", bad[i]));
+    make(&p, token, 201, "{'name': 'c', 'access_rules': [" RULE("image", "GET", "/v2/images") "]}");
+    test_expect(&t, 204, admin, "DELETE", fmt(V3 "/users/%s", p.user), NULL);
+}
+
+/* Roles that the user has in the project, whether or not the token does. */
+static void roles_of_the_user(void **state UNUSED)
+{
+    struct person p = person("ac-later", "member");
+    const char *token = person_token(&p), *late = made("roles", "role", "{'name': 'late'}");
+    make(&p, token, 400, fmt("{'name': 'a', 'roles': [{'id': '%s'}]}", late));
+    test_expect(&t, 204, admin, "PUT", grant_path(p.project, p.user, late), NULL);
+    struct test_reply a = make(&p, token, 201, "{'name': 'a', 'roles': [{'name': 'late'}]}");
+    struct test_reply r = by_credential(id_and_secret(&a), "");
+    assert_int_equal(json_array_size(test_at(&r, "token.roles")), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +291,8 @@ int main(void)
         cmocka_unit_test(what_they_may),
         cmocka_unit_test(they_expire),
         cmocka_unit_test(what_ends_them),
+        cmocka_unit_test(access_rules),
+        cmocka_unit_test(roles_of_the_user),
     };
     return cmocka_run_group_tests(tests, identity_setup, identity_teardown);
 }

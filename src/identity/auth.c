@@ -1,316 +1,269 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* POST, GET, HEAD, DELETE /v3/auth/tokens. */
+/* POST, GET, HEAD, DELETE /v3/auth/tokens. What a token is for: auth_scope.c; how it is shown:
+ * auth_body.c. */
 #include "identity/resources.h"
 
-static struct err *refused(struct ctx *cx)
+struct err *auth_refused(struct ctx *cx)
 {
     return fail(cx, ERR_UNAUTHENTICATED, "The request you have made requires authentication.");
 }
 
-static struct err *malformed(struct ctx *cx, const char *what, const char *where)
+struct err *auth_malformed(struct ctx *cx, const char *what, const char *where)
 {
     return fail(cx, ERR_INVALID,
                 "Expecting to find %s in %s. The server could not comply with the request since it "
-                "is either malformed or "
-                "otherwise incorrect. The client is assumed to be in error.",
+                "is either malformed or otherwise incorrect. The client is assumed to be in error.",
                 what, where);
 }
 
 /* ---------------------------------------------------------------- who */
 
-static bool has_method(const json_t *methods, const char *name)
+struct login {
+    struct call *c;
+    const json_t *identity;
+    struct user *user; /* whom all methods agreed on so far */
+    struct token *token;
+    struct application_credential *credential;
+};
+
+static bool has_method(const char *const *methods, const char *name)
 {
-    for (size_t i = 0; i < json_array_size(methods); i++)
-        if (str_eq(json_string_value(json_array_get(methods, i)), name))
+    for (; methods && *methods; methods++)
+        if (str_eq(*methods, name))
             return true;
     return false;
 }
 
-/* A token for another scope: never lives longer than the one it comes from. */
-static struct err *by_token(struct call *c, const char *text, struct user **ret, struct token *t)
+static void add_method(struct ctx *cx, struct token *t, const char *name)
 {
+    size_t n = 0;
+    if (has_method(t->methods, name))
+        return;
+    while (t->methods && t->methods[n])
+        n++;
+    const char **methods = arena_new_array(cx->arena, const char *, n + 2);
+    for (size_t i = 0; i < n; i++)
+        methods[i] = t->methods[i];
+    methods[n] = name;
+    t->methods = methods;
+}
+
+static struct err *is_user(struct login *l, struct user *u)
+{
+    if (l->user && !str_eq(l->user->id, u->id))
+        return auth_refused(l->c->cx);
+    l->user = u;
+    return NULL;
+}
+
+static struct err *by_password(struct login *l)
+{
+    const json_t *user = json_get(json_get(l->identity, "password"), "user");
+    struct user *u;
+    if (!json_is_object(user))
+        return auth_malformed(l->c->cx, "user", "password");
+    TRY(password_login(l->c->cx, l->c->store, user, false, &u));
+    return is_user(l, u);
+}
+
+/* Delegation is not handed on by a mere token, and what is scoped for good stays so. */
+static struct err *may_rescope(struct ctx *cx, const struct token *old)
+{
+    const char *why = NULL;
+    if (old->credential_id)
+        return auth_refused(cx);
+    if (old->trust_id)
+        why = "Using trust-scoped token to create another token. Create a new trust-scoped token "
+              "instead";
+    else if (identity_settings()->forbid_rescope &&
+             (old->project_id || old->domain_id || old->system_scope))
+        why = "rescope a scoped token";
+    return why ? fail(cx, ERR_FORBIDDEN,
+                      "You are not authorized to perform the requested action: %s.", why)
+               : NULL;
+}
+
+/* A token for another scope: never lives longer than the one it comes from. */
+static struct err *by_token(struct login *l)
+{
+    struct ctx *cx = l->c->cx;
+    const char *text = json_get_str(json_get(l->identity, "token"), "id");
+    struct user *u = NULL;
     struct token old;
     AUTO_TXN struct tx *tx = NULL;
     if (!text)
-        return malformed(c->cx, "id", "token");
-    TRY(tx_read(c->cx, c->store, &tx));
-    struct err *e = token_verify(c->cx, tx, text, &old);
+        return auth_malformed(cx, "id", "token");
+    TRY(tx_read(cx, l->c->store, &tx));
+    struct err *e = token_verify(cx, tx, text, &old);
     if (e && e->kind == ERR_UNAUTHENTICATED) /* it is what is asked for, not who asks */
-        return fail(c->cx, ERR_NOT_FOUND, "Failed to validate token");
+        return fail(cx, ERR_NOT_FOUND, "Failed to validate token");
     TRY(e);
-    TRY(res_get(c->cx, tx, &user_resource, old.user_id, (void **)ret));
-    if (!*ret || !(*ret)->enabled ||
-        old.credential_id) /* a credential's token has its scope for good */
-        return refused(c->cx);
-    t->expires_us = old.expires_us;
-    return NULL;
+    TRY(may_rescope(cx, &old));
+    TRY(res_get(cx, tx, &user_resource, old.user_id, (void **)&u));
+    if (!u || !u->enabled)
+        return auth_refused(cx);
+    l->token->expires_us = old.expires_us;
+    l->token->parent_audit_id = old.parent_audit_id ? old.parent_audit_id : old.audit_id;
+    for (const char *const *m = old.methods; *m; m++)
+        add_method(cx, l->token, *m);
+    return is_user(l, u);
 }
 
-static struct err *by_credential(struct call *c, const json_t *given, struct user **ret,
-                                 struct token *t, struct application_credential **ret_credential)
+static struct err *by_credential(struct login *l)
 {
+    const json_t *given = json_get(l->identity, "application_credential");
+    struct user *u;
     if (!json_is_object(given))
-        return malformed(c->cx, "application_credential", "identity");
-    TRY(credential_login(c->cx, c->store, given, ret, ret_credential));
-    const struct application_credential *a = *ret_credential;
-    t->credential_id = a->id;
-    t->credential_unrestricted = a->unrestricted;
-    if (a->expires_at && a->expires_at < t->expires_us)
-        t->expires_us = a->expires_at;
+        return auth_malformed(l->c->cx, "application_credential", "identity");
+    TRY(app_credential_login(l->c->cx, l->c->store, given, &u, &l->credential));
+    const struct application_credential *a = l->credential;
+    l->token->credential_id = a->id;
+    l->token->credential_unrestricted = a->unrestricted;
+    l->token->credential_limited = a->limited;
+    if (a->expires_at && a->expires_at < l->token->expires_us)
+        l->token->expires_us = a->expires_at;
+    return is_user(l, u);
+}
+
+static struct err *by_totp(struct login *l)
+{
+    const json_t *user = json_get(json_get(l->identity, "totp"), "user");
+    struct user *u;
+    if (!json_is_object(user))
+        return auth_malformed(l->c->cx, "user", "totp");
+    TRY(totp_check(l->c->cx, l->c->store, user, &u));
+    return is_user(l, u);
+}
+
+static const struct method {
+    const char *name;
+    struct err *(*check)(struct login *l);
+} known_methods[] = {{"password", by_password},
+                     {"token", by_token},
+                     {"application_credential", by_credential},
+                     {"totp", by_totp}};
+
+static const struct method *find_method(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(known_methods); i++)
+        if (str_eq(known_methods[i].name, name))
+            return &known_methods[i];
     return NULL;
 }
 
-static struct err *who(struct call *c, const json_t *auth, struct user **ret, struct token *t,
-                       struct application_credential **ret_credential)
+/* Each of the rule's methods was used; a rule that names an unknown one counts for nothing. */
+static bool satisfies(const json_t *rule, const char *const *used, bool *ret_counts)
 {
-    static const char *const password_methods[] = {"password", NULL};
-    static const char *const token_methods[] = {"token", NULL};
-    static const char *const credential_methods[] = {"application_credential", NULL};
-    const json_t *identity = json_get(auth, "identity"), *methods = json_get(identity, "methods");
-    if (!json_is_object(identity))
-        return malformed(c->cx, "identity", "auth");
+    bool all = true;
+    *ret_counts = true;
+    for (size_t i = 0; i < json_array_size(rule); i++) {
+        const char *name = json_string_value(json_array_get(rule, i));
+        *ret_counts &= find_method(name) != NULL;
+        all &= has_method(used, name);
+    }
+    return all;
+}
+
+/* The user's own rules of which methods together are enough. */
+static struct err *check_rules(struct login *l)
+{
+    json_t *options = NULL;
+    const char *text = l->user->options;
+    bool any = false;
+    TRY(json_read(l->c->cx, text, strlen(text), &options));
+    const json_t *rules = json_get(options, "multi_factor_auth_rules");
+    if (!json_get_bool(options, "multi_factor_auth_enabled", true) || l->credential)
+        return NULL;
+    for (size_t i = 0; i < json_array_size(rules); i++) {
+        bool counts;
+        if (satisfies(json_array_get(rules, i), l->token->methods, &counts) && counts)
+            return NULL;
+        any |= counts;
+    }
+    return any ? auth_refused(l->c->cx) : NULL;
+}
+
+static struct err *who(struct login *l)
+{
+    struct ctx *cx = l->c->cx;
+    const json_t *methods = json_get(l->identity, "methods");
+    if (!json_is_object(l->identity))
+        return auth_malformed(cx, "identity", "auth");
     if (!json_is_array(methods) || !json_array_size(methods))
-        return malformed(c->cx, "methods", "identity");
-    t->issued_us = now_us(c->cx);
-    t->expires_us = t->issued_us + identity_settings()->token_ttl_s * 1000000;
-    if (has_method(methods, "password")) {
-        t->methods = password_methods;
-        const json_t *user = json_get(json_get(identity, "password"), "user");
-        if (!json_is_object(user))
-            return malformed(c->cx, "user", "password");
-        return password_login(c->cx, c->store, user, false, ret);
+        return auth_malformed(cx, "methods", "identity");
+    l->token->issued_us = now_us(cx);
+    l->token->expires_us = l->token->issued_us + identity_settings()->token_ttl_s * 1000000;
+    for (size_t i = 0; i < json_array_size(methods); i++) {
+        const char *name = json_string_value(json_array_get(methods, i));
+        const struct method *m = find_method(name);
+        if (!m)
+            return auth_refused(cx);
+        if (i && has_method(l->token->methods, name)) /* named twice */
+            continue;
+        TRY(m->check(l));
+        add_method(cx, l->token, m->name);
     }
-    if (has_method(methods, "token")) {
-        t->methods = token_methods;
-        return by_token(c, json_get_str(json_get(identity, "token"), "id"), ret, t);
-    }
-    if (has_method(methods, "application_credential")) {
-        t->methods = credential_methods;
-        return by_credential(c, json_get(identity, "application_credential"), ret, t,
-                             ret_credential);
-    }
-    return refused(c->cx);
+    if (!l->token->methods[1] && str_eq(l->token->methods[0], "totp"))
+        return auth_refused(cx); /* six digits are a second factor, not the only one */
+    TRY(check_rules(l));
+    return login_succeeded(cx, l->c->store, l->user);
 }
 
-/* ---------------------------------------------------------------- what for */
+/* ---------------------------------------------------------------- calls */
 
-static struct err *domain_by(struct ctx *cx, struct tx *tx, const json_t *j, struct domain **ret)
+static struct err *start_token(struct login *l, struct tx *tx)
 {
-    const char *id = json_get_str(j, "id"), *name = json_get_str(j, "name");
-    *ret = NULL;
-    if (id)
-        return res_get(cx, tx, &domain_resource, id, (void **)ret);
-    if (name)
-        return res_first_by(cx, tx, &domains_by_name, (void **)ret, V_TEXT(name));
-    return malformed(cx, "id or name", "domain");
-}
-
-static struct err *project_by(struct ctx *cx, struct tx *tx, const json_t *j, struct project **ret)
-{
-    const char *id = json_get_str(j, "id"), *name = json_get_str(j, "name");
+    struct ctx *cx = l->c->cx;
+    struct token *t = l->token;
     struct domain *d = NULL;
-    *ret = NULL;
-    if (id)
-        return res_get(cx, tx, &project_resource, id, (void **)ret);
-    if (!name)
-        return malformed(cx, "id or name", "project");
-    TRY(domain_by(cx, tx, json_get(j, "domain"), &d));
-    return d ? res_first_by(cx, tx, &projects_by_name, (void **)ret, V_TEXT(d->id), V_TEXT(name))
-             : NULL;
-}
-
-static struct err *take_roles(struct ctx *cx, struct tx *tx, struct token *t, const char *type,
-                              const char *id)
-{
-    struct role_set roles;
-    TRY(roles_of(cx, tx, t->user_id, type, id, &roles));
-    if (!roles.n)
-        return refused(cx);
-    t->roles = roles.names;
-    t->role_ids = roles.ids;
-    return NULL;
-}
-
-static struct err *scope_project(struct ctx *cx, struct tx *tx, struct token *t,
-                                 const struct project *p)
-{
-    struct domain *d = NULL;
-    if (!p || !p->enabled)
-        return refused(cx);
-    TRY(res_find(cx, tx, &domain_resource, p->domain_id, (void **)&d));
+    uint8_t id[16];
+    TRY(res_find(cx, tx, &domain_resource, l->user->domain_id, (void **)&d));
     if (!d->enabled)
-        return refused(cx);
-    t->project_id = p->id;
-    t->project_name = p->name;
-    t->project_domain_id = d->id;
-    t->project_domain_name = d->name;
-    if (!str_eq(p->parent_id, d->id))
-        TRY(project_parents(cx, tx, p->parent_id, d->id, &t->parents));
-    return take_roles(cx, tx, t, "project", p->id);
-}
-
-/* No scope asked for: the user's default project where it works, else an unscoped token. */
-static struct err *scope_default(struct ctx *cx, struct tx *tx, struct token *t,
-                                 const struct user *u)
-{
-    struct project *p = NULL;
-    if (!u->default_project_id)
-        return NULL;
-    TRY(res_get(cx, tx, &project_resource, u->default_project_id, (void **)&p));
-    struct token scoped = *t;
-    struct err *e = scope_project(cx, tx, &scoped, p);
-    if (!e)
-        *t = scoped;
-    return e && e->kind != ERR_UNAUTHENTICATED ? e : NULL;
-}
-
-static struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope,
-                            const struct user *u, struct token *t)
-{
-    const json_t *project = json_get(scope, "project"), *domain = json_get(scope, "domain");
-    if (project) {
-        struct project *p = NULL;
-        TRY(project_by(cx, tx, project, &p));
-        return scope_project(cx, tx, t, p);
-    }
-    if (domain) {
-        struct domain *d = NULL;
-        TRY(domain_by(cx, tx, domain, &d));
-        if (!d || !d->enabled)
-            return refused(cx);
-        t->domain_id = d->id;
-        t->domain_name = d->name;
-        return take_roles(cx, tx, t, "domain", d->id);
-    }
-    if (json_get(scope, "system")) {
-        t->system_scope = true;
-        return take_roles(cx, tx, t, "system", "system");
-    }
-    if (str_eq(json_string_value(scope), "unscoped"))
-        return NULL;
-    return scope ? malformed(cx, "project, domain or system", "scope")
-                 : scope_default(cx, tx, t, u);
-}
-
-/* The credential's project alone, with what is left of its roles. */
-static struct err *scope_credential(struct ctx *cx, struct tx *tx,
-                                    const struct application_credential *a, const json_t *scope,
-                                    struct token *t)
-{
-    struct project *p = NULL;
-    struct role_set roles;
-    if (scope)
-        return fail(cx, ERR_UNAUTHENTICATED, "Application credentials cannot request a scope.");
-    TRY(res_get(cx, tx, &project_resource, a->project_id, (void **)&p));
-    TRY(scope_project(cx, tx, t, p));
-    TRY(roles_of(cx, tx, t->user_id, "project", p->id, &roles));
-    TRY(roles_restrict(cx, tx, a->roles, &roles));
-    if (!roles.n)
-        return refused(cx);
-    t->roles = roles.names;
-    t->role_ids = roles.ids;
+        return auth_refused(cx);
+    rng_bytes(cx->rng, id, sizeof(id));
+    t->audit_id = base64url_encode(cx, id, sizeof(id));
+    t->user_id = l->user->id;
+    t->user_name = l->user->name;
+    t->user_domain_id = d->id;
+    t->user_domain_name = d->name;
     return NULL;
 }
 
-/* ---------------------------------------------------------------- the body */
-
-static void named(struct jw *w, const char *key, const char *id, const char *name)
+/* A trust with a number of uses has one less: the only thing that a log-in writes. */
+static struct err *count_use(struct call *c, const char *trust_id)
 {
-    jw_kobj(w, key);
-    jw_kstr(w, "id", id);
-    jw_kstr(w, "name", name);
-    jw_obj_end(w);
+    const struct db_value id = V_TEXT(trust_id);
+    int64_t changes = 0;
+    AUTO_TXN struct tx *tx = NULL;
+    TRY(tx_write(c->cx, c->store, &tx));
+    TRY(db_exec(c->cx, tx, &stmt_trust_use, &id, 1, &changes));
+    if (!changes)
+        return res_not_found(c->cx, &trust_resource, trust_id);
+    return tx_commit(c->cx, &tx);
 }
 
-static void token_people(struct call *c, struct jw *w, const struct token *t)
-{
-    jw_karr(w, "methods");
-    for (const char *const *m = t->methods; *m; m++)
-        jw_str(w, *m);
-    jw_arr_end(w);
-    jw_kobj(w, "user");
-    named(w, "domain", t->user_domain_id, t->user_domain_name);
-    jw_kstr(w, "id", t->user_id);
-    jw_kstr(w, "name", t->user_name);
-    jw_knull(w, "password_expires_at");
-    jw_obj_end(w);
-    jw_karr(w, "audit_ids");
-    jw_str(w, t->audit_id);
-    jw_arr_end(w);
-    jw_kstr(w, "expires_at", time_iso(c->cx, t->expires_us, TIME_MICROS_Z));
-    jw_kstr(w, "issued_at", time_iso(c->cx, t->issued_us, TIME_MICROS_Z));
-}
-
-static void token_scope(struct jw *w, const struct token *t)
-{
-    if (t->project_id) {
-        jw_kobj(w, "project");
-        named(w, "domain", t->project_domain_id, t->project_domain_name);
-        jw_kstr(w, "id", t->project_id);
-        jw_kstr(w, "name", t->project_name);
-        jw_obj_end(w);
-        jw_kbool(w, "is_domain", false);
-    }
-    if (t->domain_id)
-        named(w, "domain", t->domain_id, t->domain_name);
-    if (t->system_scope)
-        jw_kraw(w, "system", "{\"all\":true}");
-}
-
-static struct err *token_body(struct call *c, struct tx *tx, int status, const struct token *t)
-{
-    struct jw w = call_json(c, status);
-    jw_obj(&w);
-    jw_kobj(&w, "token");
-    token_people(c, &w, t);
-    token_scope(&w, t);
-    if (t->roles && *t->roles) {
-        jw_karr(&w, "roles");
-        for (size_t i = 0; t->roles[i] && t->role_ids[i]; i++) {
-            jw_obj(&w);
-            jw_kstr(&w, "id", t->role_ids[i]);
-            jw_kstr(&w, "name", t->roles[i]);
-            jw_obj_end(&w);
-        }
-        jw_arr_end(&w);
-        if (!http_arg(c->rq, "nocatalog")) {
-            jw_key(&w, "catalog");
-            TRY(catalog_write(c->cx, tx, t->project_id, c->rq->base_url, &w));
-        }
-    }
-    jw_obj_end(&w);
-    jw_obj_end(&w);
-    return NULL;
-}
-
-/* Hashes outside of any transaction; writes nothing: a token is its own proof. */
+/* Hashes outside of any transaction: a token is its own proof. */
 struct err *auth_create(struct call *c)
 {
-    const json_t *auth = json_get(c->json, "auth");
+    const json_t *auth = json_get(c->json, "auth"), *scope = json_get(auth, "scope");
     struct token t = {0};
-    struct user *u = NULL;
-    struct domain *d = NULL;
-    struct application_credential *credential = NULL;
+    struct login l = {.c = c, .identity = json_get(auth, "identity"), .token = &t};
     const char *text = NULL;
-    uint8_t id[16];
+    bool counted = false;
     if (!json_is_object(auth))
-        return malformed(c->cx, "auth", "request body");
-    TRY(who(c, auth, &u, &t, &credential));
+        return auth_malformed(c->cx, "auth", "request body");
+    TRY(who(&l));
     AUTO_TXN struct tx *tx = NULL;
     TRY(tx_read(c->cx, c->store, &tx));
-    TRY(res_find(c->cx, tx, &domain_resource, u->domain_id, (void **)&d));
-    if (!d->enabled)
-        return refused(c->cx);
-    rng_bytes(c->cx->rng, id, sizeof(id));
-    t.audit_id = base64url_encode(c->cx, id, sizeof(id));
-    t.user_id = u->id;
-    t.user_name = u->name;
-    t.user_domain_id = d->id;
-    t.user_domain_name = d->name;
-    const json_t *scope = json_get(auth, "scope");
-    TRY(credential ? scope_credential(c->cx, tx, credential, scope, &t)
-                   : scope_to(c->cx, tx, scope, u, &t));
-    c->actor->user_id = u->id;
+    TRY(start_token(&l, tx));
+    TRY(l.credential ? scope_credential(c->cx, tx, l.credential, scope, &t)
+                     : scope_to(c->cx, tx, scope, l.user, &t, &counted));
+    if (counted) {
+        tx_rollback(&tx);
+        TRY(count_use(c, t.trust_id));
+        TRY(tx_read(c->cx, c->store, &tx));
+    }
+    c->actor->user_id = l.user->id;
     c->actor->project_id = t.project_id;
     TRY(token_sign(c->cx, tx, &t, &text));
     http_reply_header(c->rp, c->cx, "X-Subject-Token", text);

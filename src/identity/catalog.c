@@ -2,10 +2,19 @@
 /* The catalogue that tokens carry. */
 #include "identity/resources.h"
 
+/* For the project $1 ('': none): what was chosen for it, or everything. */
 const struct stmt stmt_catalog = {
-    "catalog", "SELECT s.id, s.type, s.name, e.id, e.interface, e.region_id, e.url FROM services s "
-               "LEFT JOIN endpoints e ON e.service_id = s.id AND e.enabled = 1 WHERE s.enabled = 1 "
-               "ORDER BY s.type, s.id, e.interface, e.id"};
+    "catalog",
+    "WITH chosen(id) AS (SELECT endpoint_id FROM project_endpoints WHERE project_id = $1 UNION "
+    "SELECT e.id FROM project_endpoint_groups p JOIN endpoint_groups g ON g.id = p.group_id JOIN "
+    "endpoints e ON (g.service_id IS NULL OR g.service_id = e.service_id) AND (g.region_id IS NULL "
+    "OR g.region_id = e.region_id) AND (g.interface IS NULL OR g.interface = e.interface) WHERE "
+    "p.project_id = $1) "
+    "SELECT s.id, s.type, s.name, e.id, e.interface, e.region_id, e.url FROM services s LEFT JOIN "
+    "endpoints e ON e.service_id = s.id AND e.enabled = 1 AND (e.id IN (SELECT id FROM chosen) OR "
+    "NOT EXISTS (SELECT 1 FROM chosen)) WHERE s.enabled = 1 AND (e.id IS NOT NULL OR NOT EXISTS "
+    "(SELECT 1 FROM chosen)) ORDER BY s.type, s.id, e.interface, e.id"};
+
 const char *catalog_url(struct ctx *cx, const char *url, const char *base_url,
                         const char *project_id)
 {
@@ -26,7 +35,8 @@ struct err *catalog_write(struct ctx *cx, struct tx *tx, const char *project_id,
 {
     struct db_rows rows;
     const char *open = NULL;
-    TRY(db_query(cx, tx, &stmt_catalog, NULL, 0, &rows));
+    const struct db_value project = V_TEXT(project_id ? project_id : "");
+    TRY(db_query(cx, tx, &stmt_catalog, &project, 1, &rows));
     jw_arr(w);
     for (size_t i = 0; i < rows.n_rows; i++) {
         if (!str_eq(open, db_text(&rows, i, 0))) {

@@ -77,17 +77,6 @@ const struct res_where endpoints_of_service = {&endpoint_resource, "service_id =
 const struct res_where services_by_type = {&catalog_service_resource, "type = $1", "id"};
 const struct res_where regions_below = {&region_resource, "parent_region_id = $1", "id"};
 
-/* They differ by their tables only. */
-struct err *catalog_list(struct call *c)
-{
-    return call_reply_list(c, c->route->list, NULL);
-}
-
-struct err *catalog_show(struct call *c)
-{
-    return call_reply_row(c, 200, c->route->target, c->target);
-}
-
 /* ---------------------------------------------------------------- what they refer to */
 
 static struct err *region_parent(struct call *c, const struct region *r)
@@ -183,13 +172,6 @@ struct err *catalog_update(struct call *c)
     TRY(references_exist(c, c->body));
     TRY(res_update(c->cx, c->tx, c->route->body, c->body));
     return call_reply_row(c, 200, c->route->body, c->body);
-}
-
-struct err *catalog_delete(struct call *c)
-{
-    TRY(res_delete(c->cx, c->tx, c->route->target, c->target));
-    call_reply_empty(c, 204);
-    return NULL;
 }
 
 /* With those below it. */

@@ -52,6 +52,32 @@ struct err *identity_take_domain(struct call *c, const char **domain_id)
     return res_find(c->cx, c->tx, &domain_resource, *domain_id, &domain);
 }
 
+/* ---------------------------------------------------------------- resources without rules of
+ * their own */
+
+struct err *plain_list(struct call *c)
+{
+    return call_reply_list(c, c->route->list, NULL);
+}
+
+struct err *plain_show(struct call *c)
+{
+    return call_reply_row(c, 200, c->route->target, c->target);
+}
+
+struct err *plain_update(struct call *c)
+{
+    TRY(res_update(c->cx, c->tx, c->route->body, c->body));
+    return call_reply_row(c, 200, c->route->body, c->body);
+}
+
+struct err *plain_delete(struct call *c)
+{
+    TRY(res_delete(c->cx, c->tx, c->route->target, c->target));
+    call_reply_empty(c, 204);
+    return NULL;
+}
+
 /* ---------------------------------------------------------------- options */
 
 const char *check_resource_options(struct ctx *cx, const json_t *v, json_t **ret UNUSED)

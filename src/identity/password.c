@@ -113,6 +113,29 @@ static struct err *record_login(struct ctx *cx, struct store *s, const char *use
     return e;
 }
 
+static bool is_lockable(struct ctx *cx, const struct user *u)
+{
+    return identity_settings()->lockout_attempts &&
+           !user_option(cx, u, "ignore_lockout_failure_attempts");
+}
+
+bool login_locked(struct ctx *cx, const struct user *u)
+{
+    return is_lockable(cx, u) && u->locked_until && now_us(cx) < u->locked_until;
+}
+
+struct err *login_failed(struct ctx *cx, struct store *s, const struct user *u)
+{
+    if (!is_lockable(cx, u) || login_locked(cx, u))
+        return NULL;
+    return record_login(cx, s, u->id, false);
+}
+
+struct err *login_succeeded(struct ctx *cx, struct store *s, const struct user *u)
+{
+    return is_lockable(cx, u) && u->failed_logins ? record_login(cx, s, u->id, true) : NULL;
+}
+
 static bool has_expired(struct ctx *cx, const struct user *u)
 {
     return u->password_expires_at && now_us(cx) >= u->password_expires_at &&
@@ -122,7 +145,6 @@ static bool has_expired(struct ctx *cx, const struct user *u)
 struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, bool expired_too,
                            struct user **ret)
 {
-    const struct identity_config *cfg = identity_settings();
     const char *password = json_get_str(user, "password");
     struct user *u = NULL;
     if (!password)
@@ -140,12 +162,10 @@ struct err *password_login(struct ctx *cx, struct store *s, const json_t *user, 
         password_waste_time();
         return refused(cx);
     }
-    bool lockable = cfg->lockout_attempts && !user_option(cx, u, "ignore_lockout_failure_attempts");
-    bool locked = lockable && u->locked_until && now_us(cx) < u->locked_until;
-    bool good = password_matches(u->password_hash, password) && !locked;
-    if (!locked && lockable && (!good || u->failed_logins))
-        TRY(record_login(cx, s, u->id, good));
-    if (!good || !u->enabled)
+    bool good = password_matches(u->password_hash, password);
+    if (!good)
+        TRY(login_failed(cx, s, u));
+    if (!good || login_locked(cx, u) || !u->enabled)
         return refused(cx);
     if (!expired_too && has_expired(cx, u)) /* said to who knows the password only */
         return fail(cx, ERR_UNAUTHENTICATED,
@@ -210,6 +230,7 @@ struct err *change_own_password_before(struct call *c)
                     "disallowing password changes. Please contact your administrator to reset your "
                     "password.");
     c->actor->user_id = u->id; /* for the audit's event */
+    TRY(login_succeeded(c->cx, c->store, u));
     TRY(check_history(c, u->id, password));
     TRY(password_hash(c->cx, password, &hash));
     c->state = (void *)(uintptr_t)hash;

@@ -33,6 +33,32 @@
 #define RESOURCE_DEF "identity/application_credential.def"
 #include "resource/declare_struct.h"
 
+#define RESOURCE endpoint_group
+#define RESOURCE_DEF "identity/endpoint_group.def"
+#include "resource/declare_struct.h"
+#define RESOURCE credential
+#define RESOURCE_DEF "identity/credential.def"
+#include "resource/declare_struct.h"
+#define RESOURCE policy
+#define RESOURCE_DEF "identity/policy.def"
+#include "resource/declare_struct.h"
+#define RESOURCE consumer
+#define RESOURCE_DEF "identity/consumer.def"
+#include "resource/declare_struct.h"
+
+#define RESOURCE trust
+#define RESOURCE_DEF "identity/trust.def"
+#include "resource/declare_struct.h"
+#define RESOURCE access_rule
+#define RESOURCE_DEF "identity/access_rule.def"
+#include "resource/declare_struct.h"
+#define RESOURCE registered_limit
+#define RESOURCE_DEF "identity/registered_limit.def"
+#include "resource/declare_struct.h"
+#define RESOURCE project_limit
+#define RESOURCE_DEF "identity/project_limit.def"
+#include "resource/declare_struct.h"
+
 const struct identity_config *identity_settings(void);
 
 /* Handlers, statements and selections of all topics. */
@@ -48,10 +74,15 @@ bool password_matches(const char *hash, const char *password);
 /* Takes as long as a real comparison: an unknown user can't be told from a wrong password by the
  * time. */
 void password_waste_time(void);
-/* Finds the user, compares, counts failures, locks; any refusal is the same ERR_UNAUTHENTICATED.
- * Own transactions. */
+/* Finds the user, compares, counts a failure; any refusal is the same ERR_UNAUTHENTICATED, but for
+ * a good password that has expired. Own transactions. */
 MUST_USE struct err *password_login(struct ctx *cx, struct store *s, const json_t *user,
                                     bool expired_too, struct user **ret);
+/* Too many failures in a row lock a user; a log-in that succeeds by all its methods forgets them.
+ */
+bool login_locked(struct ctx *cx, const struct user *u);
+MUST_USE struct err *login_failed(struct ctx *cx, struct store *s, const struct user *u);
+MUST_USE struct err *login_succeeded(struct ctx *cx, struct store *s, const struct user *u);
 /* When a password that the user sets now will expire; 0: never. */
 int64_t password_expiry(struct ctx *cx, const struct user *u);
 /* By "id", or by "name" and "domain"; *ret NULL: there is none. */
@@ -74,9 +105,10 @@ struct token {
     bool credential_unrestricted;
     bool credential_limited; /* to its access rules */
     const char *trust_id;    /* issued for this trust, with what the trustor has */
-    const char *trustor_id, *trustor_domain_id;
-    const char *const *methods; /* NULL-terminated */
-    const char *const *roles;   /* names, NULL-terminated, implied ones too */
+    const char *trustor_id, *trustee_id;
+    const char *holder_id, *holder_domain_id; /* whose roles these are: the first trustor */
+    const char *const *methods;               /* NULL-terminated */
+    const char *const *roles;                 /* names, NULL-terminated, implied ones too */
     const char *const *role_ids;
     const char *audit_id, *parent_audit_id;
     int64_t issued_us, expires_us;
@@ -94,14 +126,48 @@ MUST_USE struct err *token_verify(struct ctx *cx, struct tx *tx, const char *tex
 MUST_USE struct err *token_revoke(struct ctx *cx, struct tx *tx, const char *kind,
                                   const char *subject);
 
+/* ---- auth.c, auth_scope.c, auth_body.c */
+struct err *auth_refused(struct ctx *cx);
+struct err *auth_malformed(struct ctx *cx, const char *what, const char *where);
+/* ret_counted: the trust that it is for has a number of uses. */
+MUST_USE struct err *scope_to(struct ctx *cx, struct tx *tx, const json_t *scope,
+                              const struct user *u, struct token *t, bool *ret_counted);
+MUST_USE struct err *scope_credential(struct ctx *cx, struct tx *tx,
+                                      const struct application_credential *a, const json_t *scope,
+                                      struct token *t);
+MUST_USE struct err *token_body(struct call *c, struct tx *tx, int status, const struct token *t);
+
+/* ---- totp.c */
+/* {"id" or "name", "passcode"}: as password_login. */
+MUST_USE struct err *totp_check(struct ctx *cx, struct store *s, const json_t *user,
+                                struct user **ret);
+
+/* ---- trusts.c */
+/* ERR_NOT_FOUND too when it has expired or is used up. */
+MUST_USE struct err *trust_find(struct ctx *cx, struct tx *tx, const char *id, struct trust **ret);
+/* The user whose roles it hands on: the trustor, of the first one in a chain. */
+MUST_USE struct err *trust_holder(struct ctx *cx, struct tx *tx, const struct trust *t,
+                                  const char **ret);
+
+/* ---- access_rules.c */
+/* The rules of an application credential, as an array. */
+/* Gives it these: [{"path", "method", "service"} or {"id"}]. */
+MUST_USE struct err *access_rules_take(struct call *c, const char *credential_id,
+                                       const char *user_id, const json_t *rules);
+/* Leaves to the actor what they allow. */
+MUST_USE struct err *access_rules_allow(struct ctx *cx, struct tx *tx, const char *credential_id,
+                                        struct actor *actor);
+MUST_USE struct err *access_rules_write(struct ctx *cx, struct tx *tx, const char *credential_id,
+                                        struct jw *w);
+
 /* ---- application_credentials.c */
 /* .before hook: the secret, given or made, and its hash. */
-struct err *credential_secret(struct call *c);
+struct err *app_credential_secret(struct call *c);
 /* Whoever knows the secret acts as the user; any refusal is the same ERR_UNAUTHENTICATED. Own
  * transactions. */
-MUST_USE struct err *credential_login(struct ctx *cx, struct store *s, const json_t *given,
-                                      struct user **ret,
-                                      struct application_credential **ret_credential);
+MUST_USE struct err *app_credential_login(struct ctx *cx, struct store *s, const json_t *given,
+                                          struct user **ret,
+                                          struct application_credential **ret_credential);
 
 /* ---- users.c */
 /* Whether a yes-or-no option is on. */

@@ -20,10 +20,10 @@ const struct stmt stmt_revoke = {
               "ON CONFLICT (subject) DO UPDATE SET before = excluded.before, expires_at = "
               "excluded.expires_at"};
 /* A token has at most this many subjects; those it hasn't are NULL. */
-#define SUBJECTS 16
+#define SUBJECTS 17
 const struct stmt stmt_revoked = {
     "revoked", "SELECT 1 FROM revocations WHERE before >= $1 AND subject IN ($2, $3, $4, $5, $6, "
-               "$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"};
+               "$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"};
 const struct stmt stmt_revocations_prune = {"revocations_prune",
                                             "DELETE FROM revocations WHERE expires_at < $1"};
 
@@ -128,7 +128,9 @@ static void put(json_t *o, const char *key, const char *value)
     X("c", credential_id)                                                                          \
     X("t", trust_id)                                                                               \
     X("y", trustor_id)                                                                             \
-    X("z", trustor_domain_id)
+    X("z", trustee_id)                                                                             \
+    X("j", holder_id)                                                                              \
+    X("l", holder_domain_id)
 
 struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, const char **ret_text)
 {
@@ -143,7 +145,7 @@ struct err *token_sign(struct ctx *cx, struct tx *tx, const struct token *t, con
     if (t->credential_unrestricted)
         json_object_set_new(claims, "o", json_true());
     if (t->credential_limited)
-        json_object_set_new(claims, "l", json_true());
+        json_object_set_new(claims, "L", json_true());
     if (t->parents && *t->parents)
         json_object_set_new(claims, "h", strings(t->parents));
     json_object_set_new(claims, "m", strings(t->methods));
@@ -262,12 +264,14 @@ static void grant_subject(struct subjects *s, const char *kind, const char *user
 static void subjects_of(struct ctx *cx, const struct token *t, struct db_value values[SUBJECTS])
 {
     struct subjects s = {cx, values, 0};
-    const char *holder = t->trustor_id ? t->trustor_id : t->user_id;
+    const char *holder = t->holder_id ? t->holder_id : t->user_id;
     subject(&s, "token", t->audit_id);
     subject(&s, "user", t->user_id);
     subject(&s, "domain", t->user_domain_id);
     subject(&s, "user", t->trustor_id);
-    subject(&s, "domain", t->trustor_domain_id);
+    subject(&s, "user", t->trustee_id);
+    subject(&s, "user", t->holder_id);
+    subject(&s, "domain", t->holder_domain_id);
     subject(&s, "trust", t->trust_id);
     subject(&s, "credential", t->credential_id);
     subject(&s, "project", t->project_id);
@@ -291,7 +295,7 @@ struct err *token_verify(struct ctx *cx, struct tx *tx, const char *text, struct
     TRY(check_signature(cx, tx, text, &claims));
     struct token t = {.system_scope = json_get_bool(claims, "s", false),
                       .credential_unrestricted = json_get_bool(claims, "o", false),
-                      .credential_limited = json_get_bool(claims, "l", false),
+                      .credential_limited = json_get_bool(claims, "L", false),
                       .parents = list_of(cx, json_get(claims, "h")),
                       .methods = list_of(cx, json_get(claims, "m")),
                       .roles = list_of(cx, json_get(claims, "r")),
@@ -348,7 +352,7 @@ struct err *identity_authenticate(struct ctx *cx, struct tx *tx, const char *tex
                           .admin = has_role(t, "admin"),
                           .member = has_role(t, "member"),
                           .more = t};
-    return NULL;
+    return t->credential_limited ? access_rules_allow(cx, tx, t->credential_id, ret) : NULL;
 }
 
 struct err *identity_token_keys(struct ctx *cx, struct tx *tx, struct jw *w)

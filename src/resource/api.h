@@ -7,6 +7,12 @@
 
 #include "resource/family.h"
 
+/* A call that an actor with limits may make: method and path ("/v2.1/servers/{id}", * one part,
+ * ** any) of a service ("compute"). */
+struct allowed_call {
+    const char *service, *method, *path;
+};
+
 /* Who acts. Lives as long as the request. */
 struct actor {
     const char *user_id, *user_name, *user_domain_id, *user_domain_name;
@@ -15,8 +21,11 @@ struct actor {
     const char *domain_id, *domain_name; /* NULL: not scoped to a domain */
     const char *const *roles;            /* names, NULL-terminated */
     const char *token;
-    bool admin;          /* has the role admin */
-    bool member;         /* may change things in its project */
+    bool admin;   /* has the role admin */
+    bool member;  /* may change things in its project */
+    bool limited; /* to the allowed calls */
+    const struct allowed_call *allowed;
+    size_t n_allowed;
     const char *host_id; /* an agent, not a user */
     void *more;          /* identity's own */
 };

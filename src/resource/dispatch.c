@@ -205,11 +205,23 @@ static bool is_read(const struct call *c)
     return (c->route->flags & RT_READ) || is_get(c->rq);
 }
 
+static bool find_route(struct api *a, struct http_request *rq, struct route_match *m)
+{
+    size_t n = strlen(rq->raw_path);
+    if (router_match(a->router, rq->cx, rq->method, rq->raw_path, m))
+        return true;
+    if (m->allow || n < 2 || rq->raw_path[n - 1] != '/' ||
+        !family_of_path(a, rq->path)->strips_slash)
+        return false;
+    return router_match(a->router, rq->cx, rq->method,
+                        arena_strndup(rq->cx->arena, rq->raw_path, n - 1), m);
+}
+
 static struct err *match(struct api *a, struct http_request *rq, struct call *c,
                          const char **ret_allow)
 {
     struct route_match m;
-    if (!router_match(a->router, rq->cx, rq->method, rq->raw_path, &m)) {
+    if (!find_route(a, rq, &m)) {
         *ret_allow = m.allow;
         if (m.allow)
             return fail(rq->cx, ERR_METHOD,
@@ -251,6 +263,8 @@ static struct err *authenticate(struct call *c, struct tx *tx)
                     "The request you have made requires authentication.");
     }
     struct err *e = c->api->hooks.authenticate(c->cx, tx, token, c->actor);
+    if (!e && c->actor->limited)
+        e = access_check(c);
     if (e && rule == RULE_PUBLIC && e->kind == ERR_UNAUTHENTICATED) {
         *c->actor = (struct actor){0};
         return NULL;

@@ -21,7 +21,7 @@ struct api {
 struct bound_route {
     const struct route *route;
     const struct service *service;
-    char *base; /* "/compute/v2.1" */
+    char *base;                  /* "/compute/v2.1" */
     _Atomic uint64_t answers[6]; /* by the status' first digit */
     _Atomic uint64_t busy_us;
 };
@@ -29,6 +29,10 @@ struct bound_route {
 /* audit.c: the event of a mutating call, in tx. */
 MUST_USE struct err *audit_add(struct call *c, struct tx *tx, int status);
 bool audit_wanted(const struct call *c);
+
+/* access.c: ERR_UNAUTHENTICATED when the actor's limits leave this call out. */
+MUST_USE struct err *access_check(struct call *c);
+bool access_path_matches(struct ctx *cx, const char *pattern, const char *path);
 
 /* microversion.c: reads the request's version headers, sets the reply's. */
 MUST_USE struct err *negotiate_version(struct call *c);

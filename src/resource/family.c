@@ -224,7 +224,8 @@ const struct family family_identity = {.name = "identity",
                                        .unknown = identity_unknown,
                                        .missing = identity_missing,
                                        .read_only = identity_read_only,
-                                       .major = 3};
+                                       .major = 3,
+                                       .strips_slash = true};
 const struct family family_compute = {.name = "compute",
                                       .prefix = "/compute",
                                       .paging = PAGING_COMPUTE,

@@ -32,6 +32,7 @@ struct family {
     const char
         *request_id_header; /* its own, older name for the request id: "X-Compute-Request-Id" */
     int default_limit, max_limit; /* of lists; 0: none */
+    bool strips_slash;            /* a path may end in one that no route has */
 };
 
 extern const struct family family_identity, family_compute, family_image, family_network,

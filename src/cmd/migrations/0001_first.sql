@@ -110,6 +110,16 @@ CREATE TABLE endpoints (
 );
 CREATE INDEX endpoints_service ON endpoints (service_id);
 CREATE INDEX endpoints_region ON endpoints (region_id);
+CREATE TABLE endpoint_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    filters TEXT NOT NULL,
+    service_id TEXT,
+    region_id TEXT,
+    interface TEXT,
+    generation BIGINT NOT NULL
+);
 CREATE TABLE application_credentials (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -119,11 +129,87 @@ CREATE TABLE application_credentials (
     expires_at BIGINT,
     unrestricted BIGINT NOT NULL CHECK (unrestricted IN (0, 1)),
     roles TEXT NOT NULL,
+    limited BIGINT NOT NULL CHECK (limited IN (0, 1)),
     secret_hash TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX application_credentials_name ON application_credentials (user_id, name);
 CREATE INDEX application_credentials_project ON application_credentials (project_id);
+CREATE TABLE access_rules (
+    id TEXT PRIMARY KEY NOT NULL,
+    path TEXT NOT NULL,
+    method TEXT NOT NULL CHECK (method IN ('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE')),
+    service TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX access_rules_user ON access_rules (user_id, service, method, path);
+CREATE TABLE credentials (
+    id TEXT PRIMARY KEY NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    project_id TEXT REFERENCES projects(id) ON DELETE CASCADE,
+    type TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX credentials_user ON credentials (user_id, type);
+CREATE INDEX credentials_project ON credentials (project_id);
+CREATE TABLE trusts (
+    id TEXT PRIMARY KEY NOT NULL,
+    trustor_user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    trustee_user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    project_id TEXT REFERENCES projects(id) ON DELETE CASCADE,
+    impersonation BIGINT NOT NULL CHECK (impersonation IN (0, 1)),
+    roles TEXT NOT NULL,
+    expires_at BIGINT,
+    remaining_uses BIGINT,
+    redelegation_count BIGINT,
+    redelegated_trust_id TEXT REFERENCES trusts(id) ON DELETE CASCADE,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX trusts_trustor ON trusts (trustor_user_id);
+CREATE INDEX trusts_trustee ON trusts (trustee_user_id);
+CREATE INDEX trusts_project ON trusts (project_id);
+CREATE INDEX trusts_redelegated ON trusts (redelegated_trust_id);
+CREATE TABLE policies (
+    id TEXT PRIMARY KEY NOT NULL,
+    type TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    extra TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE TABLE consumers (
+    id TEXT PRIMARY KEY NOT NULL,
+    description TEXT,
+    secret TEXT NOT NULL,
+    extra TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE TABLE registered_limits (
+    id TEXT PRIMARY KEY NOT NULL,
+    service_id TEXT NOT NULL REFERENCES services(id),
+    region_id TEXT REFERENCES regions(id),
+    resource_name TEXT NOT NULL,
+    default_limit BIGINT NOT NULL,
+    description TEXT,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX registered_limits_of ON registered_limits (service_id, COALESCE(region_id, ''), resource_name);
+CREATE INDEX registered_limits_region ON registered_limits (region_id);
+CREATE TABLE limits (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT REFERENCES projects(id) ON DELETE CASCADE,
+    domain_id TEXT REFERENCES domains(id) ON DELETE CASCADE,
+    service_id TEXT NOT NULL REFERENCES services(id),
+    region_id TEXT,
+    resource_name TEXT NOT NULL,
+    resource_limit BIGINT NOT NULL,
+    description TEXT,
+    registered_id TEXT NOT NULL REFERENCES registered_limits(id),
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX limits_of ON limits (COALESCE(project_id, ''), COALESCE(domain_id, ''), registered_id);
+CREATE INDEX limits_registered ON limits (registered_id);
 CREATE TABLE token_keys (
     id TEXT PRIMARY KEY NOT NULL,
     public_key BYTEA NOT NULL,
@@ -165,6 +251,31 @@ CREATE TABLE role_assignments (
 );
 CREATE INDEX role_assignments_target ON role_assignments (target_id);
 CREATE INDEX role_assignments_role ON role_assignments (role_id);
+CREATE TABLE project_endpoints (
+    project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    endpoint_id TEXT NOT NULL REFERENCES endpoints(id) ON DELETE CASCADE,
+    PRIMARY KEY (project_id, endpoint_id)
+);
+CREATE INDEX project_endpoints_endpoint ON project_endpoints (endpoint_id);
+CREATE TABLE project_endpoint_groups (
+    project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    group_id TEXT NOT NULL REFERENCES endpoint_groups(id) ON DELETE CASCADE,
+    PRIMARY KEY (project_id, group_id)
+);
+CREATE INDEX project_endpoint_groups_group ON project_endpoint_groups (group_id);
+CREATE TABLE application_credential_rules (
+    application_credential_id TEXT NOT NULL REFERENCES application_credentials(id) ON DELETE CASCADE,
+    access_rule_id TEXT NOT NULL REFERENCES access_rules(id),
+    PRIMARY KEY (application_credential_id, access_rule_id)
+);
+CREATE INDEX application_credential_rules_rule ON application_credential_rules (access_rule_id);
+CREATE TABLE domain_configs (
+    domain_id TEXT NOT NULL REFERENCES domains(id) ON DELETE CASCADE,
+    section TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (domain_id, section, name)
+);
 CREATE TABLE fleet_hosts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
