@@ -511,6 +511,29 @@ static void copy_server(struct ctx *cx, const struct spec_server *from, struct s
         to->nics[i].mac = arena_strdup(m, from->nics[i].mac);
 }
 
+static bool router_joins(const struct spec_router *r, const char *network_id)
+{
+    for (size_t i = 0; i < r->n_interfaces; i++)
+        if (str_eq(r->interfaces[i].network_id, network_id))
+            return true;
+    return false;
+}
+
+/* The floating IP that a router of the network gives to this address; NULL: none. */
+static const char *floating_of(const struct agent *a, const char *network_id, const char *ip)
+{
+    for (const struct item *it = a->items; it; it = it->next) {
+        if (it->kind != ITEM_ROUTER || !it->desired || it->deleted ||
+            !router_joins(&it->desired->router, network_id))
+            continue;
+        const struct spec_router *r = &it->desired->router;
+        for (size_t i = 0; i < r->n_floating; i++)
+            if (same_ip(r->floating[i].fixed_ip, ip))
+                return r->floating[i].floating_ip;
+    }
+    return NULL;
+}
+
 bool agent_server_by_ip(struct ctx *cx, struct agent *a, const char *network_id, const char *ip,
                         struct spec_server *ret)
 {
@@ -523,6 +546,7 @@ bool agent_server_by_ip(struct ctx *cx, struct agent *a, const char *network_id,
     if (!server || !server->desired || server->deleted)
         return false;
     copy_server(cx, &server->desired->server, ret);
+    ret->public_ip = arena_strdup(cx->arena, floating_of(a, net->id, ip));
     const char *pending = password_pending(cx, a, server);
     if (pending)
         ret->password_data = pending;

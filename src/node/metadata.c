@@ -136,6 +136,12 @@ static bool local_ipv4(struct request *rq)
     return !strchr(rq->ip, ':') && add(rq, rq->ip);
 }
 
+/* Empty without a floating IP, as nova has it. */
+static bool public_ipv4(struct request *rq)
+{
+    return add(rq, rq->s->public_ip ? rq->s->public_ip : "");
+}
+
 static bool mac(struct request *rq)
 {
     return rq->s->n_nics && add(rq, rq->s->nics[0].mac);
@@ -199,6 +205,7 @@ static const struct page ec2_pages[] = {
     {"meta-data/mac", mac, "text/plain"},
     {"meta-data/placement/availability-zone", zone, "text/plain"},
     {"meta-data/public-hostname", hostname, "text/plain"},
+    {"meta-data/public-ipv4", public_ipv4, "text/plain"},
     {"meta-data/public-keys/0/openssh-key", key_data, "text/plain"},
     {"meta-data/reservation-id", reservation_id, "text/plain"},
     {"meta-data/security-groups", security_groups, "text/plain"},

@@ -77,6 +77,9 @@ static void test_ec2(void **state UNUSED)
     assert_non_null(strstr(list, "block-device-mapping/\nhostname\n"));
     assert_string_equal(get("/latest/meta-data/instance-id", NULL), server.id);
     assert_string_equal(get("/latest/meta-data/local-ipv4", NULL), "10.0.0.5");
+    assert_string_equal(get("/latest/meta-data/public-ipv4", NULL), "");
+    server.public_ip = "203.0.113.7";
+    assert_string_equal(get("/latest/meta-data/public-ipv4", NULL), "203.0.113.7");
     assert_string_equal(get("/latest/meta-data/hostname", NULL), "web.novalocal");
     assert_string_equal(get("/latest/meta-data/public-keys/", NULL), "0=k");
     assert_string_equal(get("/latest/meta-data/public-keys/0", NULL), "openssh-key");

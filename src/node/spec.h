@@ -45,8 +45,9 @@ struct spec_server {
     bool paused;    /* on, with its vCPUs stopped */
     bool suspended; /* power_on false: its memory is kept in a file, for the next start */
     struct spec_rescue rescue;
-    int64_t checkpoint;  /* a way back for the root disk is kept under this number; 0: none */
-    int64_t restore_seq; /* how often the root disk was to go back to its checkpoint */
+    int64_t checkpoint;    /* a way back for the root disk is kept under this number; 0: none */
+    const char *public_ip; /* floating IP of the address it asks metadata from; not in the spec */
+    int64_t restore_seq;   /* how often the root disk was to go back to its checkpoint */
     const json_t *meta_data, *network_data, *vendor_data; /* objects */
     const char *user_data;                                /* decoded bytes, may be NULL */
     size_t user_data_size;
