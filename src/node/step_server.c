@@ -66,23 +66,11 @@ static void see_facts(struct ctx *cx, struct agent *a, const struct job *job, st
     v->why = arena_strdup(cx->arena, v->why);
 }
 
-/* A driver that can't plug has what it was started with. */
-static void assume_devices(struct ctx *cx, const struct guest_driver *ops, struct view *v)
-{
-    if (ops->plug_nic || !v->want || v->is.power != GUEST_ON)
-        return;
-    v->is.n_ports = v->want->n_nics;
-    v->is.ports = arena_new_array(cx->arena, const char *, v->want->n_nics + 1);
-    for (size_t i = 0; i < v->want->n_nics; i++)
-        v->is.ports[i] = v->want->nics[i].port_id;
-}
-
 static struct err *look(struct ctx *cx, struct agent *a, const struct job *job, struct view *ret)
 {
     const struct guest_driver *ops = a->setup.guests.ops;
     *ret = (struct view){.want = job->deleted || !job->desired ? NULL : &job->desired->server};
     TRY(ops->state(cx, a->setup.guests.drv, job->it->id, &ret->is));
-    assume_devices(cx, ops, ret);
     volumes_seen(a, job->it, &ret->is);
     see_facts(cx, a, job, ret);
     return NULL;
@@ -279,30 +267,6 @@ static void takes_long(struct ctx *cx)
         cx->deadline_us = mono_us(cx) + LONG_US;
 }
 
-/* A driver may have less than the interface. */
-static bool is_missing(const struct guest_driver *ops, enum action action)
-{
-    switch (action) {
-    case ACT_PREPARE_RESCUE:
-        return !ops->prepare_rescue;
-    case ACT_RESTORE:
-        return !ops->restore;
-    case ACT_CHECKPOINT:
-    case ACT_GIVE_UP_CHECKPOINT:
-        return !ops->checkpoint;
-    case ACT_SUSPEND:
-        return !ops->suspend;
-    case ACT_PAUSE:
-    case ACT_RESUME:
-        return !ops->pause;
-    case ACT_UNPLUG:
-    case ACT_PLUG:
-        return !ops->plug_nic || !ops->plug_volume;
-    default:
-        return false;
-    }
-}
-
 static struct err *act(struct ctx *cx, struct agent *a, struct job *job, const struct view *v,
                        enum action action)
 {
@@ -484,9 +448,6 @@ static struct err *plan_and_act(struct ctx *cx, struct agent *a, struct job *job
         come_back(a, job);
     if (action == ACT_NONE || job->waits)
         return NULL;
-    if (is_missing(a->setup.guests.ops, action))
-        return fail(cx, ERR_NOT_IMPLEMENTED, "this host's guests can't do that: %s",
-                    action_name(action));
     log_event(cx, LOG_INFO, action_name(action), "server", job->it->id, NULL);
     TRY(act(cx, a, job, v, action));
     job->again = !job->waits;
