@@ -163,7 +163,7 @@ static void check_resumed(const struct guest_backend *b)
 }
 static void check_snapshots(size_t want)
 {
-    struct volume_state s;
+    struct volume_seen s;
     assert_ok(&cx, vol.ops->state(&cx, vol.drv, VOLUME_1, &s));
     assert_int_equal(s.n_snapshots, want);
 }
