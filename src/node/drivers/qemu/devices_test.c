@@ -502,6 +502,62 @@ static void test_consoles(void **state UNUSED)
     end(&b);
 }
 
+static const json_t *diagnosed(const struct guest_backend *b)
+{
+    struct buf text;
+    struct jw w;
+    json_t *j;
+    buf_init(&text, cx.arena);
+    jw_init(&w, &text);
+    jw_obj(&w);
+    assert_ok(&cx, b->ops->diagnostics(&cx, b->drv, ID_A, &w));
+    jw_obj_end(&w);
+    assert_ok(&cx, json_read(&cx, buf_cstr(&text), text.len, &j));
+    return j;
+}
+
+static void test_diagnostics(void **state UNUSED)
+{
+    struct guest_backend b = open_all();
+    struct spec_server spec = spec_of(ID_A, 1);
+    make_volume(VOLUME_1);
+    spec.nics = nics;
+    spec.n_nics = 1;
+    boot(&b, &spec);
+    assert_ok(&cx, plug_volume(&b, ID_A, VOLUME_1));
+    type(&b, ID_A, "r0-");
+    await_console(&b, ID_A, "read i", 1);
+    sleep(1);
+    const json_t *d = diagnosed(&b);
+    const json_t *cpu = json_array_get(json_get(d, "cpu_details"), 0);
+    const json_t *nic = json_array_get(json_get(d, "nic_details"), 0);
+    const json_t *disk = json_array_get(json_get(d, "disk_details"), 0);
+    assert_string_equal(json_get_str(d, "state"), "running");
+    assert_string_equal(json_get_str(d, "hypervisor"), "qemu");
+    assert_in_range(json_get_int(d, "uptime", -1), 1, 3600);
+    assert_int_equal(json_get_int(d, "num_cpus", 0), 1);
+    assert_int_equal(json_get_int(d, "num_nics", 0), 1);
+    assert_int_equal(json_get_int(d, "num_disks", 0), 2);
+    assert_int_equal(json_array_size(json_get(d, "disk_details")), 2);
+    assert_true(json_get_int(cpu, "time", 0) > 100000000);
+    assert_in_range(json_get_int(cpu, "utilisation", -1), 1, 100);
+    assert_string_equal(json_get_str(nic, "mac_address"), nics[0].mac);
+    assert_true(json_is_integer(json_get(nic, "rx_octets")));
+    assert_true(json_is_null(json_get(nic, "tx_rate")));
+    assert_true(json_get_int(disk, "read_bytes", 0) >= 1024);
+    assert_int_equal(json_get_int(disk, "errors_count", -1), 0);
+    assert_int_equal(json_get_int(json_get(d, "memory_details"), "maximum", 0), 32);
+    assert_in_range(json_get_int(json_get(d, "memory_details"), "used", 0), 1, 64);
+    assert_ok(&cx, b.ops->pause(&cx, b.drv, ID_A, true));
+    assert_string_equal(json_get_str(diagnosed(&b), "state"), "paused");
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    d = diagnosed(&b);
+    assert_string_equal(json_get_str(d, "state"), "shutdown");
+    assert_int_equal(json_get_int(d, "uptime", -1), 0);
+    assert_int_equal(json_array_size(json_get(d, "nic_details")), 0);
+    end(&b);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, NULL, clean)
 
 int main(void)
@@ -519,6 +575,7 @@ int main(void)
         TEST(test_copies_of_the_root_disk),
         TEST(test_open_volumes),
         TEST(test_consoles),
+        TEST(test_diagnostics),
     };
     int failed = cmocka_run_group_tests(tests, begin, volumes_scene_end);
     ctx_release(&cx);

@@ -4,6 +4,7 @@
 #include "node/drivers/tools/files.h"
 #include "node/drivers/qemu/guests.h"
 #include "node/drivers/qemu/launch.h"
+#include "node/drivers/qemu/tap_stats.h"
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -267,6 +268,29 @@ static void test_process_identity(void **state UNUSED)
 
 /* ---- host ---- */
 
+static void test_tap_stats(void **state UNUSED)
+{
+    static const char text[] =
+        "Inter-|   Receive                        |  Transmit\n"
+        " face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop\n"
+        "    lo: 1 1 1 1 0 0 0 0 1 1 1 1 0 0 0 0\n"
+        "tapone2: 9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0\n"
+        "tapone: 100 2 3 4 0 0 0 5 12345678901 7 8 9 0 0 0 0\n";
+    struct tap_stats s;
+    assert_true(tap_stats_parse(text, "tapone", &s));
+    assert_int_equal(s.out.octets, 100);
+    assert_int_equal(s.out.packets, 2);
+    assert_int_equal(s.out.errors, 3);
+    assert_int_equal(s.out.drops, 4);
+    assert_int_equal(s.in.octets, 12345678901);
+    assert_int_equal(s.in.packets, 7);
+    assert_int_equal(s.in.errors, 8);
+    assert_int_equal(s.in.drops, 9);
+    assert_false(tap_stats_parse(text, "tapon", &s));
+    assert_false(tap_stats_parse("", "tapone", &s));
+    assert_false(tap_stats_parse("tapone: 1 2\n", "tapone", &s));
+}
+
 static void test_cgroups_found(void **state UNUSED)
 {
     static const char v1[] =
@@ -409,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_cgroups_found),
         cmocka_unit_test(test_cgroup_v2_first),
         cmocka_unit_test(test_cgroup_v2_limits),
+        cmocka_unit_test(test_tap_stats),
         cmocka_unit_test(test_host),
     };
     return cmocka_run_group_tests(tests, begin, end);
