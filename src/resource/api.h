@@ -51,7 +51,8 @@ enum route_flags {
     RT_RAW_BODY = 1 << 5, /* the body is not parsed as JSON */
     RT_UPDATE = 1 << 6,   /* .body decodes as an update of the target (default for PUT and PATCH) */
     RT_NO_AUDIT = 1 << 7, /* agents' reports: not a user's act */
-    RT_BULK = 1 << 8 /* the body may hold many, {"ports": […]}: the handler decodes .body itself */
+    RT_BULK = 1 << 8, /* the body may hold many, {"ports": […]}: the handler decodes .body itself */
+    RT_WRITES = 1 << 9 /* a GET that changes something, as some APIs have them */
 };
 
 struct call;
@@ -181,6 +182,12 @@ MUST_USE struct err *quota_check(struct ctx *cx, struct tx *tx, const struct ser
                                  const char *name, const char *project_id, int64_t more);
 MUST_USE struct err *quota_set(struct ctx *cx, struct tx *tx, const struct service *svc,
                                const char *name, const char *project_id, int64_t limit);
+/* The same for names that are made at run time ("gigabytes_fast"). */
+MUST_USE struct err *quota_limit_named(struct ctx *cx, struct tx *tx, const struct service *svc,
+                                       const char *name, const char *project_id, int64_t dflt,
+                                       int64_t *ret_limit);
+MUST_USE struct err *quota_set_named(struct ctx *cx, struct tx *tx, const struct service *svc,
+                                     const char *name, const char *project_id, int64_t limit);
 MUST_USE struct err *quota_reset(struct ctx *cx, struct tx *tx, const struct service *svc,
                                  const char *project_id);
 

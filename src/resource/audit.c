@@ -48,8 +48,10 @@ const struct service engine_service = {
 
 bool audit_wanted(const struct call *c)
 {
-    return c->route && !(c->route->flags & (RT_READ | RT_NO_AUDIT)) &&
-           !str_eq(c->rq->method, "GET") && !str_eq(c->rq->method, "HEAD");
+    if (!c->route || (c->route->flags & (RT_READ | RT_NO_AUDIT)))
+        return false;
+    return (c->route->flags & RT_WRITES) ||
+           (!str_eq(c->rq->method, "GET") && !str_eq(c->rq->method, "HEAD"));
 }
 
 struct err *audit_add(struct call *c, struct tx *tx, int status)

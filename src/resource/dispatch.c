@@ -202,7 +202,7 @@ static void reply_error(struct ctx *cx, struct http_request *rq, struct http_rep
 
 static bool is_read(const struct call *c)
 {
-    return (c->route->flags & RT_READ) || is_get(c->rq);
+    return (c->route->flags & RT_READ) || (is_get(c->rq) && !(c->route->flags & RT_WRITES));
 }
 
 static bool find_route(struct api *a, struct http_request *rq, struct route_match *m)

@@ -13,15 +13,21 @@ static const struct quota *find(const struct service *svc, const char *name)
     bug_at(WHERE, name);
 }
 
-struct err *quota_limit(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
-                        const char *project_id, int64_t *ret_limit)
+struct err *quota_limit_named(struct ctx *cx, struct tx *tx, const struct service *svc,
+                              const char *name, const char *project_id, int64_t dflt,
+                              int64_t *ret_limit)
 {
-    const struct quota *q = find(svc, name);
     struct db_value params[] = {V_TEXT(svc->name), V_TEXT(project_id), V_TEXT(name)};
     struct db_rows rows;
     TRY(db_query(cx, tx, &stmt_quota_get, params, 3, &rows));
-    *ret_limit = rows.n_rows ? db_int(&rows, 0, 0) : q->dflt;
+    *ret_limit = rows.n_rows ? db_int(&rows, 0, 0) : dflt;
     return NULL;
+}
+
+struct err *quota_limit(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
+                        const char *project_id, int64_t *ret_limit)
+{
+    return quota_limit_named(cx, tx, svc, name, project_id, find(svc, name)->dflt, ret_limit);
 }
 
 struct err *quota_usage(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
@@ -65,6 +71,12 @@ struct err *quota_set(struct ctx *cx, struct tx *tx, const struct service *svc, 
                       const char *project_id, int64_t limit)
 {
     find(svc, name);
+    return quota_set_named(cx, tx, svc, name, project_id, limit);
+}
+
+struct err *quota_set_named(struct ctx *cx, struct tx *tx, const struct service *svc,
+                            const char *name, const char *project_id, int64_t limit)
+{
     return db_run(cx, tx, &stmt_quota_set, V_TEXT(svc->name), V_TEXT(project_id), V_TEXT(name),
                   V_INT(limit));
 }

@@ -1,59 +1,186 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Where volumes can lie: the fleet's hosts with what is promised on their disks. The sums are
- * SQL's, from the volumes themselves. */
+/* Where volumes can lie: the fleet's hosts with what is promised on their disks, and what they can
+ * do. The sums are SQL's, from the volumes themselves. */
 #include "volume/impl.h"
 
-static int64_t number_of(const struct db_rows *rows, const char *host_id, size_t column)
+const struct stmt stmt_volume_use_by_host = {
+    "volume_use_by_host",
+    "SELECT host_id, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
+    "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id IS NOT NULL UNION ALL "
+    "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id IS NOT NULL) AS promised GROUP BY "
+    "host_id"};
+const struct stmt stmt_host_settings = {
+    "host_settings", "SELECT host_id, enabled, reason, frozen FROM volume_host_settings"};
+
+struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
+{
+    return db_query(cx, tx, &stmt_volume_use_by_host, NULL, 0, ret);
+}
+
+/* The host's row among these, whose first column is its id; -1: none. */
+static int64_t place_in(const struct db_rows *rows, const char *host_id)
 {
     for (size_t i = 0; i < rows->n_rows; i++)
         if (str_eq(db_text(rows, i, 0), host_id))
-            return db_int(rows, i, column);
-    return 0;
+            return (int64_t)i;
+    return -1;
 }
 
-static struct volume_host host_of(struct ctx *cx, const struct fleet_host *h)
+static int64_t number_of(const struct db_rows *rows, const char *host_id, size_t column)
 {
-    return (struct volume_host){
-        .id = h->id,
-        .name = h->name,
-        .zone = h->zone && *h->zone ? h->zone : volume_cfg.default_zone,
-        .alive = h->alive,
-        .enabled = h->enabled,
-        .total_gib = h->disk_gib,
-        .reason = !h->enabled ? arena_printf(cx->arena, "host %s is disabled", h->name)
-                  : !h->alive ? arena_printf(cx->arena, "host %s does not answer", h->name)
-                              : NULL};
+    int64_t i = place_in(rows, host_id);
+    return i < 0 ? 0 : db_int(rows, (size_t)i, column);
 }
 
-static void take_zone(struct volume_host *h, const struct db_rows *zones)
+static void take_settings(struct volume_host *h, const struct db_rows *settings)
 {
-    for (size_t i = 0; i < zones->n_rows; i++)
-        if (str_eq(db_text(zones, i, 0), h->id))
-            h->zone = db_text(zones, i, 1);
+    int64_t i = place_in(settings, h->id);
+    if (i < 0)
+        return;
+    h->enabled = db_int(settings, (size_t)i, 1) != 0;
+    h->disabled_reason = db_text(settings, (size_t)i, 2);
+    h->frozen = db_int(settings, (size_t)i, 3) != 0;
+}
+
+/* Why it takes no new volumes; a host that compute does not use may still. */
+static const char *closed(struct ctx *cx, const struct volume_host *h)
+{
+    const char *why = !h->enabled ? "is disabled"
+                      : h->frozen ? "is frozen"
+                      : !h->alive ? "does not answer"
+                                  : NULL;
+    return why ? arena_printf(cx->arena, "host %s %s", h->name, why) : NULL;
+}
+
+static struct volume_host host_of(const struct fleet_host *h)
+{
+    return (struct volume_host){.id = h->id,
+                                .name = h->name,
+                                .zone = h->zone && *h->zone ? h->zone : volume_cfg.default_zone,
+                                .alive = h->alive,
+                                .enabled = true,
+                                .total_gib = h->disk_gib,
+                                .last_seen_us = h->last_seen_us ? h->last_seen_us : h->updated_us};
 }
 
 struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_host **ret, size_t *ret_n)
 {
     struct fleet_host *hosts;
-    struct db_rows own, others = {0}, zones = {0};
+    struct db_rows own, others = {0}, zones = {0}, settings;
     size_t n;
     TRY(fleet_hosts(cx, tx, &hosts, &n));
     TRY(volume_use_by_host(cx, tx, &own));
+    TRY(db_query(cx, tx, &stmt_host_settings, NULL, 0, &settings));
     if (volume_cfg.used_elsewhere)
         TRY(volume_cfg.used_elsewhere(cx, tx, &others));
     if (volume_cfg.zones)
         TRY(volume_cfg.zones(cx, tx, &zones));
     struct volume_host *out = arena_new_array(cx->arena, struct volume_host, n + 1);
     for (size_t i = 0; i < n; i++) {
-        out[i] = host_of(cx, &hosts[i]);
-        out[i].used_gib = number_of(&own, out[i].id, 1) + number_of(&others, out[i].id, 1);
-        out[i].volumes = number_of(&own, out[i].id, 2);
-        take_zone(&out[i], &zones);
+        struct volume_host *h = &out[i];
+        *h = host_of(&hosts[i]);
+        h->own_gib = number_of(&own, h->id, 1);
+        h->used_gib = h->own_gib + number_of(&others, h->id, 1);
+        h->volumes = number_of(&own, h->id, 2);
+        int64_t zone = place_in(&zones, h->id);
+        h->zone = zone < 0 ? h->zone : db_text(&zones, (size_t)zone, 1);
+        take_settings(h, &settings);
+        h->reason = closed(cx, h);
     }
     *ret = out;
     *ret_n = n;
     return NULL;
 }
+
+const char *volume_host_text(struct ctx *cx, const char *host_name)
+{
+    return arena_printf(cx->arena, "%s@%s#%s", host_name, BACKEND, BACKEND);
+}
+
+/* ---------------------------------------------------------------- what hosts can do */
+
+json_t *volume_host_capabilities(struct ctx *cx, const struct volume_host *h)
+{
+    int64_t free_gib = max_i64(0, h->total_gib - h->used_gib);
+    json_t *j = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:i,s:s,s:s,s:I,s:s}",
+        "volume_backend_name", BACKEND, "pool_name", BACKEND, "vendor_name", VENDOR,
+        "driver_version", COLVERT_VERSION, "storage_protocol", "file", "QoS_support", 0,
+        "multiattach", 0, "thin_provisioning_support", 1, "thick_provisioning_support", 0,
+        "total_capacity_gb", (json_int_t)h->total_gib, "free_capacity_gb", (json_int_t)free_gib,
+        "allocated_capacity_gb", (json_int_t)h->own_gib, "provisioned_capacity_gb",
+        (json_int_t)h->used_gib, "reserved_percentage", 0, "max_over_subscription_ratio", "1.0",
+        "backend_state", h->alive ? "up" : "down", "total_volumes", (json_int_t)h->volumes,
+        "timestamp", time_iso(cx, h->last_seen_us, TIME_MICROS));
+    must(j);
+    return json_own(cx, j);
+}
+
+static const char *capability_text(struct ctx *cx, const json_t *v)
+{
+    return json_is_string(v) ? json_string_value(v) : json_python(cx, v); /* True, 100 */
+}
+
+/* "<is> True", "<in> text", ">= 10", or the text itself: as cinder's scheduler reads extra specs.
+ */
+static bool spec_fits(struct ctx *cx, const char *spec, const json_t *capability)
+{
+    const char *has = capability_text(cx, capability);
+    char *end;
+    if (str_starts(spec, "<is> ")) {
+        bool a = false, b = false;
+        return str_to_bool(spec + 5, &a) && str_to_bool(has, &b) && a == b;
+    }
+    if (str_starts(spec, "<in> "))
+        return strstr(has, spec + 5) != NULL;
+    if (str_starts(spec, ">= "))
+        return strtod(has, NULL) >= strtod(spec + 3, &end);
+    if (str_starts(spec, "<= "))
+        return strtod(has, NULL) <= strtod(spec + 3, &end);
+    if (str_starts(spec, "s== "))
+        return str_eq(has, spec + 4);
+    return str_eq(has, spec);
+}
+
+static bool in_zones(struct ctx *cx, const char *zones, const char *zone)
+{
+    char **parts;
+    size_t n = str_split(cx, zones, ',', &parts);
+    for (size_t i = 0; i < n; i++) {
+        const char *p = parts[i] + strspn(parts[i], " ");
+        if (str_eq(p, zone))
+            return true;
+    }
+    return false;
+}
+
+/* The first of the type's extra specs that the host does not have; NULL: none. Keys of other scopes
+ * are for drivers. */
+static const char *lacks(struct ctx *cx, const struct volume_host *h, const struct volume_type *t)
+{
+    json_t *specs = NULL, *value, *capabilities = volume_host_capabilities(cx, h);
+    const char *key;
+    struct err *e = json_read(cx, t->extra_specs, strlen(t->extra_specs), &specs);
+    must(!e);
+    json_object_foreach(specs, key, value)
+    {
+        const char *name = str_starts(key, "capabilities:") ? key + strlen("capabilities:") : key;
+        const char *wanted = json_string_value(value);
+        if (str_eq(key, "RESKEY:availability_zones")) {
+            if (!in_zones(cx, wanted, h->zone))
+                return key;
+            continue;
+        }
+        if (strchr(name, ':'))
+            continue;
+        const json_t *has = json_get(capabilities, name);
+        if (!has || !spec_fits(cx, wanted, has))
+            return key;
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- placement */
 
 /* Why this host does not take it; NULL: it does. */
 static const char *refuses(struct ctx *cx, const struct volume_host *h,
@@ -61,6 +188,12 @@ static const char *refuses(struct ctx *cx, const struct volume_host *h,
 {
     if (wish->zone && !str_eq(wish->zone, h->zone))
         return arena_printf(cx->arena, "host %s is in another availability zone", h->name);
+    const char *spec = wish->type ? lacks(cx, h, wish->type) : NULL;
+    if (spec)
+        return arena_printf(cx->arena, "host %s does not have what type %s asks for in %s", h->name,
+                            wish->type->name, spec);
+    if (!wish->size_gib) /* it lies there already */
+        return NULL;
     if (h->reason)
         return h->reason;
     if (h->total_gib - h->used_gib < wish->size_gib)
@@ -90,9 +223,4 @@ struct err *volume_place(struct ctx *cx, struct tx *tx, const struct place_wish 
             *ret = h;
     }
     return NULL;
-}
-
-const char *volume_host_text(struct ctx *cx, const char *host_name)
-{
-    return arena_printf(cx->arena, "%s@%s#%s", host_name, BACKEND, BACKEND);
 }

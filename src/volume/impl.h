@@ -17,6 +17,9 @@
 #define RESOURCE attachment
 #define RESOURCE_DEF "volume/attachment.def"
 #include "resource/declare_struct.h"
+#define RESOURCE qos_specs
+#define RESOURCE_DEF "volume/qos_specs.def"
+#include "resource/declare_struct.h"
 #define RESOURCE message
 #define RESOURCE_DEF "volume/message.def"
 #include "resource/declare_struct.h"
@@ -33,6 +36,7 @@
 
 #define DEFAULT_TYPE "__DEFAULT__"
 #define BACKEND "qcow2" /* the one there is: files on a host's disk */
+#define VENDOR "Colvert"
 
 /* ---- service.c */
 extern struct volume_config volume_cfg;
@@ -50,7 +54,9 @@ void volume_links(struct ctx *cx, struct jw *w, const struct view *v, const char
                   const char *id);
 struct err *volume_forbidden(struct call *c, const char *policy);
 
-/* ---- volumes.c, volume_show.c */
+/* ---- filters.c, volumes.c, volume_show.c */
+/* Since 3.31: ERR_INVALID for a filter that lists of this resource don't have. */
+MUST_USE struct err *volume_check_filter(struct call *c, const char *resource, const char *name);
 /* row.extra of a volume once prepared. */
 struct volume_more {
     const char *type_name;
@@ -63,7 +69,10 @@ struct err *volume_filter(struct call *c, const char *name, const char *value, b
 /* The actor's own (or any, for an administrator) by its id. */
 MUST_USE struct err *volume_get(struct call *c, const char *id, struct volume **ret);
 
-/* What a list with a metadata filter keeps. */
+/* {'key': 'value'}, as a filter's value. */
+MUST_USE struct err *volume_read_dict(struct call *c, const char *name, const char *text,
+                                      json_t **ret);
+/* What a list keeps of rows with these, when the filter's dictionary is in c->state. */
 bool volume_has_metadata(struct call *c, const char *text);
 /* The checks of a DELETE, then volume_doom. */
 MUST_USE struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, bool force);
@@ -102,6 +111,8 @@ MUST_USE struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapsho
 /* Checks, quota, place, row, the word to the host. v: as decoded; host_id: where it must lie, or
  * NULL. */
 MUST_USE struct err *volume_make(struct call *c, struct volume *v, const char *host_id);
+/* No host can make volumes of this type. */
+MUST_USE struct err *volume_check_type(struct call *c, const struct volume_type *type);
 /* ---- snapshots.c */
 MUST_USE struct err *snapshot_make(struct call *c, struct snapshot *s, bool force);
 MUST_USE struct err *snapshot_delete_it(struct call *c, struct snapshot *s, bool force);
@@ -114,6 +125,21 @@ struct err *volume_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,
 struct err *volume_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                           const json_t *observed);
 
+/* ---- volume_actions.c, volume_use_actions.c, volume_image.c */
+typedef struct err *volume_act_fn(struct call *c, struct volume *v, const json_t *args);
+volume_act_fn act_reserve, act_unreserve, act_begin_detaching, act_roll_detaching, act_attach,
+    act_detach, act_force_detach, act_initialize_connection, act_terminate_connection,
+    act_upload_image, act_set_image_metadata, act_unset_image_metadata, act_show_image_metadata;
+/* Reads a member of an action's arguments; ERR_INVALID where it is of another type. *ret stays
+ * where it is absent or null. */
+MUST_USE struct err *arg_text(struct call *c, const json_t *args, const char *name,
+                              const char **ret);
+MUST_USE struct err *arg_bool(struct call *c, const json_t *args, const char *name, bool *ret);
+MUST_USE struct err *arg_int(struct call *c, const json_t *args, const char *name, int64_t *ret);
+image_export_done_fn volume_export_done;
+/* How whoever brings the data to a machine of their own finds it: members of connection_info. */
+void volume_connection(struct ctx *cx, struct jw *w, const struct volume *v, const char *mode);
+
 /* ---- uses.c: attachments */
 enum attach_state attach_state_of(const struct attachment *a);
 void attach_move(struct ctx *cx, struct attachment *a, enum attach_state to);
@@ -125,37 +151,56 @@ MUST_USE struct err *attachment_end(struct ctx *cx, struct tx *tx, struct attach
 /* ---- types.c */
 /* By name or id, one that the actor may use. */
 MUST_USE struct err *volume_type_find(struct call *c, const char *name, struct volume_type **ret);
+/* Extra specs that are for everyone to see. */
+bool volume_spec_visible(const char *key);
+/* Volumes, snapshots or projects' defaults have it. */
+MUST_USE struct err *volume_type_in_use(struct call *c, const char *type_id, bool *ret);
+MUST_USE struct err *volume_type_encrypted(struct ctx *cx, struct tx *tx, const char *type_id,
+                                           bool *ret);
 /* The one for requests that name none. */
 MUST_USE struct err *volume_type_default(struct call *c, struct volume_type **ret);
 /* Names of all types: rows of id and name. */
 MUST_USE struct err *volume_type_names(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+MUST_USE struct err *volume_type_by_id(struct ctx *cx, struct tx *tx, const char *id,
+                                       struct volume_type **ret);
+/* As the answer to an upload shows it. */
+void volume_type_write(struct ctx *cx, struct jw *w, const struct volume_type *type);
 const char *volume_type_name(const struct db_rows *names, const char *type_id);
 
 /* ---- hosts.c */
 struct volume_host {
     const char *id, *name, *zone;
     const char *reason; /* why it takes no new volumes; NULL: it does */
-    bool alive, enabled;
-    int64_t total_gib, used_gib, volumes;
+    bool alive, enabled, frozen;
+    const char *disabled_reason;
+    int64_t total_gib, used_gib, own_gib, volumes, last_seen_us; /* own: volumes and snapshots */
 };
 MUST_USE struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_host **ret,
                                   size_t *ret_n);
 struct place_wish {
     const char *host_id, *zone; /* NULL: any */
     const struct volume_type *type;
-    int64_t size_gib;
+    int64_t size_gib; /* 0: it lies there already */
 };
 /* The host with the most room; *ret NULL: none, and *ret_reason why. */
 MUST_USE struct err *volume_place(struct ctx *cx, struct tx *tx, const struct place_wish *wish,
                                   const struct volume_host **ret, const char **ret_reason);
+/* By name: what a type's extra specs ask for. */
+json_t *volume_host_capabilities(struct ctx *cx, const struct volume_host *h);
 /* "host@qcow2#qcow2" */
 const char *volume_host_text(struct ctx *cx, const char *host_name);
 
 /* ---- quotas.c */
-/* One more volume (or snapshot) of this size and type. */
+/* n more volumes (or snapshots), of so many GiB together, of this type. */
 MUST_USE struct err *volume_quota_check(struct call *c, const char *project_id,
-                                        const char *type_name, const char *what, int64_t n,
+                                        const struct volume_type *type, const char *what, int64_t n,
                                         int64_t gib);
+/* One volume of this size. */
+MUST_USE struct err *volume_quota_size(struct call *c, const char *project_id, int64_t gib);
+/* A volume becomes one of this type. */
+MUST_USE struct err *volume_quota_retype(struct call *c, const char *project_id,
+                                         const struct volume_type *type, int64_t gib);
+MUST_USE struct err *volume_quota_groups(struct call *c, const char *project_id);
 
 /* ---- messages.c */
 /* Tells the user why: shown by /messages. */

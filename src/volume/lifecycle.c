@@ -27,8 +27,9 @@ static const struct volume_life lives[VS_COUNT] = {
     [VS_ERROR] = {"error", "error", SETTLED | VS(VS_DELETING)},
     [VS_FAILED] = {"failed", "error", VS(VS_DELETING)},
     [VS_ERROR_EXTENDING] = {"error_extending", "error_extending", SETTLED | VS(VS_DELETING)},
-    [VS_DELETING] = {"deleting", "deleting", VS(VS_ERROR_DELETING), 60, VEXP_RETRY},
-    [VS_ERROR_DELETING] = {"error_deleting", "error_deleting", VS(VS_DELETING), 60, VEXP_RETRY},
+    [VS_DELETING] = {"deleting", "deleting", SETTLED | VS(VS_ERROR_DELETING), 60, VEXP_RETRY},
+    [VS_ERROR_DELETING] = {"error_deleting", "error_deleting", SETTLED | VS(VS_DELETING), 60,
+                           VEXP_RETRY},
 };
 
 /* What may go from any state with a disk behind it, without asking for more. */
@@ -98,6 +99,8 @@ enum volume_state volume_next(enum volume_state now, enum volume_state settled,
     switch (now) {
     case VS_DELETING:
     case VS_ERROR_DELETING:
+        if (d->wanted) /* said by an administrator */
+            return now;
         if (!d->has_host || o->absent)
             return VS_GONE;
         return o->error ? VS_ERROR_DELETING : now;
@@ -121,8 +124,10 @@ static const struct snapshot_life snapshot_lives[SN_COUNT] = {
     [SN_AVAILABLE] = {"available", "available", VS(SN_DELETING), 0, false},
     [SN_ERROR] = {"error", "error", VS(SN_AVAILABLE) | VS(SN_DELETING), 0, false},
     [SN_FAILED] = {"failed", "error", VS(SN_DELETING), 0, false},
-    [SN_DELETING] = {"deleting", "deleting", VS(SN_ERROR_DELETING), 60, true},
-    [SN_ERROR_DELETING] = {"error_deleting", "error_deleting", VS(SN_DELETING), 60, true},
+    [SN_DELETING] = {"deleting", "deleting",
+                     VS(SN_ERROR_DELETING) | VS(SN_AVAILABLE) | VS(SN_ERROR), 60, true},
+    [SN_ERROR_DELETING] = {"error_deleting", "error_deleting",
+                           VS(SN_DELETING) | VS(SN_AVAILABLE) | VS(SN_ERROR), 60, true},
 };
 
 const struct snapshot_life *snapshot_life_of(enum snapshot_state state)
@@ -155,7 +160,7 @@ bool snapshot_life_allows(enum snapshot_state from, enum snapshot_state to)
     return (snapshot_life_of(from)->next & VS(to)) != 0;
 }
 
-enum snapshot_state snapshot_next(enum snapshot_state now, bool there, bool latest,
+enum snapshot_state snapshot_next(enum snapshot_state now, bool wanted, bool there, bool latest,
                                   const char *error)
 {
     switch (now) {
@@ -165,6 +170,8 @@ enum snapshot_state snapshot_next(enum snapshot_state now, bool there, bool late
         return there ? SN_AVAILABLE : now;
     case SN_DELETING:
     case SN_ERROR_DELETING:
+        if (wanted)
+            return now;
         if (!there && latest)
             return SN_GONE;
         return latest && error ? SN_ERROR_DELETING : now;

@@ -77,7 +77,7 @@ extern const struct volume_act_rule volume_act_rules[VA_COUNT];
 const char *volume_states_text(struct ctx *cx, unsigned states);
 
 struct volume_desired {
-    bool has_host;
+    bool has_host, wanted;
     int64_t size_gib;
 };
 struct volume_observed {
@@ -114,7 +114,7 @@ enum snapshot_state snapshot_state_named(const char *name);
 bool snapshot_state_of_status(const char *status, enum snapshot_state *ret);
 bool snapshot_life_allows(enum snapshot_state from, enum snapshot_state to);
 /* latest: the report answers the host's latest word, so what it does not name is not there. */
-enum snapshot_state snapshot_next(enum snapshot_state now, bool there, bool latest,
+enum snapshot_state snapshot_next(enum snapshot_state now, bool wanted, bool there, bool latest,
                                   const char *error);
 
 /* An attachment; its end is the row's. */

@@ -12,6 +12,7 @@ void volume_configure(const struct volume_config *cfg)
     if (!volume_cfg.default_zone)
         volume_cfg.default_zone = "nova";
     fleet_add_kind(&volumes);
+    image_on_export(EXPORT_VOLUME, volume_export_done);
 }
 
 /* ---------------------------------------------------------------- helpers */
@@ -112,6 +113,10 @@ static struct err *admit(struct call *c)
 #define IN_PROJECT P "/{project_id}"
 #define VOLUME "/volumes/{volume_id}"
 #define OF_VOLUME .target = &volume_resource, .target_param = "volume_id"
+#define TYPE "/types/{type_id}"
+#define OF_TYPE .target = &volume_type_resource, .target_param = "type_id"
+#define QOS "/qos-specs/{qos_id}"
+#define OF_QOS .target = &qos_specs_resource, .target_param = "qos_id"
 #define SNAPSHOT "/snapshots/{snapshot_id}"
 #define OF_SNAPSHOT .target = &snapshot_resource, .target_param = "snapshot_id"
 

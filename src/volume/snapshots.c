@@ -25,7 +25,8 @@ static void encode_updated_at(struct ctx *cx, struct jw *w, const void *row,
 static void encode_progress(struct ctx *cx UNUSED, struct jw *w, const void *row,
                             const struct view *v UNUSED)
 {
-    jw_str(w, ((const struct snapshot *)row)->seen_there ? "100%" : "0%");
+    const struct snapshot *s = row;
+    jw_str(w, s->said_progress ? s->said_progress : s->seen_there ? "100%" : "0%");
 }
 
 static void encode_true(struct ctx *cx UNUSED, struct jw *w, const void *row UNUSED,
@@ -87,18 +88,32 @@ static struct err *check_volume(struct call *c, const struct volume *v, bool for
                 v->id, force ? " or in-use" : "", volume_life_of(state)->status);
 }
 
+#define SNAPSHOTS_MAX 64 /* of a volume: what a host takes */
+
+static struct err *check_few(struct call *c, const struct volume *v)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select_by(c->cx, c->tx, &snapshots_of_volume, &rows, &n, V_TEXT(v->id)));
+    if (n < SNAPSHOTS_MAX)
+        return NULL;
+    return fail(c->cx, ERR_INVALID, "Invalid volume: Volume %s has %zu snapshots: at most %d.",
+                v->id, n, SNAPSHOTS_MAX);
+}
+
 struct err *snapshot_make(struct call *c, struct snapshot *s, bool force)
 {
     struct volume *v;
-    struct db_rows types;
+    struct volume_type *type;
     TRY(volume_get(c, s->volume_id, &v));
     TRY(check_volume(c, v, force));
-    TRY(volume_type_names(c->cx, c->tx, &types));
-    TRY(volume_quota_check(c, v->project_id, volume_type_name(&types, v->type_id), "snapshots", 1,
-                           v->size_gib));
+    TRY(check_few(c, v));
+    TRY(volume_type_by_id(c->cx, c->tx, v->type_id, &type));
+    TRY(volume_quota_check(c, v->project_id, type, "snapshots", 1, v->size_gib));
     s->id = uuid_new(c->cx);
     s->project_id = v->project_id;
     s->user_id = c->actor->user_id;
+    s->wanted = true;
     s->size_gib = v->size_gib;
     s->host_id = v->host_id;
     s->type_id = v->type_id;
@@ -194,7 +209,7 @@ struct err *volume_snapshot_update(struct call *c)
 struct err *snapshot_delete_it(struct call *c, struct snapshot *s, bool force)
 {
     bool source;
-    if (snapshot_state_of(s) == SN_DELETING)
+    if (!s->wanted && snapshot_state_of(s) == SN_DELETING)
         return NULL;
     if (!force && !(SNAPSHOT_DELETABLE & VS(snapshot_state_of(s))))
         return fail(c->cx, ERR_INVALID,
@@ -215,4 +230,90 @@ struct err *volume_snapshot_delete(struct call *c)
     TRY(snapshot_delete_it(c, c->target, false));
     call_reply_empty(c, 202);
     return NULL;
+}
+
+/* ---------------------------------------------------------------- actions */
+
+static struct err *set_status(struct call *c, struct snapshot *s, const json_t *args)
+{
+    const char *status = NULL;
+    enum snapshot_state state;
+    TRY(arg_text(c, args, "status", &status));
+    if (!status)
+        return fail(c->cx, ERR_INVALID, "Must specify 'status' for update.");
+    if (!snapshot_state_of_status(status, &state))
+        return volume_bad_member(c, "status", json_get(args, "status"),
+                                 "it is no status of a snapshot");
+    if (!s->wanted && state != SN_DELETING && state != SN_ERROR_DELETING)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid snapshot: Snapshot %s is being deleted by its host: there is no way "
+                    "back.",
+                    s->id);
+    snapshot_set_state(c->cx, s, state);
+    return res_update(c->cx, c->tx, &snapshot_resource, s);
+}
+
+static struct err *act_update_status(struct call *c, struct snapshot *s, const json_t *args)
+{
+    TRY(arg_text(c, args, "progress", &s->said_progress));
+    size_t n = s->said_progress ? strlen(s->said_progress) : 0;
+    int64_t percent;
+    if (n && (s->said_progress[n - 1] != '%' ||
+              !str_to_i64(arena_strndup(c->cx->arena, s->said_progress, n - 1), 0, 100, &percent)))
+        return volume_bad_member(c, "progress", json_get(args, "progress"),
+                                 "it is no percentage such as 80%");
+    return set_status(c, s, args);
+}
+
+static struct err *act_snapshot_reset(struct call *c, struct snapshot *s, const json_t *args)
+{
+    s->said_progress = NULL;
+    return set_status(c, s, args);
+}
+
+static struct err *act_snapshot_delete(struct call *c, struct snapshot *s,
+                                       const json_t *args UNUSED)
+{
+    return snapshot_delete_it(c, s, true);
+}
+
+static struct err *act_snapshot_unmanage(struct call *c, struct snapshot *s,
+                                         const json_t *args UNUSED)
+{
+    return fail(c->cx, ERR_INVALID,
+                "Invalid snapshot: Snapshot %s is part of its volume's file: it can't be left "
+                "unmanaged.",
+                s->id);
+}
+
+static const struct snapshot_action {
+    const char *name;
+    struct err *(*act)(struct call *c, struct snapshot *s, const json_t *args);
+    const char *policy;
+    bool admin;
+} snapshot_actions[] = {
+    {"os-update_snapshot_status", act_update_status,
+     "snapshot_extension:snapshot_actions:update_snapshot_status", false},
+    {"os-reset_status", act_snapshot_reset, "volume_extension:snapshot_admin_actions:reset_status",
+     true},
+    {"os-force_delete", act_snapshot_delete, "volume_extension:snapshot_admin_actions:force_delete",
+     true},
+    {"os-unmanage", act_snapshot_unmanage, "snapshot_extension:snapshot_unmanage", true},
+};
+
+struct err *volume_snapshot_action(struct call *c)
+{
+    const char *name;
+    const json_t *args;
+    TRY(volume_body_action(c, &name, &args));
+    for (size_t i = 0; i < ARRAY_LEN(snapshot_actions); i++) {
+        const struct snapshot_action *a = &snapshot_actions[i];
+        if (!str_eq(a->name, name))
+            continue;
+        if (a->admin && !c->actor->admin)
+            return volume_forbidden(c, a->policy);
+        call_reply_empty(c, 202);
+        return a->act(c, c->target, args);
+    }
+    return fail(c->cx, ERR_INVALID, "There is no such action: %s", name);
 }

@@ -58,7 +58,8 @@ static struct err *give_up(struct ctx *cx, struct tx *tx, struct volume *v,
 static struct err *expire_waiting(struct ctx *cx, struct tx *tx, struct volume *v,
                                   const struct volume_life *l)
 {
-    const struct volume_desired d = {.has_host = v->host_id != NULL, .size_gib = v->size_gib};
+    const struct volume_desired d = {
+        .has_host = v->host_id != NULL, .wanted = v->wanted, .size_gib = v->size_gib};
     const struct volume_observed o = {.ready = v->seen_ready, .size_gib = v->seen_size_gib};
     enum volume_state settled;
     TRY(volume_settled(cx, tx, v->id, &settled));
@@ -80,6 +81,8 @@ static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
         v->state_deadline = now_us(cx) + l->deadline_s * 1000000; /* of the state it is now in */
         return volume_settle(cx, tx, v, VS(volume_state_of(v)));
     case VEXP_RETRY:
+        if (v->wanted) /* said by an administrator, never asked of the host */
+            return volume_settle(cx, tx, v, VS(volume_state_of(v)));
         if (!v->host_id ||
             (now_us(cx) - v->state_since > LOST_HOST_US && host_lost(cx, tx, v->host_id)))
             return volume_remove(cx, tx, v);
@@ -97,7 +100,7 @@ static struct err *expire_snapshot(struct ctx *cx, struct tx *tx, void *row)
 {
     struct snapshot *s = row;
     const struct snapshot_life *l = snapshot_life_of(snapshot_state_of(s));
-    if (l->retry) {
+    if (l->retry && !s->wanted) {
         if (!s->host_id ||
             (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
             return res_delete(cx, tx, &snapshot_resource, s);

@@ -25,6 +25,36 @@ struct err *image_get(struct ctx *cx, struct tx *tx UNUSED, const char *id,
     return NULL;
 }
 
+static image_export_done_fn *export_done;
+static size_t exports_cancelled;
+
+void image_on_export(enum export_source source, image_export_done_fn *fn)
+{
+    must(source == EXPORT_VOLUME);
+    export_done = fn;
+}
+
+struct err *image_export_begin(struct call *c, const struct image_export *x,
+                               const char **ret_image_id)
+{
+    assert_int_equal(x->source, EXPORT_VOLUME);
+    assert_non_null(x->host_id);
+    *ret_image_id = uuid_new(c->cx);
+    return str_eq(x->disk_format, "ami") ? fail(c->cx, ERR_INVALID, "no such format") : NULL;
+}
+
+struct err *image_export_cancel(struct ctx *cx UNUSED, struct tx *tx UNUSED,
+                                enum export_source source UNUSED, const char *source_id UNUSED)
+{
+    exports_cancelled++;
+    return NULL;
+}
+
+size_t vworld_cancelled(void)
+{
+    return exports_cancelled;
+}
+
 /* ---------------------------------------------------------------- servers */
 
 /* Compute's kind, which attachments touch. */
@@ -168,6 +198,14 @@ void vworld_obey(struct volume_world *w, const char *volume_id)
                       ",'snapshots':%s,'error':null,'absent':false}",
                       json_get_int(spec, "size_gib", 0),
                       json_text(&w->t.cx, json_get(spec, "snapshots")));
+}
+
+void vworld_exported(struct volume_world *w, const char *volume_id, const char *error)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&w->t.cx, tx_write(&w->t.cx, w->t.store, &tx));
+    assert_ok(&w->t.cx, export_done(&w->t.cx, tx, volume_id, IMAGE_OK, error));
+    assert_ok(&w->t.cx, tx_commit(&w->t.cx, &tx));
 }
 
 size_t vworld_count(struct volume_world *w, const char *sql)

@@ -28,6 +28,9 @@ void vworld_report(struct volume_world *w, const char *volume_id, const char *bo
     PRINTF_LIKE(3, 4);
 /* The host does all that is asked of this volume, and says so. */
 void vworld_obey(struct volume_world *w, const char *volume_id);
+/* The image service has the volume's data (error NULL), or not; how many exports were given up. */
+void vworld_exported(struct volume_world *w, const char *volume_id, const char *error);
+size_t vworld_cancelled(void);
 /* The spec that its host gets for the volume; NULL: it is no longer wanted there. */
 const json_t *vworld_spec(struct volume_world *w, const char *volume_id);
 const char *vworld_host_of(struct volume_world *w, const char *volume_id);

@@ -9,7 +9,7 @@ static void encode_is_public(struct ctx *cx UNUSED, struct jw *w, const void *ro
 }
 
 /* Administrators see all; others what says something about the volumes. */
-static bool visible_spec(const char *key)
+bool volume_spec_visible(const char *key)
 {
     return str_eq(key, "multiattach") || str_eq(key, "RESKEY:availability_zones") ||
            str_eq(key, "replication_enabled");
@@ -27,15 +27,23 @@ static void encode_extra_specs(struct ctx *cx, struct jw *w, const void *row, co
     jw_obj(w);
     json_object_foreach(specs, key, value)
     {
-        if (visible_spec(key))
+        if (volume_spec_visible(key))
             jw_kstr(w, key, json_string_value(value));
     }
     jw_obj_end(w);
 }
 
-static bool shown_extra_specs(const void *row UNUSED, const struct view *v UNUSED)
+/* Not in the answers to a create and an update. */
+static bool shown_read(const void *row UNUSED, const struct view *v)
 {
-    return true;
+    const struct call *c = v->call;
+    return !c || str_eq(c->rq->method, "GET");
+}
+
+static bool shown_access(const void *row UNUSED, const struct view *v)
+{
+    const struct call *c = v->call;
+    return !c || !str_eq(c->rq->method, "PUT");
 }
 
 #define RESOURCE volume_type
@@ -106,14 +114,30 @@ struct err *volume_type_find(struct call *c, const char *name, struct volume_typ
     return NULL;
 }
 
-struct err *volume_type_default(struct call *c, struct volume_type **ret)
+struct err *volume_type_by_id(struct ctx *cx, struct tx *tx, const char *id,
+                              struct volume_type **ret)
 {
     void *row = NULL;
-    TRY(res_first_by(c->cx, c->tx, &type_by_name, &row, V_TEXT(DEFAULT_TYPE)));
-    if (!row)
-        return fail(c->cx, ERR_INVALID, "There is no default volume type: name one");
+    TRY(res_find(cx, tx, &volume_type_resource, id, &row));
     *ret = row;
     return NULL;
+}
+
+void volume_type_write(struct ctx *cx, struct jw *w, const struct volume_type *t)
+{
+    jw_obj(w);
+    jw_kstr(w, "id", t->id);
+    jw_kstr(w, "name", t->name);
+    jw_kstr(w, "description", t->description);
+    jw_kbool(w, "is_public", t->is_public);
+    jw_kraw(w, "extra_specs", "{}"); /* the administrator's */
+    jw_kstr(w, "qos_specs_id", NULL);
+    jw_kstr(w, "created_at", time_iso(cx, t->created_at, TIME_MICROS));
+    jw_kstr(w, "updated_at",
+            t->row.generation > 1 ? time_iso(cx, t->updated_at, TIME_MICROS) : NULL);
+    jw_knull(w, "deleted_at");
+    jw_kbool(w, "deleted", false);
+    jw_obj_end(w);
 }
 
 struct err *volume_type_names(struct ctx *cx, struct tx *tx, struct db_rows *ret)
@@ -149,10 +173,38 @@ static struct err *list_where(struct call *c, const char **ret)
     return NULL;
 }
 
+/* By extra specs, since 3.52: those that the actor may see. */
+static struct err *list_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
+                               const char **ret_sql)
+{
+    json_t *dict = NULL, *item;
+    const char *key;
+    *ret_taken = str_eq(name, "is_public") || str_eq(name, "extra_specs");
+    if (!str_eq(name, "extra_specs") || c->microversion < 52)
+        return NULL;
+    TRY(volume_read_dict(c, name, value, &dict));
+    json_object_foreach(dict, key, item)
+    {
+        if (!c->actor->admin && !volume_spec_visible(key))
+            *ret_sql = "1 = 0";
+    }
+    c->state = dict;
+    return NULL;
+}
+
+static bool keep_row(struct call *c, const void *row)
+{
+    return volume_has_metadata(c, ((const struct volume_type *)row)->extra_specs);
+}
+
 struct err *volume_type_list(struct call *c)
 {
     struct db_value project = V_TEXT(c->actor->project_id ? c->actor->project_id : "");
-    struct list_more more = {.params = &project, .n_params = 1};
+    bool by_specs = c->microversion >= 52 && http_arg(c->rq, "extra_specs");
+    struct list_more more = {.params = &project,
+                             .n_params = 1,
+                             .filter = list_filter,
+                             .keep = by_specs ? keep_row : NULL};
     TRY(list_where(c, &more.where));
     return call_reply_list(c, &volume_type_resource, &more);
 }

@@ -14,13 +14,6 @@ const struct res_where uses_of_servers = {
     "plugged = 1 AND server_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
     "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)",
     "server_id, CASE WHEN boot_index = 0 THEN 0 ELSE 1 END, created_at, id"};
-const struct stmt stmt_volume_use_by_host = {
-    "volume_use_by_host",
-    "SELECT host_id, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
-    "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id IS NOT NULL UNION ALL "
-    "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id IS NOT NULL) AS promised GROUP BY "
-    "host_id"};
-
 enum attach_state attach_state_of(const struct attachment *a)
 {
     return attach_state_named(a->state);
@@ -140,11 +133,6 @@ struct err *volume_uses_of(struct ctx *cx, struct tx *tx, const char *const *ser
     *ret = u.all;
     *ret_n = u.n;
     return NULL;
-}
-
-struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
-{
-    return db_query(cx, tx, &stmt_volume_use_by_host, NULL, 0, ret);
 }
 
 /* ---------------------------------------------------------------- what users ask for */

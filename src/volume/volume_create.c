@@ -187,17 +187,26 @@ static struct err *take_source(struct call *c, struct volume *v, const char **ho
 
 static struct err *take_type(struct call *c, struct volume *v, struct volume_type **ret)
 {
-    void *row = NULL;
     if (v->type && *v->type)
         TRY(volume_type_find(c, v->type, ret));
-    else if (v->type_id) { /* the source's */
-        TRY(res_find(c->cx, c->tx, &volume_type_resource, v->type_id, &row));
-        *ret = row;
-    } else {
+    else if (v->type_id) /* the source's */
+        TRY(volume_type_by_id(c->cx, c->tx, v->type_id, ret));
+    else
         TRY(volume_type_default(c, ret));
-    }
     v->type_id = (*ret)->id;
     return NULL;
+}
+
+struct err *volume_check_type(struct call *c, const struct volume_type *type)
+{
+    bool encrypted;
+    TRY(volume_type_encrypted(c->cx, c->tx, type->id, &encrypted));
+    if (!encrypted)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Invalid volume type: Volumes of type %s are to be encrypted, which no host of "
+                "this cloud can do.",
+                type->name);
 }
 
 static struct err *check_zone(struct call *c, const char *zone)
@@ -242,6 +251,7 @@ struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
     v->id = uuid_new(c->cx);
     v->project_id = c->actor->project_id;
     v->user_id = c->actor->user_id;
+    v->wanted = true;
     v->image_metadata = "{}";
     v->read_only = INT_NULL;
     if (row_given(&v->row, volume_f_want_name) && v->want_name)
@@ -253,7 +263,9 @@ struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
         TRY(check_zone(c, v->zone));
     TRY(take_source(c, v, &host_id));
     TRY(take_type(c, v, &type));
-    TRY(volume_quota_check(c, v->project_id, type->name, "volumes", 1, v->size_gib));
+    TRY(volume_check_type(c, type));
+    TRY(volume_quota_check(c, v->project_id, type, "volumes", 1, v->size_gib));
+    TRY(volume_quota_size(c, v->project_id, v->size_gib));
     TRY(place(c, v, type, host_id));
     TRY(res_insert(c->cx, c->tx, &volume_resource, v));
     return v->host_id ? fleet_touch(c->cx, c->tx, v->host_id, "volume", v->id) : NULL;

@@ -47,7 +47,7 @@ static struct err *take_snapshot(struct ctx *cx, struct tx *tx, struct snapshot 
 {
     bool there = names(json_get(r->observed, "snapshots"), s->id), was = s->seen_there;
     enum snapshot_state now = snapshot_state_of(s),
-                        to = snapshot_next(now, there, r->latest, r->error);
+                        to = snapshot_next(now, s->wanted, there, r->latest, r->error);
     if (to == SN_GONE)
         return res_delete(cx, tx, &snapshot_resource, s);
     s->seen_there = there;
@@ -91,7 +91,8 @@ static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
 {
     enum volume_state now = volume_state_of(v), settled;
     bool changed = take_seen(v, r);
-    const struct volume_desired d = {.has_host = true, .size_gib = v->size_gib};
+    const struct volume_desired d = {
+        .has_host = true, .wanted = v->wanted, .size_gib = v->size_gib};
     const struct volume_observed o = {.ready = v->seen_ready,
                                       .absent = json_get_bool(r->observed, "absent", false),
                                       .size_gib = v->seen_size_gib,

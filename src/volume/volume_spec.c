@@ -4,8 +4,7 @@
 #include "volume/impl.h"
 
 const struct stmt stmt_volumes_on_host = {
-    "volumes_on_host", "SELECT id FROM volumes WHERE host_id = $1 AND state NOT IN ('deleting', "
-                       "'error_deleting') ORDER BY id"};
+    "volumes_on_host", "SELECT id FROM volumes WHERE host_id = $1 AND wanted = 1 ORDER BY id"};
 const struct stmt stmt_volume_uses_image = {
     "volume_uses_image", "SELECT 1 FROM volumes WHERE host_id = $1 AND image_id = $2 AND "
                          "seen_ready = 0 LIMIT 1"};
@@ -26,11 +25,9 @@ static struct err *write_snapshots(struct ctx *cx, struct tx *tx, const char *vo
     size_t n;
     TRY(res_select_by(cx, tx, &snapshots_of_volume, &rows, &n, V_TEXT(volume_id)));
     jw_karr(w, "snapshots");
-    for (size_t i = 0; i < n; i++) {
-        enum snapshot_state state = snapshot_state_of(rows[i]);
-        if (state != SN_DELETING && state != SN_ERROR_DELETING)
+    for (size_t i = 0; i < n; i++)
+        if (ROW(snapshot, rows, i)->wanted)
             jw_str(w, ROW(snapshot, rows, i)->id);
-    }
     jw_arr_end(w);
     return NULL;
 }
@@ -55,8 +52,7 @@ struct err *volume_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     *ret_present = false;
     TRY(res_get(cx, tx, &volume_resource, item_id, &row));
     const struct volume *v = row;
-    if (!v || !str_eq(v->host_id, host_id) || volume_state_of(v) == VS_DELETING ||
-        volume_state_of(v) == VS_ERROR_DELETING)
+    if (!v || !str_eq(v->host_id, host_id) || !v->wanted)
         return NULL;
     TRY(server_of(cx, tx, v->id, &server_id));
     *ret_present = true;

@@ -103,9 +103,12 @@ struct err *volume_doom(struct ctx *cx, struct tx *tx, struct volume *v)
         return volume_remove(cx, tx, v);
     TRY(res_select_by(cx, tx, &snapshots_of_volume, &rows, &n, V_TEXT(v->id)));
     for (size_t i = 0; i < n; i++) {
+        ROW(snapshot, rows, i)->wanted = false;
         snapshot_set_state(cx, rows[i], SN_DELETING);
         TRY(res_update(cx, tx, &snapshot_resource, rows[i]));
     }
+    TRY(image_export_cancel(cx, tx, EXPORT_VOLUME, v->id));
+    v->wanted = false;
     volume_set_state(cx, v, VS_DELETING);
     return volume_save(cx, tx, v);
 }
@@ -164,6 +167,7 @@ struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapshot *s)
 {
     if (!s->host_id)
         return res_delete(cx, tx, &snapshot_resource, s);
+    s->wanted = false;
     snapshot_set_state(cx, s, SN_DELETING);
     return snapshot_save(cx, tx, s);
 }

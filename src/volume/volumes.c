@@ -67,113 +67,7 @@ struct err *volume_create_for(struct call *c, const struct volume_request *rq,
     return NULL;
 }
 
-/* ---------------------------------------------------------------- filters */
-
-/* {'key': 'value'}: Python's way to write it, as clients send it; or JSON. */
-static struct err *read_dict(struct call *c, const char *name, const char *text, json_t **ret)
-{
-    struct buf b;
-    buf_init(&b, c->cx->arena);
-    char quote = 0;
-    for (const char *p = text; *p; p++) {
-        if (!quote && (*p == 'u' || *p == 'b') && (p[1] == '\'' || p[1] == '"'))
-            continue; /* u'key' */
-        if (*p == '\\' && quote && p[1]) {
-            if (p[1] != '\'')
-                buf_char(&b, '\\');
-            buf_char(&b, *++p);
-        } else if (quote ? *p == quote : *p == '\'' || *p == '"') {
-            quote = quote ? 0 : *p;
-            buf_char(&b, '"');
-        } else if (*p == '"') {
-            buf_str(&b, "\\\"");
-        } else {
-            buf_char(&b, *p);
-        }
-    }
-    if (json_read(c->cx, buf_cstr(&b), b.len, ret) || !json_is_object(*ret))
-        return fail(c->cx, ERR_INVALID,
-                    "Invalid filter %s: '%s' is no dictionary such as {'key': 'value'}", name,
-                    text);
-    return NULL;
-}
-
-/* "gt:2016-01-01T00:00:00,lt:…", since 3.60; the time alone before. */
-static struct err *filter_time(struct call *c, const char *column, const char *value,
-                               const char **ret_sql)
-{
-    static const char *const ops[][2] = {{"gt:", ">"},   {"gte:", ">="}, {"eq:", "="},
-                                         {"neq:", "<>"}, {"lt:", "<"},   {"lte:", "<="}};
-    struct buf b;
-    char **parts;
-    size_t n = str_split(c->cx, value, ',', &parts);
-    buf_init(&b, c->cx->arena);
-    for (size_t i = 0; i < n; i++) {
-        const char *op = "=", *text = parts[i];
-        int64_t us;
-        for (size_t k = 0; k < ARRAY_LEN(ops); k++) {
-            if (!str_starts(parts[i], ops[k][0]))
-                continue;
-            op = ops[k][1];
-            text = parts[i] + strlen(ops[k][0]);
-        }
-        if (!time_parse(text, &us))
-            return fail(c->cx, ERR_INVALID, "Invalid filter %s: '%s' is not a date-time", column,
-                        text);
-        buf_printf(&b, "%s%s %s %" PRId64, i ? " AND " : "", column, op, us);
-    }
-    *ret_sql = buf_cstr(&b);
-    return NULL;
-}
-
-/* "name~": part of it, since 3.34. */
-static struct err *filter_like(struct call *c, const char *name, const char **ret_sql)
-{
-    const char *plain = arena_strndup(c->cx->arena, name, strlen(name) - 1);
-    const struct field *f = resource_field(c->route->list, plain);
-    if (!f || !(f->flags & F_FILTER) || (f->flags & F_ADMIN) ||
-        (f->kind != KIND_STR && f->kind != KIND_UUID) || c->microversion < 34)
-        return fail(c->cx, ERR_INVALID, "Invalid filters %s are found in query options.", name);
-    *ret_sql =
-        arena_printf(c->cx->arena, "%s LIKE '%%' || CAST({value} AS TEXT) || '%%'", f->member);
-    return NULL;
-}
-
-struct err *volume_filter(struct call *c, const char *name, const char *value, bool *ret_taken,
-                          const char **ret_sql)
-{
-    json_t *dict = NULL;
-    *ret_taken = true;
-    if (str_eq(name, "status")) {
-        *ret_sql = "CASE state WHEN 'failed' THEN 'error' ELSE state END = {value}";
-        return NULL;
-    }
-    if (str_eq(name, "metadata")) {
-        TRY(read_dict(c, name, value, &dict));
-        c->state = dict;
-        return NULL;
-    }
-    if (str_eq(name, "created_at") || str_eq(name, "updated_at"))
-        return filter_time(c, name, value, ret_sql);
-    if (str_ends(name, "~"))
-        return filter_like(c, name, ret_sql);
-    *ret_taken = str_eq(name, "glance_metadata") || str_eq(name, "changes-since");
-    return NULL;
-}
-
-bool volume_has_metadata(struct call *c, const char *text)
-{
-    json_t *map = NULL, *value;
-    const char *key;
-    if (json_read(c->cx, text, strlen(text), &map))
-        return false;
-    json_object_foreach(c->state, key, value)
-    {
-        if (!json_equal(json_get(map, key), value))
-            return false;
-    }
-    return true;
-}
+/* ---------------------------------------------------------------- lists */
 
 static bool keep_row(struct call *c, const void *row)
 {
@@ -214,6 +108,70 @@ struct err *volume_update(struct call *c)
         v->description = v->want_description;
     TRY(res_update(c->cx, c->tx, &volume_resource, v));
     return call_reply_row(c, 200, &volume_resource, v);
+}
+
+/* ---------------------------------------------------------------- summary */
+
+const struct stmt stmt_volume_summary = {
+    "volume_summary", "SELECT COUNT(*), CAST(COALESCE(SUM(size_gib), 0) AS BIGINT) FROM volumes "
+                      "WHERE project_id = $1"};
+const struct stmt stmt_volume_summary_all = {
+    "volume_summary_all",
+    "SELECT COUNT(*), CAST(COALESCE(SUM(size_gib), 0) AS BIGINT) FROM volumes"};
+const struct res_where volumes_of_project = {&volume_resource, "project_id = $1", "id"};
+const struct res_where volumes_of_all = {&volume_resource, "1 = 1", "id"};
+
+/* Each key with the list of its values among all volumes. */
+static struct err *write_all_metadata(struct call *c, struct jw *w, bool all)
+{
+    void **rows;
+    size_t n;
+    struct db_value project = V_TEXT(c->actor->project_id);
+    json_t *sum = json_own(c->cx, json_object()), *map, *value;
+    const char *key;
+    TRY(res_select(c->cx, c->tx, all ? &volumes_of_all : &volumes_of_project, &project, all ? 0 : 1,
+                   &rows, &n));
+    for (size_t i = 0; i < n; i++) {
+        const char *text = ROW(volume, rows, i)->metadata;
+        TRY(json_read(c->cx, text, strlen(text), &map));
+        json_object_foreach(map, key, value)
+        {
+            json_t *values = json_object_get(sum, key);
+            bool known = false;
+            if (!values)
+                json_object_set_new(sum, key, values = json_array());
+            for (size_t k = 0; k < json_array_size(values); k++)
+                known = known || json_equal(json_array_get(values, k), value);
+            if (!known)
+                json_array_append(values, value);
+        }
+    }
+    jw_kjson(w, "metadata", sum);
+    return NULL;
+}
+
+struct err *volume_summary(struct call *c)
+{
+    const char *text = http_arg(c->rq, "all_tenants");
+    struct db_value project = V_TEXT(c->actor->project_id);
+    struct db_rows rows;
+    bool all = false;
+    if (text && *text && !str_to_bool(text, &all))
+        return fail(c->cx, ERR_INVALID, "Invalid value for all_tenants: '%s' is not a boolean",
+                    text);
+    all = all && c->actor->admin;
+    TRY(db_query(c->cx, c->tx, all ? &stmt_volume_summary_all : &stmt_volume_summary, &project,
+                 all ? 0 : 1, &rows));
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_kobj(&w, "volume-summary");
+    jw_kint(&w, "total_size", db_int(&rows, 0, 1));
+    jw_kint(&w, "total_count", db_int(&rows, 0, 0));
+    if (c->microversion >= 36)
+        TRY(write_all_metadata(c, &w, all));
+    jw_obj_end(&w);
+    jw_obj_end(&w);
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- delete */
@@ -267,7 +225,7 @@ struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, boo
 {
     void **snapshots;
     size_t n;
-    if (volume_state_of(v) == VS_DELETING)
+    if (!v->wanted && volume_state_of(v) == VS_DELETING)
         return NULL;
     TRY(check_unused(c, v));
     TRY(res_select_by(c->cx, c->tx, &snapshots_of_volume, &snapshots, &n, V_TEXT(v->id)));

@@ -710,6 +710,16 @@ CREATE TABLE volume_types (
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX volume_types_name ON volume_types (name);
+CREATE TABLE volume_qos_specs (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    consumer TEXT NOT NULL CHECK (consumer IN ('front-end', 'back-end', 'both')),
+    specs TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX volume_qos_name ON volume_qos_specs (name);
 CREATE TABLE volumes (
     id TEXT PRIMARY KEY NOT NULL,
     state TEXT NOT NULL,
@@ -733,6 +743,7 @@ CREATE TABLE volumes (
     image_id TEXT,
     image_spec TEXT,
     snapshot_volume_id TEXT,
+    wanted BIGINT NOT NULL CHECK (wanted IN (0, 1)),
     read_only BIGINT,
     seen_ready BIGINT NOT NULL CHECK (seen_ready IN (0, 1)),
     seen_size_gib BIGINT NOT NULL,
@@ -759,10 +770,12 @@ CREATE TABLE snapshots (
     project_id TEXT NOT NULL,
     group_snapshot_id TEXT,
     user_id TEXT NOT NULL,
+    said_progress TEXT,
     host_id TEXT,
     type_id TEXT NOT NULL,
     bootable BIGINT NOT NULL CHECK (bootable IN (0, 1)),
     image_metadata TEXT NOT NULL,
+    wanted BIGINT NOT NULL CHECK (wanted IN (0, 1)),
     seen_there BIGINT NOT NULL CHECK (seen_there IN (0, 1)),
     state_since BIGINT NOT NULL,
     state_deadline BIGINT,
@@ -812,6 +825,26 @@ CREATE TABLE volume_type_access (
     type_id TEXT NOT NULL,
     project_id TEXT NOT NULL,
     PRIMARY KEY (type_id, project_id)
+);
+CREATE TABLE volume_type_encryption (
+    type_id TEXT PRIMARY KEY NOT NULL,
+    id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    control_location TEXT NOT NULL,
+    cipher TEXT,
+    key_size BIGINT,
+    created_at BIGINT NOT NULL
+);
+CREATE TABLE volume_default_types (
+    project_id TEXT PRIMARY KEY NOT NULL,
+    type_id TEXT NOT NULL
+);
+CREATE TABLE volume_host_settings (
+    host_id TEXT PRIMARY KEY NOT NULL,
+    enabled BIGINT NOT NULL,
+    reason TEXT,
+    frozen BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
 );
 CREATE TABLE flavors (
     id TEXT PRIMARY KEY,
