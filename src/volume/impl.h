@@ -20,6 +20,9 @@
 #define RESOURCE qos_specs
 #define RESOURCE_DEF "volume/qos_specs.def"
 #include "resource/declare_struct.h"
+#define RESOURCE transfer
+#define RESOURCE_DEF "volume/transfer.def"
+#include "resource/declare_struct.h"
 #define RESOURCE message
 #define RESOURCE_DEF "volume/message.def"
 #include "resource/declare_struct.h"
@@ -147,6 +150,11 @@ MUST_USE struct err *attachments_of(struct ctx *cx, struct tx *tx, const char *v
                                     struct attachment ***ret, size_t *ret_n);
 /* Its end: the volume settles, its host is told. */
 MUST_USE struct err *attachment_end(struct ctx *cx, struct tx *tx, struct attachment *a);
+
+/* ---- attachments.c, transfers.c */
+/* ERR_CONFLICT for a server's disk: it is compute's to end. */
+MUST_USE struct err *volume_check_record(struct call *c, const struct attachment *a);
+MUST_USE struct err *volume_transfer_cancel(struct ctx *cx, struct tx *tx, const char *volume_id);
 
 /* ---- types.c */
 /* By name or id, one that the actor may use. */

@@ -180,6 +180,8 @@ static struct err *act_reset_status(struct call *c, struct volume *v, const json
         return fail(c->cx, ERR_INVALID,
                     "Invalid volume: Volume %s is being deleted by its host: there is no way back.",
                     v->id);
+    if (state != VS_TRANSFER)
+        TRY(volume_transfer_cancel(c->cx, c->tx, v->id));
     volume_set_state(c->cx, v, state);
     return res_update(c->cx, c->tx, &volume_resource, v);
 }

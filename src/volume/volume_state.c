@@ -90,6 +90,7 @@ struct err *volume_save(struct ctx *cx, struct tx *tx, struct volume *v)
 
 struct err *volume_remove(struct ctx *cx, struct tx *tx, struct volume *v)
 {
+    TRY(volume_transfer_cancel(cx, tx, v->id));
     TRY(db_run(cx, tx, &stmt_attachments_drop, V_TEXT(v->id)));
     TRY(db_run(cx, tx, &stmt_snapshots_drop, V_TEXT(v->id)));
     return res_delete(cx, tx, &volume_resource, v);
@@ -107,6 +108,7 @@ struct err *volume_doom(struct ctx *cx, struct tx *tx, struct volume *v)
         snapshot_set_state(cx, rows[i], SN_DELETING);
         TRY(res_update(cx, tx, &snapshot_resource, rows[i]));
     }
+    TRY(volume_transfer_cancel(cx, tx, v->id));
     TRY(image_export_cancel(cx, tx, EXPORT_VOLUME, v->id));
     v->wanted = false;
     volume_set_state(cx, v, VS_DELETING);

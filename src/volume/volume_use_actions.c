@@ -11,11 +11,7 @@ static struct err *check_no_servers(struct call *c, const struct volume *v)
     size_t n;
     TRY(attachments_of(c->cx, c->tx, v->id, &all, &n));
     for (size_t i = 0; i < n; i++)
-        if (all[i]->plugged)
-            return fail(c->cx, ERR_INVALID,
-                        "Invalid volume: Volume %s is a disk of server %s: attach and detach it "
-                        "with the compute service.",
-                        v->id, all[i]->server_id);
+        TRY(volume_check_record(c, all[i]));
     return NULL;
 }
 
