@@ -158,6 +158,7 @@ struct list_more {
     size_t n_params;
     bool all_projects; /* don't limit to the actor's project */
     bool brief;
+    bool count; /* the number of rows of all pages, as "count" */
     /* Sees each query argument first: taken, or left to the fields. May add a condition: SQL in
        which {value} stands for the argument's value and {project} for the actor's project. */
     struct err *(*filter)(struct call *c, const char *name, const char *value, bool *ret_taken,

@@ -248,6 +248,7 @@ const struct family family_volume = {.name = "volume",
                                      .major = 3,
                                      .min = 0,
                                      .max = 70,
+                                     .full_page_goes_on = true,
                                      .default_limit = 1000,
                                      .max_limit = 1000};
 const struct family family_image = {.name = "image",

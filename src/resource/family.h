@@ -33,6 +33,8 @@ struct family {
         *request_id_header; /* its own, older name for the request id: "X-Compute-Request-Id" */
     int default_limit, max_limit; /* of lists; 0: none */
     bool strips_slash;            /* a path may end in one that no route has */
+    /* A full page has a next one, which may be empty; an unknown marker is not found. */
+    bool full_page_goes_on;
 };
 
 extern const struct family family_identity, family_compute, family_image, family_network,

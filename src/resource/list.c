@@ -24,6 +24,7 @@ struct list {
     int64_t offset;
     const char *marker;
     bool reverse, all, limit_given;
+    int64_t total; /* of all pages, if asked for */
     const char **fields;
     size_t n_fields;
     void **rows;
@@ -381,7 +382,7 @@ static struct err *after_marker(struct list *l)
 {
     void *row = NULL;
     struct err *e = res_find_visible(l->c->cx, l->c->tx, l->res, l->marker, l->c->actor, &row);
-    if (e && e->kind == ERR_NOT_FOUND)
+    if (e && e->kind == ERR_NOT_FOUND && !l->c->service->family->full_page_goes_on)
         return fail(l->c->cx, ERR_INVALID, "marker [%s] not found", l->marker);
     TRY(e);
     struct buf b;
@@ -440,6 +441,30 @@ static struct err *take_row(struct ctx *cx, const struct db_value *cells, size_t
     }
     l->rows[l->n_rows++] = row;
     return NULL;
+}
+
+/* ---------------------------------------------------------------- count */
+
+static struct err *count_row(struct ctx *cx, const struct db_value *cells, size_t n, void *arg)
+{
+    struct list *l = arg;
+    if (!l->more->keep)
+        l->total = cells[0].i;
+    else if (l->more->keep(l->c, res_row_from(cx, l->res, cells, n)))
+        l->total++;
+    return NULL;
+}
+
+/* Before the marker narrows it. */
+static struct err *count(struct list *l)
+{
+    struct ctx *cx = l->c->cx;
+    struct stmt st = {.name = "count",
+                      .sql = arena_printf(cx->arena, "SELECT %s FROM %s%s%s",
+                                          l->more->keep ? res_columns(l->res) : "COUNT(*)",
+                                          l->res->table, l->where.len ? " WHERE " : "",
+                                          l->where.len ? buf_cstr(&l->where) : "")};
+    return l->too_many ? NULL : db_each(cx, l->c->tx, &st, l->params, l->n_params, count_row, l);
 }
 
 /* ---------------------------------------------------------------- reply */
@@ -537,9 +562,11 @@ static void turn_around(struct list *l)
 static struct err *reply(struct list *l)
 {
     struct call *c = l->c;
+    bool full = l->limit > 0 && l->n_rows >= (size_t)l->limit;
     bool more_rows = l->limit >= 0 && l->n_rows > (size_t)l->limit;
     if (more_rows)
         l->n_rows = (size_t)l->limit;
+    more_rows = more_rows || (full && c->service->family->full_page_goes_on);
     if (l->reverse)
         turn_around(l);
     struct view v = call_view(c);
@@ -554,6 +581,8 @@ static struct err *reply(struct list *l)
         res_encode(c->cx, &w, l->res, l->rows[i], &v);
     jw_arr_end(&w);
     links(l, &w, more_rows);
+    if (l->more->count)
+        jw_kint(&w, "count", l->total);
     jw_obj_end(&w);
     return NULL;
 }
@@ -583,6 +612,8 @@ struct err *call_reply_list(struct call *c, const struct resource *res,
         l->limit = fam->default_limit;
     if (fam->max_limit)
         l->limit = min_i64(l->limit, fam->max_limit);
+    if (l->more->count)
+        TRY(count(l));
     if (l->marker && *l->marker)
         TRY(after_marker(l));
     struct stmt st = {.name = res->plural, .sql = select_sql(l)};

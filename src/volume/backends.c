@@ -124,12 +124,12 @@ static struct err *set_enabled(struct call *c, bool enabled, bool with_reason)
 {
     struct volume_host *h;
     const char *reason = NULL;
-    TRY(read_service(c, &h));
     TRY(arg_text(c, c->json, "disabled_reason", &reason));
     if (!enabled && with_reason && (!reason || !*reason))
         return fail(c->cx, ERR_INVALID,
                     "Disabled reason contains invalid characters or is too "
                     "long: it has 1 to 255 characters");
+    TRY(read_service(c, &h));
     h->enabled = enabled;
     h->disabled_reason = with_reason && !enabled ? reason : NULL;
     TRY(save(c, h));

@@ -109,6 +109,13 @@ bool volume_has_metadata(struct call *c, const char *text)
     return true;
 }
 
+bool volume_wants_count(const struct call *c)
+{
+    bool b = false;
+    const char *text = http_arg(c->rq, "with_count");
+    return c->microversion >= 45 && text && str_to_bool(text, &b) && b;
+}
+
 /* ---------------------------------------------------------------- resource_filters */
 
 /* Since 3.31 others are refused, except administrators'. */

@@ -20,6 +20,15 @@
 #define RESOURCE qos_specs
 #define RESOURCE_DEF "volume/qos_specs.def"
 #include "resource/declare_struct.h"
+#define RESOURCE group_type
+#define RESOURCE_DEF "volume/group_type.def"
+#include "resource/declare_struct.h"
+#define RESOURCE group
+#define RESOURCE_DEF "volume/group.def"
+#include "resource/declare_struct.h"
+#define RESOURCE group_snapshot
+#define RESOURCE_DEF "volume/group_snapshot.def"
+#include "resource/declare_struct.h"
 #define RESOURCE transfer
 #define RESOURCE_DEF "volume/transfer.def"
 #include "resource/declare_struct.h"
@@ -72,6 +81,8 @@ struct err *volume_filter(struct call *c, const char *name, const char *value, b
 /* The actor's own (or any, for an administrator) by its id. */
 MUST_USE struct err *volume_get(struct call *c, const char *id, struct volume **ret);
 
+/* with_count, since 3.45. */
+bool volume_wants_count(const struct call *c);
 /* {'key': 'value'}, as a filter's value. */
 MUST_USE struct err *volume_read_dict(struct call *c, const char *name, const char *text,
                                       json_t **ret);
@@ -79,6 +90,9 @@ MUST_USE struct err *volume_read_dict(struct call *c, const char *name, const ch
 bool volume_has_metadata(struct call *c, const char *text);
 /* The checks of a DELETE, then volume_doom. */
 MUST_USE struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, bool force);
+
+/* The same for one of a group that is deleted. */
+MUST_USE struct err *volume_delete_member(struct call *c, struct volume *v);
 
 /* ---- volume_state.c */
 enum volume_state volume_state_of(const struct volume *v);
@@ -108,6 +122,8 @@ enum snapshot_state snapshot_state_of(const struct snapshot *s);
 void snapshot_move(struct ctx *cx, struct snapshot *s, enum snapshot_state to);
 void snapshot_set_state(struct ctx *cx, struct snapshot *s, enum snapshot_state to);
 MUST_USE struct err *snapshot_save(struct ctx *cx, struct tx *tx, struct snapshot *s);
+/* Nothing is left of it on its host. */
+MUST_USE struct err *snapshot_remove(struct ctx *cx, struct tx *tx, struct snapshot *s);
 MUST_USE struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapshot *s);
 
 /* ---- volume_create.c */
@@ -155,6 +171,28 @@ MUST_USE struct err *attachment_end(struct ctx *cx, struct tx *tx, struct attach
 /* ERR_CONFLICT for a server's disk: it is compute's to end. */
 MUST_USE struct err *volume_check_record(struct call *c, const struct attachment *a);
 MUST_USE struct err *volume_transfer_cancel(struct ctx *cx, struct tx *tx, const char *volume_id);
+
+/* ---- maps.c: a row's map of texts, as one resource of the API, "extra_specs" and "group_specs" */
+MUST_USE struct err *volume_map_read(struct call *c, const char *text, json_t **ret);
+/* Adds what is given; ERR_INVALID for what is no text, or too many. */
+MUST_USE struct err *volume_map_add(struct call *c, const char *name, json_t *map,
+                                    const json_t *given);
+/* The body of a PUT of one key: {"key": "text"}. */
+MUST_USE struct err *volume_map_one(struct call *c, const char *key);
+/* {"name": {…}}, or the map alone. */
+struct err *volume_map_reply(struct call *c, int status, const char *name, const json_t *map);
+MUST_USE struct err *volume_map_reply_one(struct call *c, const json_t *map, const char *key);
+
+/* ---- groups.c, group_types.c, group_snapshots.c */
+/* By id or name, one that the actor may use. */
+MUST_USE struct err *group_type_find(struct call *c, const char *name, struct group_type **ret);
+/* A volume is made in the group, or joins it: ERR_INVALID where it may not. */
+MUST_USE struct err *group_check_joining(struct call *c, const char *group_id,
+                                         const struct volume *v);
+/* A volume or snapshot changed or is gone: what waits for it goes on. NULL: none. */
+MUST_USE struct err *group_settle(struct ctx *cx, struct tx *tx, const char *group_id);
+MUST_USE struct err *group_snapshot_settle(struct ctx *cx, struct tx *tx, const char *id);
+bool group_status_known(const char *status);
 
 /* ---- types.c */
 /* By name or id, one that the actor may use. */

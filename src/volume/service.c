@@ -117,6 +117,8 @@ static struct err *admit(struct call *c)
 #define OF_TYPE .target = &volume_type_resource, .target_param = "type_id"
 #define QOS "/qos-specs/{qos_id}"
 #define OF_QOS .target = &qos_specs_resource, .target_param = "qos_id"
+#define GROUP_TYPE "/group_types/{group_type_id}"
+#define OF_GROUP_TYPE .target = &group_type_resource, .target_param = "group_type_id"
 #define SNAPSHOT "/snapshots/{snapshot_id}"
 #define OF_SNAPSHOT .target = &snapshot_resource, .target_param = "snapshot_id"
 

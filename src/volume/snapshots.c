@@ -173,6 +173,7 @@ static bool keep_row(struct call *c, const void *row)
 static struct err *reply_list(struct call *c, bool brief)
 {
     struct list_more more = {.brief = brief,
+                             .count = volume_wants_count(c),
                              .filter = volume_filter,
                              .keep = http_arg(c->rq, "metadata") ? keep_row : NULL};
     return call_reply_list(c, &snapshot_resource, &more);
@@ -216,6 +217,10 @@ struct err *snapshot_delete_it(struct call *c, struct snapshot *s, bool force)
                     "Invalid snapshot: Snapshot status must be available or error and the "
                     "snapshot must not belong to a group; it is %s.",
                     snapshot_life_of(snapshot_state_of(s))->status);
+    if (s->group_snapshot_id && !force)
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid snapshot: Snapshot %s is part of group snapshot %s: delete that.",
+                    s->id, s->group_snapshot_id);
     TRY(snapshot_is_source(c->cx, c->tx, s->id, &source));
     if (source)
         return fail(c->cx, ERR_INVALID,

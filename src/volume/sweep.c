@@ -51,7 +51,8 @@ static struct err *give_up(struct ctx *cx, struct tx *tx, struct volume *v,
                        l->failed == VS_ERROR ? "create volume" : "extend volume", "timed out",
                        text));
     volume_move(cx, v, l->failed);
-    return res_update(cx, tx, &volume_resource, v);
+    TRY(res_update(cx, tx, &volume_resource, v));
+    return group_settle(cx, tx, v->group_id);
 }
 
 /* The state may have been set by hand, with nothing left to be done. */
@@ -103,7 +104,7 @@ static struct err *expire_snapshot(struct ctx *cx, struct tx *tx, void *row)
     if (l->retry && !s->wanted) {
         if (!s->host_id ||
             (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
-            return res_delete(cx, tx, &snapshot_resource, s);
+            return snapshot_remove(cx, tx, s);
         s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return snapshot_save(cx, tx, s);
     }
@@ -111,7 +112,8 @@ static struct err *expire_snapshot(struct ctx *cx, struct tx *tx, void *row)
         TRY(volume_message(cx, tx, s->project_id, "VOLUME_SNAPSHOT", s->id, "snapshot create",
                            "timed out", "The host has not made the snapshot in time."));
     snapshot_move(cx, s, s->seen_there ? SN_AVAILABLE : SN_ERROR);
-    return res_update(cx, tx, &snapshot_resource, s);
+    TRY(res_update(cx, tx, &snapshot_resource, s));
+    return group_snapshot_settle(cx, tx, s->group_snapshot_id);
 }
 
 /* ---------------------------------------------------------------- attachments */

@@ -190,7 +190,7 @@ struct err *volume_encryption_update(struct call *c)
     struct encryption e;
     bool found;
     TRY(encryption_of(c->cx, c->tx, type_id_of(c), &e, &found));
-    if (!found || !str_eq(call_param(c, "key"), e.id))
+    if (!found) /* a type has one, whatever clients call it in the path */
         return not_found(c);
     TRY(read_encryption(c, &e));
     TRY(save_encryption(c, &e));
@@ -202,7 +202,7 @@ struct err *volume_encryption_delete(struct call *c)
     struct encryption e;
     bool found;
     TRY(encryption_of(c->cx, c->tx, type_id_of(c), &e, &found));
-    if (!found) /* by cinder's clients named by anything: a type has one */
+    if (!found)
         return not_found(c);
     TRY(db_run(c->cx, c->tx, &stmt_encryption_drop, V_TEXT(type_id_of(c))));
     call_reply_empty(c, 202);

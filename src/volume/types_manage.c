@@ -148,29 +148,6 @@ struct err *volume_type_action(struct call *c)
 
 /* ---------------------------------------------------------------- extra specs */
 
-#define SPECS_MAX 128
-
-static json_t *specs_of(struct call *c, const struct volume_type *t)
-{
-    json_t *map = NULL;
-    struct err *e = json_read(c->cx, t->extra_specs, strlen(t->extra_specs), &map);
-    must(!e);
-    return map;
-}
-
-static struct err *reply_specs(struct call *c, const char *wrapper, const json_t *specs)
-{
-    struct jw w = call_json(c, 200);
-    if (wrapper)
-        jw_obj(&w);
-    if (wrapper)
-        jw_key(&w, wrapper);
-    jw_json(&w, specs);
-    if (wrapper)
-        jw_obj_end(&w);
-    return NULL;
-}
-
 /* A type the actor may use, with what it may see of its specs. */
 static struct err *visible_specs(struct call *c, json_t **ret)
 {
@@ -179,7 +156,7 @@ static struct err *visible_specs(struct call *c, json_t **ret)
     json_t *value;
     void *next;
     TRY(volume_type_find(c, call_param(c, "type_id"), &t));
-    *ret = specs_of(c, t);
+    TRY(volume_map_read(c, t->extra_specs, ret));
     json_object_foreach_safe(*ret, next, key, value)
     {
         if (!c->actor->admin && !volume_spec_visible(key))
@@ -192,7 +169,7 @@ struct err *volume_type_specs(struct call *c)
 {
     json_t *specs;
     TRY(visible_specs(c, &specs));
-    return reply_specs(c, "extra_specs", specs);
+    return volume_map_reply(c, 200, "extra_specs", specs);
 }
 
 static struct err *missing(struct call *c)
@@ -203,30 +180,18 @@ static struct err *missing(struct call *c)
 
 struct err *volume_type_spec_show(struct call *c)
 {
-    json_t *specs, *one = json_own(c->cx, json_object());
+    json_t *specs;
     const char *key = call_param(c, "key");
     TRY(visible_specs(c, &specs));
-    if (!json_get(specs, key))
-        return missing(c);
-    json_object_set(one, key, json_get(specs, key));
-    return reply_specs(c, NULL, one);
+    return json_get(specs, key) ? volume_map_reply_one(c, specs, key) : missing(c);
 }
 
 static struct err *add_specs(struct call *c, const json_t *given)
 {
     struct volume_type *t = c->target;
-    json_t *map = specs_of(c, t), *value;
-    const char *key;
-    json_object_foreach((json_t *)(uintptr_t)given, key, value)
-    {
-        if (!*key || str_utf8_len(key) > 255 || !json_is_string(value) ||
-            str_utf8_len(json_string_value(value)) > 255)
-            return volume_bad_member(c, "extra_specs", value,
-                                     "keys and values are texts of up to 255 characters");
-        json_object_set(map, key, value);
-    }
-    if (json_object_size(map) > SPECS_MAX)
-        return volume_bad_member(c, "extra_specs", given, "there would be more than 128 keys");
+    json_t *map;
+    TRY(volume_map_read(c, t->extra_specs, &map));
+    TRY(volume_map_add(c, "extra_specs", map, given));
     t->extra_specs = json_text(c->cx, map);
     return res_update(c->cx, c->tx, &volume_type_resource, t);
 }
@@ -236,24 +201,21 @@ struct err *volume_type_specs_add(struct call *c)
     const json_t *given;
     TRY(volume_body_object(c, "extra_specs", &given));
     TRY(add_specs(c, given));
-    return reply_specs(c, "extra_specs", given);
+    return volume_map_reply(c, 200, "extra_specs", given);
 }
 
 struct err *volume_type_spec_set(struct call *c)
 {
-    const char *key = call_param(c, "key");
-    if (!json_is_object(c->json) || json_object_size(c->json) != 1)
-        return fail(c->cx, ERR_INVALID, "Request body contains too many or too few items");
-    if (!json_get(c->json, key))
-        return fail(c->cx, ERR_INVALID, "Request body and URI mismatch");
+    TRY(volume_map_one(c, call_param(c, "key")));
     TRY(add_specs(c, c->json));
-    return reply_specs(c, NULL, c->json);
+    return volume_map_reply(c, 200, NULL, c->json);
 }
 
 struct err *volume_type_spec_delete(struct call *c)
 {
     struct volume_type *t = c->target;
-    json_t *map = specs_of(c, t);
+    json_t *map;
+    TRY(volume_map_read(c, t->extra_specs, &map));
     if (json_object_del(map, call_param(c, "key")) != 0)
         return missing(c);
     t->extra_specs = json_text(c->cx, map);

@@ -263,6 +263,8 @@ struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
         TRY(check_zone(c, v->zone));
     TRY(take_source(c, v, &host_id));
     TRY(take_type(c, v, &type));
+    if (v->group_id && row_given(&v->row, volume_f_group_id))
+        TRY(group_check_joining(c, v->group_id, v));
     TRY(volume_check_type(c, type));
     TRY(volume_quota_check(c, v->project_id, type, "volumes", 1, v->size_gib));
     TRY(volume_quota_size(c, v->project_id, v->size_gib));

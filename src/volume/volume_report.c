@@ -49,7 +49,7 @@ static struct err *take_snapshot(struct ctx *cx, struct tx *tx, struct snapshot 
     enum snapshot_state now = snapshot_state_of(s),
                         to = snapshot_next(now, s->wanted, there, r->latest, r->error);
     if (to == SN_GONE)
-        return res_delete(cx, tx, &snapshot_resource, s);
+        return snapshot_remove(cx, tx, s);
     s->seen_there = there;
     if (to == now && there == was)
         return NULL;
@@ -57,7 +57,8 @@ static struct err *take_snapshot(struct ctx *cx, struct tx *tx, struct snapshot 
         TRY(volume_message(cx, tx, s->project_id, "VOLUME_SNAPSHOT", s->id, "snapshot create",
                            "driver failed", r->error));
     snapshot_move(cx, s, to);
-    return res_update(cx, tx, &snapshot_resource, s);
+    TRY(res_update(cx, tx, &snapshot_resource, s));
+    return group_snapshot_settle(cx, tx, s->group_snapshot_id);
 }
 
 static struct err *take_snapshots(struct ctx *cx, struct tx *tx, const char *volume_id,
@@ -107,7 +108,8 @@ static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
     if (to != now)
         TRY(tell_user(cx, tx, v, to));
     volume_move(cx, v, to);
-    return res_update(cx, tx, &volume_resource, v);
+    TRY(res_update(cx, tx, &volume_resource, v));
+    return to == now ? NULL : group_settle(cx, tx, v->group_id);
 }
 
 struct err *volume_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,

@@ -88,12 +88,27 @@ struct err *volume_save(struct ctx *cx, struct tx *tx, struct volume *v)
     return v->host_id ? fleet_touch(cx, tx, v->host_id, "volume", v->id) : NULL;
 }
 
+/* All at once: their volume is gone. */
+static struct err *remove_snapshots(struct ctx *cx, struct tx *tx, const char *volume_id)
+{
+    void **rows;
+    size_t n;
+    TRY(res_select_by(cx, tx, &snapshots_of_volume, &rows, &n, V_TEXT(volume_id)));
+    if (!n)
+        return NULL;
+    TRY(db_run(cx, tx, &stmt_snapshots_drop, V_TEXT(volume_id)));
+    for (size_t i = 0; i < n; i++)
+        TRY(group_snapshot_settle(cx, tx, ROW(snapshot, rows, i)->group_snapshot_id));
+    return NULL;
+}
+
 struct err *volume_remove(struct ctx *cx, struct tx *tx, struct volume *v)
 {
     TRY(volume_transfer_cancel(cx, tx, v->id));
     TRY(db_run(cx, tx, &stmt_attachments_drop, V_TEXT(v->id)));
-    TRY(db_run(cx, tx, &stmt_snapshots_drop, V_TEXT(v->id)));
-    return res_delete(cx, tx, &volume_resource, v);
+    TRY(remove_snapshots(cx, tx, v->id));
+    TRY(res_delete(cx, tx, &volume_resource, v));
+    return group_settle(cx, tx, v->group_id);
 }
 
 struct err *volume_doom(struct ctx *cx, struct tx *tx, struct volume *v)
@@ -165,10 +180,16 @@ struct err *snapshot_save(struct ctx *cx, struct tx *tx, struct snapshot *s)
     return s->host_id ? fleet_touch(cx, tx, s->host_id, "volume", s->volume_id) : NULL;
 }
 
+struct err *snapshot_remove(struct ctx *cx, struct tx *tx, struct snapshot *s)
+{
+    TRY(res_delete(cx, tx, &snapshot_resource, s));
+    return group_snapshot_settle(cx, tx, s->group_snapshot_id);
+}
+
 struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapshot *s)
 {
     if (!s->host_id)
-        return res_delete(cx, tx, &snapshot_resource, s);
+        return snapshot_remove(cx, tx, s);
     s->wanted = false;
     snapshot_set_state(cx, s, SN_DELETING);
     return snapshot_save(cx, tx, s);

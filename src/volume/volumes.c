@@ -77,6 +77,7 @@ static bool keep_row(struct call *c, const void *row)
 static struct err *reply_list(struct call *c, bool brief)
 {
     struct list_more more = {.brief = brief,
+                             .count = volume_wants_count(c),
                              .filter = volume_filter,
                              .keep = http_arg(c->rq, "metadata") ? keep_row : NULL};
     return call_reply_list(c, &volume_resource, &more);
@@ -208,20 +209,23 @@ static struct err *check_snapshots(struct call *c, const struct volume *v, bool 
     return NULL;
 }
 
-static struct err *check_unused(struct call *c, const struct volume *v)
+static struct err *not_deletable(struct call *c)
 {
-    struct attachment **all;
-    size_t n;
-    TRY(attachments_of(c->cx, c->tx, v->id, &all, &n));
-    if (!n)
-        return NULL;
     return fail(c->cx, ERR_INVALID,
                 "Invalid volume: Volume status must be available or error or error_extending and "
                 "must not be migrating, attached, belong to a group, have snapshots, awaiting a "
                 "transfer, or be disassociated from snapshots after volume transfer.");
 }
 
-struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, bool force)
+static struct err *check_unused(struct call *c, const struct volume *v)
+{
+    struct attachment **all;
+    size_t n;
+    TRY(attachments_of(c->cx, c->tx, v->id, &all, &n));
+    return n ? not_deletable(c) : NULL;
+}
+
+static struct err *delete_checked(struct call *c, struct volume *v, bool cascade, bool force)
 {
     void **snapshots;
     size_t n;
@@ -238,6 +242,16 @@ struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, boo
                     "%s.",
                     volume_states_text(c->cx, from), volume_life_of(volume_state_of(v))->status);
     return volume_doom(c->cx, c->tx, v);
+}
+
+struct err *volume_delete_it(struct call *c, struct volume *v, bool cascade, bool force)
+{
+    return v->group_id ? not_deletable(c) : delete_checked(c, v, cascade, force);
+}
+
+struct err *volume_delete_member(struct call *c, struct volume *v)
+{
+    return delete_checked(c, v, true, false);
 }
 
 struct err *volume_delete(struct call *c)

@@ -806,6 +806,58 @@ CREATE TABLE attachments (
 CREATE INDEX attachments_volume ON attachments (volume_id);
 CREATE INDEX attachments_server ON attachments (server_id) WHERE server_id IS NOT NULL;
 CREATE INDEX attachments_deadline ON attachments (state_deadline) WHERE state_deadline IS NOT NULL;
+CREATE TABLE volume_transfers (
+    id TEXT PRIMARY KEY NOT NULL,
+    created_at BIGINT NOT NULL,
+    name TEXT,
+    volume_id TEXT NOT NULL,
+    no_snapshots BIGINT NOT NULL CHECK (no_snapshots IN (0, 1)),
+    project_id TEXT NOT NULL,
+    salt TEXT NOT NULL,
+    key_hash TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX volume_transfers_volume ON volume_transfers (volume_id);
+CREATE TABLE volume_group_types (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    is_public BIGINT NOT NULL CHECK (is_public IN (0, 1)),
+    group_specs TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX volume_group_types_name ON volume_group_types (name);
+CREATE TABLE volume_groups (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT,
+    state TEXT NOT NULL,
+    zone TEXT,
+    created_at BIGINT NOT NULL,
+    description TEXT,
+    group_type_id TEXT NOT NULL,
+    volume_types TEXT NOT NULL,
+    group_snapshot_id TEXT,
+    source_group_id TEXT,
+    project_id TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX volume_groups_project ON volume_groups (project_id, created_at);
+CREATE INDEX volume_groups_type ON volume_groups (group_type_id);
+CREATE TABLE volume_group_snapshots (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT,
+    group_id TEXT NOT NULL,
+    group_type_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    description TEXT,
+    project_id TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE INDEX volume_group_snapshots_project ON volume_group_snapshots (project_id, created_at);
+CREATE INDEX volume_group_snapshots_group ON volume_group_snapshots (group_id);
 CREATE TABLE volume_messages (
     id TEXT PRIMARY KEY NOT NULL,
     event_id TEXT NOT NULL,
