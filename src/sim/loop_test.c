@@ -104,6 +104,9 @@ static int setup(void **state UNUSED)
     fleet_set_images(image_file);
     memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
     assert_non_null(mkdtemp(dir));
+    static struct image_config images = {.size_max_bytes = 1 << 20};
+    images.dir = arena_printf(t.cx.arena, "%s/images-of-the-region", dir);
+    assert_ok(&t.cx, image_configure(&t.cx, &images));
     assert_ok(&t.cx, add_host());
     make_network();
     fake_guests_new(&backends.guests);
@@ -274,6 +277,35 @@ static void test_diagnostics(void **state UNUSED)
     assert_int_equal(json_get_int(j, "num_nics", 0), 1);
 }
 
+static const char *header(const struct test_reply *r, const char *name)
+{
+    for (size_t i = 0; i < r->answer.n_headers; i++)
+        if (str_eq(r->answer.headers[i].name, name))
+            return r->answer.headers[i].value;
+    return NULL;
+}
+
+/* A guest's disk goes over the wire, and is the image's data. */
+static void test_export(void **state UNUSED)
+{
+    const char *id = create();
+    eventually(with_status("ACTIVE") == 1);
+    struct test_reply r =
+        test_expect(&t, 202, "p1", "POST", arena_printf(t.cx.arena, SERVERS "/%s/action", id),
+                    "{'createImage':{'name':'copy'}}");
+    const char *location = header(&r, "location");
+    assert_non_null(location);
+    const char *image = arena_printf(t.cx.arena, "/image/v2/images/%s", strrchr(location, '/') + 1);
+    const char *file = arena_printf(t.cx.arena, "%s/file", image);
+    eventually((r = test_call(&t, "p1", "GET", image, NULL),
+                str_eq(test_str(&t, &r, "status"), "active")));
+    r = test_call(&t, "p1", "GET", file, NULL);
+    assert_non_null(strstr(r.text, arena_printf(t.cx.arena, " root %s 1\n", id)));
+    const char *sent =
+        arena_printf(t.cx.arena, "%s/exports/%s.sent", dir, strrchr(location, '/') + 1);
+    eventually(access(sent, F_OK) != 0); /* the control plane has heard of it, so nothing is kept */
+}
+
 /* The fleet knows the host by now: it beat, and can be called. */
 static void test_fleet_call(void **state UNUSED)
 {
@@ -328,7 +360,7 @@ static void test_purge(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_life),        TEST(test_restart),    TEST(test_plane_away), TEST(test_console),
-        TEST(test_diagnostics), TEST(test_fleet_call), TEST(test_purge)};
+        TEST(test_life),        TEST(test_restart), TEST(test_plane_away), TEST(test_console),
+        TEST(test_diagnostics), TEST(test_export),  TEST(test_fleet_call), TEST(test_purge)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
