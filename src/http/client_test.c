@@ -86,6 +86,34 @@ static void test_call(void **state UNUSED)
     http_client_free(c);
 }
 
+/* From where it stands; an answer that does not wait for it is an answer. */
+static void test_file(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct http_client *c = http_client_new();
+    struct http_answer a;
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    for (int i = 0; i < 300000; i++)
+        fputc(i % 251, f);
+    unsigned sum = 0;
+    for (int i = 7; i < 300000; i++)
+        sum = sum * 31 + (unsigned)i % 251;
+    struct http_call call = {.method = "PUT", .url = url(&cx, "/upload"), .body_file = f};
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(fseek(f, 7, SEEK_SET), 0);
+        assert_ok(&cx, http_client_call(&cx, c, &call, &a));
+        assert_string_equal(buf_cstr(&a.body), arena_printf(cx.arena, "299993 %u", sum));
+    }
+    call.url = url(&cx, "/early");
+    assert_int_equal(fseek(f, 0, SEEK_SET), 0);
+    assert_ok(&cx, http_client_call(&cx, c, &call, &a));
+    assert_int_equal(a.status, 401);
+    fclose(f);
+    http_client_free(c);
+}
+
 static void test_timeouts(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -284,11 +312,9 @@ static void test_misbehaving(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),
-        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_on_data),
-        cmocka_unit_test(test_server_restarted),
+        cmocka_unit_test(test_call),        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_timeouts),    cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_on_data),     cmocka_unit_test(test_server_restarted),
         cmocka_unit_test(test_misbehaving),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
