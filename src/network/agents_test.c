@@ -154,6 +154,52 @@ static void l3_scheduling(void **state)
                 "{'router_id':'%s'}", router);
 }
 
+/* What a port has of its own for its guest, as its host hears of it. */
+static void options_and_names(void **state)
+{
+    struct test_api *t = *state;
+    add_host(t, "h1");
+    test_expect(t, 400, "p1", "POST", NW "networks", "{'network':{'dns_domain':'no domain'}}");
+    struct test_reply r = test_expect(t, 201, "p1", "POST", NW "networks",
+                                      "{'network':{'dns_domain':'example.org.'}}");
+    const char *net = test_str(t, &r, "network.id");
+    make_subnet(t, "p1", net, "10.0.0.0/24");
+    r = test_expect(t, 201, "p1", "POST", NW "ports",
+                    "{'port':{'network_id':'%s','dns_name':'web','extra_dhcp_opts':["
+                    "{'opt_name':'mtu','opt_value':'1300'},{'opt_name':'gone','opt_value':null},"
+                    "{'opt_name':'ntp-server','opt_value':'fd00::1','ip_version':'6'}]}}",
+                    net);
+    const char *port = test_str(t, &r, "port.id");
+    assert_int_equal(json_array_size(test_at(&r, "port.extra_dhcp_opts")), 2);
+    assert_string_equal(test_str(t, &r, "port.extra_dhcp_opts[1].ip_version"), "6");
+    assert_string_equal(test_str(t, &r, "port.dns_assignment[0].fqdn"), "web.example.org.");
+    /* An update adds, replaces, and takes away what has no value any more. */
+    r = test_expect(t, 200, "p1", "PUT", path(t, "ports/%s", port),
+                    "{'port':{'extra_dhcp_opts':[{'opt_name':'mtu','opt_value':'1200'},"
+                    "{'opt_name':'tftp-server','opt_value':'10.0.0.9'},"
+                    "{'opt_name':'ntp-server','opt_value':null,'ip_version':6}]}}");
+    assert_string_equal(test_str(t, &r, "port.extra_dhcp_opts[0].opt_value"), "1200");
+    assert_string_equal(test_str(t, &r, "port.extra_dhcp_opts[1].opt_name"), "tftp-server");
+    assert_int_equal(json_array_size(test_at(&r, "port.extra_dhcp_opts")), 2);
+    r = test_expect(t, 200, "p1", "PUT", path(t, "ports/%s", port), "{'port':{'name':'x'}}");
+    assert_int_equal(json_array_size(test_at(&r, "port.extra_dhcp_opts")), 2);
+    static const char *const bad[] = {
+        "{'opt_name':'mtu'}",
+        "{'opt_name':'a b','opt_value':'1'}",
+        "{'opt_name':'mtu','opt_value':''}",
+        "{'opt_name':'mtu','opt_value':'1\\u0001'}",
+        "{'opt_name':'mtu','opt_value':'1','ip_version':5}",
+        "{'opt_name':'mtu','opt_value':'1','colour':'red'}",
+        "7",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(t, 400, "p1", "PUT", path(t, "ports/%s", port),
+                    "{'port':{'extra_dhcp_opts':[%s]}}", bad[i]);
+    r = test_expect(t, 200, "p1", "PUT", path(t, "ports/%s", port),
+                    "{'port':{'dns_name':'mail','dns_domain':'example.net'}}");
+    assert_string_equal(test_str(t, &r, "port.dns_assignment[0].fqdn"), "mail.example.net.");
+}
+
 static void metering(void **state)
 {
     struct test_api *t = *state;
@@ -185,10 +231,8 @@ static void metering(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NW_TEST(agents_of_hosts),
-        NW_TEST(dhcp_scheduling),
-        NW_TEST(l3_scheduling),
-        NW_TEST(metering),
+        NW_TEST(agents_of_hosts),   NW_TEST(dhcp_scheduling), NW_TEST(l3_scheduling),
+        NW_TEST(options_and_names), NW_TEST(metering),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

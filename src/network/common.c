@@ -56,18 +56,32 @@ const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret)
     return NULL;
 }
 
-const char *nw_check_dns_name(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
+/* Labels of letters, digits and hyphens, with dots between them; a dot at the end is fine. */
+static bool is_dns_name(const char *s)
 {
-    const char *s = json_string_value(v);
     size_t label = 0;
     for (const char *p = s; p && *p; p++) {
         if (*p == '.' ? !label : !isalnum((unsigned char)*p) && (*p != '-' || !label))
-            s = NULL;
+            return false;
         label = *p == '.' ? 0 : label + 1;
-        if (!s || label > 63)
-            return arena_printf(cx->arena, "%s is not a valid host name", json_python(cx, v));
+        if (label > 63)
+            return false;
     }
-    return NULL;
+    return true;
+}
+
+const char *nw_check_dns_name(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
+{
+    if (is_dns_name(json_string_value(v)))
+        return NULL;
+    return arena_printf(cx->arena, "%s is not a valid host name", json_python(cx, v));
+}
+
+const char *nw_check_dns_domain(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
+{
+    if (is_dns_name(json_string_value(v)))
+        return NULL;
+    return arena_printf(cx->arena, "%s is not a valid DNS domain", json_python(cx, v));
 }
 
 /* ---------------------------------------------------------------- creating one or many */

@@ -66,6 +66,7 @@ void nw_encode_revision(struct ctx *cx, struct jw *w, const void *row, const str
 void nw_encode_null(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
 const char *nw_check_routes(struct ctx *cx, const json_t *v, json_t **ret);
 const char *nw_check_dns_name(struct ctx *cx, const json_t *v, json_t **ret);
+const char *nw_check_dns_domain(struct ctx *cx, const json_t *v, json_t **ret);
 /* A POST of one ({"port": {…}}) or many ({"ports": […]}): each is decoded, gets an id and an owner,
  * and goes to make. */
 MUST_USE struct err *nw_create(struct call *c, const struct resource *res,
@@ -202,6 +203,11 @@ MUST_USE struct err *nw_port_remove(struct ctx *cx, struct tx *tx, struct port *
 MUST_USE struct err *nw_port_groups_set(struct ctx *cx, struct tx *tx, const struct port *p);
 /* Writes a changed row; agents hear of it. */
 MUST_USE struct err *nw_port_changed(struct ctx *cx, struct tx *tx, struct port *p);
+
+/* ---- port_options.c */
+const char *nw_check_dhcp_options(struct ctx *cx, const json_t *v, json_t **ret);
+/* p->extra_dhcp_opts as asked for becomes what the port has, which had old before (NULL: none). */
+MUST_USE struct err *nw_dhcp_options_merge(struct ctx *cx, struct port *p, const char *old);
 
 /* ---- dhcp.c: one port per network that holds DHCP's addresses */
 MUST_USE struct err *nw_dhcp_sync(struct ctx *cx, struct tx *tx, const struct network *n);

@@ -81,37 +81,6 @@ static const char *check_pairs(struct ctx *cx, const json_t *v, json_t **ret)
     return NULL;
 }
 
-static const char *check_dhcp_opts(struct ctx *cx, const json_t *v, json_t **ret)
-{
-    if (!json_is_array(v) || json_array_size(v) > 32)
-        return "extra_dhcp_opts must be a list of at most 32 options";
-    json_t *out = json_own(cx, json_array());
-    for (size_t i = 0; i < json_array_size(v); i++) {
-        const json_t *o = json_array_get(v, i);
-        const char *name = json_get_str(o, "opt_name"), *value = json_get_str(o, "opt_value");
-        int64_t version = 4;
-        if (json_is_string(json_get(o, "ip_version")))
-            (void)str_to_i64(json_get_str(o, "ip_version"), 0, 9, &version);
-        else
-            version = json_get_int(o, "ip_version", 4);
-        if (!only_members(o, "opt_name", "opt_value", "ip_version") || !name || !*name ||
-            strlen(name) > 64 || (version != 4 && version != 6) ||
-            (!value && !json_is_null(json_get(o, "opt_value"))))
-            return arena_printf(cx->arena, "Invalid data format for extra DHCP option: '%s'",
-                                json_python(cx, o));
-        for (const char *p = name; *p; p++)
-            if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *p))
-                return arena_printf(cx->arena, "'%s' is not the name of a DHCP option", name);
-        if (value && (!*value || strlen(value) > 255 || strpbrk(value, "\r\n")))
-            return arena_printf(cx->arena, "'%s' is not the value of a DHCP option", value);
-        if (value) /* a null value takes the option away */
-            json_array_append_new(out, json_pack("{s:s, s:s, s:I}", "opt_name", name, "opt_value",
-                                                 value, "ip_version", (json_int_t)version));
-    }
-    *ret = out;
-    return NULL;
-}
-
 /* ---------------------------------------------------------------- encoding */
 
 static void port_encode_vif_type(struct ctx *cx UNUSED, struct jw *w, const void *row,
@@ -141,14 +110,22 @@ static const char *default_hostname(struct ctx *cx, const char *ip)
     return name;
 }
 
+/* As the network's DHCP server answers: the port's own, the network's, or the cloud's. */
+static const char *domain_of(const struct port *p)
+{
+    const char *of_network = p->row.extra;
+    if (p->dns_domain && *p->dns_domain)
+        return p->dns_domain;
+    return of_network && *of_network ? of_network : network_config()->dns_domain;
+}
+
 static void port_encode_dns_assignment(struct ctx *cx, struct jw *w, const void *row,
                                        const struct view *v UNUSED)
 {
     const struct port *p = row;
     struct fixed_ip *ips;
     size_t n = nw_fixed_ips(cx, p, &ips);
-    const char *domain =
-        p->dns_domain && *p->dns_domain ? p->dns_domain : network_config()->dns_domain;
+    const char *domain = domain_of(p);
     jw_arr(w);
     for (size_t i = 0; i < n; i++) {
         const char *host =
@@ -175,6 +152,33 @@ static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct
     return !e && n && str_eq(((const struct network *)n)->project_id, actor->project_id);
 }
 
+static struct err *take_domain(struct ctx *cx, const struct db_value *cells, size_t n UNUSED,
+                               void *arg)
+{
+    json_object_set_new(arg, cells[0].s, json_string(cells[1].s));
+    (void)cx;
+    return NULL;
+}
+
+static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
+                           const struct view *v UNUSED)
+{
+    json_t *domains = json_own(cx, json_object()), *value;
+    const char **ids = arena_new_array(cx->arena, const char *, n + 1), *id;
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(domains, ROW(port, rows, i)->network_id, json_string(""));
+    json_object_foreach(domains, id, value) ids[n_ids++] = arena_strdup(cx->arena, id);
+    TRY(nw_each_in(cx, tx, &nw_st_network_domains, ids, n_ids, take_domain, domains));
+    for (size_t i = 0; i < n; i++)
+        row_of(rows[i])->extra =
+            (void *)(uintptr_t)json_get_str(domains, ROW(port, rows, i)->network_id);
+    return NULL;
+}
+
+const struct stmt nw_st_network_domains = {
+    "network_domains", "SELECT id, dns_domain FROM networks WHERE id IN " IN_BATCH};
+
 static const struct res_index port_indexes[] = {
     {"ports_network_mac", "network_id, mac_address", true, NULL},
     {"ports_project", "project_id, created_at, id", false, NULL},
@@ -194,6 +198,7 @@ const struct resource port_resource = {.name = "port",
                                        .indexes = port_indexes,
                                        .n_indexes = ARRAY_LEN(port_indexes),
                                        .visible = visible,
+                                       .prepare = prepare,
                                        .dflt_sort = "created_at:asc,id:asc",
                                        .doc =
                                            "A plug of a network: a guest's, a router's, DHCP's."};

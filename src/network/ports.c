@@ -187,8 +187,7 @@ static struct err *make(struct call *c, void *row)
     if (!row_given(&p->row, port_f_port_security_enabled))
         p->port_security_enabled =
             n->port_security_enabled && !str_starts(p->device_owner, "network:");
-    if (!p->extra_dhcp_opts)
-        p->extra_dhcp_opts = "[]";
+    TRY(nw_dhcp_options_merge(c->cx, p, NULL));
     TRY(default_groups(c, p));
     TRY(check_security(c, p));
     if (p->mac_address)
@@ -292,8 +291,8 @@ struct err *nw_port_update(struct call *c)
     n = row;
     TRY(check_guest_of_network(c, n, p));
     TRY(check_device_change(c, old, p));
-    if (!p->extra_dhcp_opts)
-        p->extra_dhcp_opts = "[]";
+    if (row_given(&p->row, port_f_extra_dhcp_opts))
+        TRY(nw_dhcp_options_merge(c->cx, p, old->extra_dhcp_opts));
     if (!str_eq(old->mac_address, p->mac_address)) {
         if (old->host_id)
             return fail_type(c->cx, ERR_CONFLICT, "PortBound",

@@ -220,6 +220,7 @@ static void write_port(struct viewing *vw, struct jw *w, const struct port *p)
     jw_kstr(w, "tap", arena_printf(vw->cx->arena, "tap%.11s", p->id));
     jw_kstr(w, "device_id", p->server_id);
     jw_kstr(w, "hostname", p->dns_name && *p->dns_name ? p->dns_name : NULL);
+    jw_kstr(w, "dns_domain", p->dns_domain && *p->dns_domain ? p->dns_domain : NULL);
     jw_kbool(w, "admin_state_up", p->admin_state_up);
     jw_kbool(w, "port_security", p->port_security_enabled);
     jw_kraw(w, "fixed_ips", p->fixed_ips);
@@ -260,6 +261,7 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     jw_kstr(w, "id", n->id);
     jw_kint(w, "mtu", n->mtu);
     jw_kbool(w, "external", n->external);
+    jw_kstr(w, "dns_domain", *n->dns_domain ? n->dns_domain : network_config()->dns_domain);
     jw_karr(w, "subnets");
     for (size_t i = 0; i < subnets.n; i++)
         write_subnet(cx, w, subnets.v[i], dhcp);

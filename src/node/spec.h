@@ -83,17 +83,24 @@ struct spec_address {
     const char *ip, *subnet_id, *mac; /* subnet_id: fixed addresses; mac: address pairs */
 };
 
+struct spec_dhcp_option {
+    const char *name, *value; /* a name that dnsmasq may know, or a number */
+    int ip_version;
+};
+
 struct spec_port {
-    const char *id, *mac, *tap, *device_id, *hostname;
+    const char *id, *mac, *tap, *device_id, *hostname, *dns_domain; /* the last two may be NULL */
     bool admin_state_up, port_security;
     struct spec_address *fixed_ips, *pairs;
     size_t n_fixed_ips, n_pairs;
+    struct spec_dhcp_option *options;
+    size_t n_options;
     struct spec_rule *rules;
     size_t n_rules;
 };
 
 struct spec_network {
-    const char *id;
+    const char *id, *dns_domain; /* dns_domain of its guests; NULL: none */
     int64_t revision, mtu;
     bool external;
     struct spec_subnet *subnets;

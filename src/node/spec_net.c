@@ -11,7 +11,8 @@ enum {
     ADDRESSES_MAX = 256,
     ROUTES_MAX = 256,
     INTERFACES_MAX = 256,
-    FLOATING_MAX = 8192
+    FLOATING_MAX = 8192,
+    OPTIONS_MAX = 64
 };
 
 static int ip_version_of(const char *s)
@@ -146,6 +147,34 @@ static void read_rule(struct reader *r, const json_t *j, struct spec_rule *out)
             read_refuse(r, "remotes", "has an address of the other IP version");
 }
 
+static bool is_option_name(const char *s)
+{
+    return spec_only(s, "-_", 64);
+}
+
+/* A line of a file: nothing that ends it. */
+static bool is_option_value(const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return false;
+    return *s && strlen(s) <= 255;
+}
+
+static void read_options(struct reader *r, const json_t *j, struct spec_port *out)
+{
+    const json_t *a = read_array(r, j, "extra_dhcp_opts", OPTIONS_MAX, &out->n_options);
+    out->options = arena_new_array(r->cx->arena, struct spec_dhcp_option, out->n_options + 1);
+    for (size_t i = 0; i < out->n_options; i++) {
+        const json_t *v = json_array_get(a, i);
+        out->options[i] = (struct spec_dhcp_option){
+            .name = read_text(r, v, "opt_name", is_option_name, false),
+            .value = read_text(r, v, "opt_value", is_option_value, false),
+            .ip_version = read_number(r, v, "ip_version", 4, 6) == 4 ? 4 : 6,
+        };
+    }
+}
+
 static void read_port(struct reader *r, const json_t *j, struct spec_port *out)
 {
     *out = (struct spec_port){
@@ -154,11 +183,13 @@ static void read_port(struct reader *r, const json_t *j, struct spec_port *out)
         .tap = read_text(r, j, "tap", spec_is_tap, false),
         .device_id = read_text(r, j, "device_id", spec_is_id, false),
         .hostname = read_text(r, j, "hostname", spec_is_hostname, true),
+        .dns_domain = read_text(r, j, "dns_domain", spec_is_hostname, true),
         .admin_state_up = read_boolean(r, j, "admin_state_up"),
         .port_security = read_boolean(r, j, "port_security"),
     };
     out->fixed_ips = address_list(r, j, "fixed_ips", false, &out->n_fixed_ips);
     out->pairs = address_list(r, j, "allowed_address_pairs", true, &out->n_pairs);
+    read_options(r, j, out);
     const json_t *rules = read_array(r, j, "rules", RULES_MAX, &out->n_rules);
     out->rules = arena_new_array(r->cx->arena, struct spec_rule, out->n_rules + 1);
     for (size_t i = 0; i < out->n_rules; i++)
@@ -174,6 +205,7 @@ struct err *spec_network_read(struct ctx *cx, const json_t *j, struct spec_netwo
         .id = read_text(r, j, "id", spec_is_id, false),
         .mtu = read_number(r, j, "mtu", 68, 65535),
         .external = read_boolean(r, j, "external"),
+        .dns_domain = read_text(r, j, "dns_domain", spec_is_hostname, true),
     };
     const json_t *subnets = read_array(r, j, "subnets", SUBNETS_MAX, &out.n_subnets);
     out.subnets = arena_new_array(cx->arena, struct spec_subnet, out.n_subnets + 1);

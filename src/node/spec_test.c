@@ -166,6 +166,22 @@ static void test_network(void **state UNUSED)
     assert_int_equal(n.ports[0].rules[1].port_min, -1);
     assert_false(n.ports[0].rules[1].any_remote);
     assert_int_equal(n.ports[0].rules[1].n_remotes, 1);
+    const char *none = "'extra_dhcp_opts':[]";
+    assert_ok(&cx, spec_network_read(&cx,
+                                     tree(&cx, network_text, none,
+                                          "'extra_dhcp_opts':[{'opt_name':'ntp-server',"
+                                          "'opt_value':'10.0.0.9','ip_version':4}]"),
+                                     &n));
+    assert_string_equal(n.ports[0].options[0].value, "10.0.0.9");
+    static const char *const bad[] = {
+        "'extra_dhcp_opts':[{'opt_name':'a,b','opt_value':'x','ip_version':4}]",
+        "'extra_dhcp_opts':[{'opt_name':'a','opt_value':'x\\ny','ip_version':4}]",
+        "'extra_dhcp_opts':[{'opt_name':'a','opt_value':null,'ip_version':4}]",
+        "'extra_dhcp_opts':[{'opt_name':'a','opt_value':'x','ip_version':5000}]",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_err(&cx, ERR_INVALID,
+                   spec_network_read(&cx, tree(&cx, network_text, none, bad[i]), &n));
 }
 
 static void test_router(void **state UNUSED)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Addresses for guests: dnsmasq's configuration as text (pure functions of the spec), and the
- * dnsmasq process of a namespace. A network's dnsmasq answers DHCPv4 and DHCPv6 for known ports
- * only; a router's announces IPv6 prefixes, because a router advertisement makes its sender the
- * default gateway.
+ * Addresses and names for guests: dnsmasq's configuration as text (pure functions of the spec), and
+ * the dnsmasq process of a namespace. A network's dnsmasq answers DHCPv4 and DHCPv6 for known ports
+ * only, and DNS for their names; a router's announces IPv6 prefixes, because a router advertisement
+ * makes its sender the default gateway.
  */
 #pragma once
 
@@ -15,6 +15,13 @@ MUST_USE struct err *dhcp_conf_text(struct ctx *cx, const struct spec_network *s
                                     const char **ret);
 /* A line for each port. */
 MUST_USE struct err *dhcp_hosts_text(struct ctx *cx, const struct spec_network *spec,
+                                     const char **ret);
+/* The options that ports have of their own: dnsmasq leaves out a line that it doesn't understand.
+ */
+MUST_USE struct err *dhcp_options_text(struct ctx *cx, const struct spec_network *spec,
+                                       const char **ret);
+/* The names of the ports' addresses, as in /etc/hosts. */
+MUST_USE struct err *dhcp_names_text(struct ctx *cx, const struct spec_network *spec,
                                      const char **ret);
 /* What a network's routers announce, a line a subnet: "PREFIX MODE [DNS,…]". "" when nothing. */
 MUST_USE struct err *dhcp_ra_lines(struct ctx *cx, const struct spec_network *spec,
@@ -29,10 +36,13 @@ struct ra_link {
 MUST_USE struct err *ra_conf_text(struct ctx *cx, const struct ra_link *links, size_t n,
                                   const char **ret);
 
-/* The one dnsmasq of the namespace runs with this configuration; conf NULL: none does. Files are in
- * /run/colvert/NETNS. */
-MUST_USE struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf,
-                                   const char *hosts);
+/* conf NULL: none runs. The others are read again while it runs. */
+struct dnsmasq_files {
+    const char *conf, *hosts, *options, *names;
+};
+/* The one dnsmasq of the namespace runs with these. Files are in /run/colvert/NETNS. */
+MUST_USE struct err *dnsmasq_apply(struct ctx *cx, const char *netns,
+                                   const struct dnsmasq_files *files);
 /* Stopped and its files gone; absent is success. */
 MUST_USE struct err *dnsmasq_remove(struct ctx *cx, const char *netns);
 

@@ -120,7 +120,7 @@ static void stop_process(pid_t pid, const char *folder)
     }
 }
 
-static void reread_hosts(pid_t pid, const char *folder)
+static void reread(pid_t pid, const char *folder)
 {
     AUTO_FD int fd = process_open(pid, folder);
     if (fd >= 0)
@@ -195,6 +195,8 @@ MUST_USE static struct err *start(struct ctx *cx, const char *netns, const char 
         arena_printf(cx->arena, "--conf-file=%s", conf),
         arena_printf(cx->arena, "--pid-file=%s", run_path(cx, netns, "pid")),
         arena_printf(cx->arena, "--dhcp-hostsfile=%s", run_path(cx, netns, "hosts")),
+        arena_printf(cx->arena, "--dhcp-optsfile=%s", run_path(cx, netns, "options")),
+        arena_printf(cx->arena, "--addn-hosts=%s", run_path(cx, netns, "names")),
         arena_printf(cx->arena, "--user=%s", dnsmasq_user()),
         NULL,
     };
@@ -262,39 +264,49 @@ static void drop_files(struct ctx *cx, const char *netns, const char *suffix, co
         closedir(dir);
 }
 
-/* Writes the hosts; "unread" exists while the process may not have read what is in the file. */
-MUST_USE static struct err *write_hosts(struct ctx *cx, const char *netns, const char *hosts,
-                                        bool *ret_changed, bool *ret_restart)
+/* Writes what is read again; "unread" exists while the process may not have read what is there. */
+MUST_USE static struct err *write_files(struct ctx *cx, const char *netns,
+                                        const struct dnsmasq_files *files, bool *ret_changed,
+                                        bool *ret_restart)
 {
-    const char *old, *unread = run_path(cx, netns, "unread");
-    TRY(run_file_read(cx, netns, "hosts", &old));
-    *ret_restart = access(unread, F_OK) == 0;
-    *ret_changed = !str_eq(old, hosts);
-    if (*ret_changed) {
-        TRY(run_file_write(cx, netns, "unread", "yes\n"));
-        *ret_restart |= lost_line(cx, old, hosts);
+    const struct {
+        const char *name, *text;
+    } all[] = {{"hosts", files->hosts}, {"options", files->options}, {"names", files->names}};
+    *ret_restart = access(run_path(cx, netns, "unread"), F_OK) == 0;
+    *ret_changed = false;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        const char *old, *text = all[i].text ? all[i].text : "";
+        TRY(run_file_read(cx, netns, all[i].name, &old));
+        if (!str_eq(old, text)) {
+            TRY(run_file_write(cx, netns, "unread", "yes\n"));
+            *ret_changed = true;
+            *ret_restart |= i == 0 && lost_line(cx, old, text);
+        }
+        TRY(run_file_write(cx, netns, all[i].name, text));
     }
-    return run_file_write(cx, netns, "hosts", hosts);
+    return NULL;
 }
 
-struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf, const char *hosts)
+struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const struct dnsmasq_files *files)
 {
     const char *folder = run_path(cx, netns, ""), *name, *path;
     bool changed, restart;
     pid_t pid;
     TRY(run_dir(cx, netns));
-    if (!conf) {
+    if (!files->conf) {
         if (access(run_path(cx, netns, "hosts"), F_OK) == 0)
             stop_all(folder, 0);
         unlink(run_path(cx, netns, "hosts"));
+        unlink(run_path(cx, netns, "options"));
+        unlink(run_path(cx, netns, "names"));
         unlink(run_path(cx, netns, "pid"));
         drop_files(cx, netns, ".conf", NULL);
         return NULL;
     }
-    name = conf_name(cx, conf);
+    name = conf_name(cx, files->conf);
     path = run_path(cx, netns, name);
-    TRY(run_file_write(cx, netns, name, conf));
-    TRY(write_hosts(cx, netns, hosts, &changed, &restart));
+    TRY(run_file_write(cx, netns, name, files->conf));
+    TRY(write_files(cx, netns, files, &changed, &restart));
     TRY(find_running(cx, netns, path, &pid));
     if (!pid || restart) {
         stop_all(folder, 0);
@@ -305,7 +317,7 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const char *conf, c
         if (!pid)
             return fail(cx, ERR_UNAVAILABLE, "dnsmasq of %s has stopped again", netns);
     } else if (changed) {
-        reread_hosts(pid, folder);
+        reread(pid, folder);
     }
     unlink(run_path(cx, netns, "unread"));
     drop_files(cx, netns, ".conf", name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
  * What the driver writes for a spec, against tests/golden/net: NAME.json gives NAME.nft and, for a
- * network, .dnsmasq, .hosts and .ra. COLVERT_REGEN=1 writes them anew, for the reviewer to read.
- * And the pure parts beside them.
+ * network, .dnsmasq, .hosts, .options, .names and .ra. COLVERT_REGEN=1 writes them anew, for the
+ * reviewer to read. And the pure parts beside them.
  */
 #include "base/test.h"
 #include "node/drivers/net/addr.h"
@@ -61,18 +61,22 @@ static void test_golden_networks(void **state)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct spec_network spec;
         struct buf rules;
-        const char *conf, *hosts, *ra, *router;
+        const char *conf, *hosts, *options, *dns, *ra, *router;
         buf_init(&rules, cx.arena);
         assert_ok(&cx, spec_network_read(&cx, input(&cx, names[i]), &spec));
         assert_ok(&cx, nft_network_text(&cx, &spec, &rules));
         assert_ok(&cx, dhcp_conf_text(&cx, &spec, 2, &conf));
         assert_ok(&cx, dhcp_hosts_text(&cx, &spec, &hosts));
+        assert_ok(&cx, dhcp_options_text(&cx, &spec, &options));
+        assert_ok(&cx, dhcp_names_text(&cx, &spec, &dns));
         assert_ok(&cx, dhcp_ra_lines(&cx, &spec, &ra));
         struct ra_link link = {.name = "qr-1f1f1f1f-11", .lines = ra, .link = 3};
         assert_ok(&cx, ra_conf_text(&cx, &link, 1, &router));
         check(&cx, names[i], "nft", buf_cstr(&rules));
         check(&cx, names[i], "dnsmasq", conf ? conf : "none\n");
         check(&cx, names[i], "hosts", hosts);
+        check(&cx, names[i], "options", options);
+        check(&cx, names[i], "names", dns);
         check(&cx, names[i], "ra", router ? router : "none\n");
     }
 }

@@ -105,7 +105,8 @@ MUST_USE static struct err *external_apply(struct ctx *cx, struct kernel_net *ne
 struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_network *spec)
 {
     struct kernel_net *net = drv;
-    const char *name, *netns, *conf, *hosts, *ra;
+    const char *name, *netns, *ra;
+    struct dnsmasq_files dns;
     struct buf rules;
     struct links *l;
     struct link bridge;
@@ -115,8 +116,10 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     /* Everything that may be wrong with the spec comes before anything is touched. */
     buf_init(&rules, cx->arena);
     TRY(nft_network_text(cx, spec, &rules));
-    TRY(dhcp_conf_text(cx, spec, 0, &conf));
-    TRY(dhcp_hosts_text(cx, spec, &hosts));
+    TRY(dhcp_conf_text(cx, spec, 0, &dns.conf));
+    TRY(dhcp_hosts_text(cx, spec, &dns.hosts));
+    TRY(dhcp_options_text(cx, spec, &dns.options));
+    TRY(dhcp_names_text(cx, spec, &dns.names));
     TRY(dhcp_ra_lines(cx, spec, &ra));
 
     TRY(netns_ensure(cx, netns, net->owner));
@@ -130,8 +133,8 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     TRY(ports_mtu(cx, l, &bridge, (uint32_t)spec->mtu));
     TRY(run_file_write(cx, netns, "ra", ra));
     TRY(metadata_listen(cx, net->metadata, spec, netns));
-    TRY(dhcp_conf_text(cx, spec, bridge.index, &conf));
-    return dnsmasq_apply(cx, netns, conf, hosts);
+    TRY(dhcp_conf_text(cx, spec, bridge.index, &dns.conf));
+    return dnsmasq_apply(cx, netns, &dns);
 }
 
 /* The last of our external networks takes br-ext along, if we made it. */

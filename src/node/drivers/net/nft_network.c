@@ -422,7 +422,8 @@ MUST_USE static struct err *inet_table(struct firewall *f)
                  "\t\tiifname \"lo\" accept\n"
                  "\t\tct state established,related accept\n"
                  "\t\tmeta l4proto { icmp, ipv6-icmp } accept\n"
-                 "\t\tudp dport { 67, 547 } accept\n"
+                 "\t\tudp dport { 53, 67, 547 } accept\n"
+                 "\t\ttcp dport 53 accept\n"
                  "\t\tip daddr " METADATA_IP " tcp dport 80 accept\n"
                  "\t\tip6 daddr " METADATA_IP6 " tcp dport 80 accept\n\t}\n"
                  "}\n");

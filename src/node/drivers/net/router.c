@@ -287,7 +287,7 @@ struct err *kernel_router_apply(struct ctx *cx, void *drv, const struct spec_rou
     note(&p, routes(&p, &external));
     if (spec->admin_state_up)
         TRY(ra_conf_text(cx, p.ra, p.n_ra, &conf));
-    note(&p, dnsmasq_apply(cx, p.netns, conf, ""));
+    note(&p, dnsmasq_apply(cx, p.netns, &(struct dnsmasq_files){.conf = conf}));
     return p.first;
 }
 
