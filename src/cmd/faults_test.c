@@ -8,6 +8,7 @@
 #include "identity/resources.h"
 #include "image/image.h"
 #include "resource/test_api.h"
+#include "volume/volume.h"
 
 static struct test_api t;
 static const char *token;
@@ -51,6 +52,8 @@ static int setup(void **state UNUSED)
     const struct image_config image = {.dir = dir, .size_max_bytes = 1 << 20};
     assert_ok(&t.cx, image_configure(&t.cx, &image));
     assert_ok(&t.cx, identity_bootstrap(&t.cx, t.store, &b, &password));
+    volume_configure(&(struct volume_config){.default_zone = "nova"});
+    assert_ok(&t.cx, volume_bootstrap(&t.cx, t.store));
     struct test_reply r = test_expect(&t, 201, NULL, "POST", "/identity/v3/auth/tokens", LOGIN);
     token = header(&r, "x-subject-token");
     log_set_level((enum log_level)(LOG_ERROR + 1));
@@ -223,13 +226,35 @@ static void compute(void **state UNUSED)
     assert_non_null(r.text);
 }
 
+/* There is no host: a volume is made, and has an error and a message. */
+static void volumes(void **state UNUSED)
+{
+    struct test_reply r = endure(200, "POST", "/volume/v3/types", "{'volume_type': {'name': 't'}}");
+    const char *type = id_of(&r, "volume_type.id");
+    endure(200, "POST", fmt("/volume/v3/types/%s/extra_specs", type),
+           "{'extra_specs': {'a': 'b'}}");
+    r = endure(200, "POST", "/volume/v3/qos-specs", "{'qos_specs': {'name': 'q', 'iops': '1'}}");
+    const char *qos = fmt("/volume/v3/qos-specs/%s", id_of(&r, "qos_specs.id"));
+    endure(202, "GET", fmt("%s/associate?vol_type_id=%s", qos, type), NULL);
+    r = endure(202, "POST", "/volume/v3/volumes", "{'volume': {'size': 1, 'volume_type': 't'}}");
+    const char *volume = fmt("/volume/v3/volumes/%s", id_of(&r, "volume.id"));
+    endure(200, "GET", "/volume/v3/volumes/detail?all_tenants=1", NULL);
+    endure(200, "POST", fmt("%s/metadata", volume), "{'metadata': {'a': 'b'}}");
+    endure(202, "POST", fmt("%s/action", volume), "{'os-reset_status': {'status': 'maintenance'}}");
+    endure(202, "POST", fmt("%s/action", volume), "{'os-reset_status': {'status': 'error'}}");
+    endure(202, "DELETE", volume, NULL);
+    endure(202, "DELETE", fmt("%s?force=true", qos), NULL);
+    endure(202, "DELETE", fmt("/volume/v3/types/%s", type), NULL);
+    endure(200, "PUT", "/volume/v3/os-quota-sets/p", "{'quota_set': {'volumes': 1}}");
+    endure(200, "DELETE", "/volume/v3/os-quota-sets/p", NULL);
+    endure(200, "GET", "/volume/v3/limits", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(identity),
-        cmocka_unit_test(images),
-        cmocka_unit_test(networks),
-        cmocka_unit_test(compute),
+        cmocka_unit_test(identity), cmocka_unit_test(images),  cmocka_unit_test(networks),
+        cmocka_unit_test(compute),  cmocka_unit_test(volumes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -119,6 +119,8 @@ struct err *act_detach(struct call *c, struct volume *v, const json_t *args)
     struct attachment *a;
     enum volume_state state = volume_state_of(v);
     TRY(check_no_servers(c, v));
+    if (state == VS_AVAILABLE) /* as cinder: nothing is left to be done */
+        return NULL;
     if (state != VS_IN_USE && state != VS_DETACHING)
         return fail(c->cx, ERR_INVALID,
                     "Invalid volume: Unable to detach volume. Volume status must be 'in-use' and "
