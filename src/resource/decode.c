@@ -186,29 +186,6 @@ static void store_null(const struct field *f, void *row)
     }
 }
 
-static struct err *decode_member(struct ctx *cx, const struct family *fam,
-                                 const struct resource *res, const struct field *f,
-                                 const char *wire, const json_t *v, void *row)
-{
-    if (json_is_null(v)) {
-        if (!(f->flags & F_NULL))
-            return fam->invalid(cx, res, wire, v,
-                                arena_printf(cx->arena, "None is not of type '%s'",
-                                             f->kind == KIND_INT    ? "integer"
-                                             : f->kind == KIND_BOOL ? "boolean"
-                                             : f->kind == KIND_MAP  ? "object"
-                                             : f->kind == KIND_LIST ? "array"
-                                                                    : "string"));
-        store_null(f, row);
-        return NULL;
-    }
-    json_t *canonical = NULL;
-    const char *reason = f->check ? f->check(cx, v, &canonical) : NULL;
-    if (!reason)
-        reason = store_value(cx, f, canonical ? canonical : v, row);
-    return reason ? fam->invalid(cx, res, wire, v, reason) : NULL;
-}
-
 static void fill_default(struct ctx *cx, const struct field *f, void *row)
 {
     void *p = (char *)row + f->offset;
@@ -232,6 +209,33 @@ static void fill_default(struct ctx *cx, const struct field *f, void *row)
     default:
         *(const char **)p = arena_strdup(cx->arena, f->dflt);
     }
+}
+
+static struct err *decode_member(struct ctx *cx, const struct family *fam,
+                                 const struct resource *res, const struct field *f,
+                                 const char *wire, const json_t *v, void *row)
+{
+    if (json_is_null(v) && f->flags & F_NULL_DFLT) {
+        fill_default(cx, f, row);
+        return NULL;
+    }
+    if (json_is_null(v)) {
+        if (!(f->flags & F_NULL))
+            return fam->invalid(cx, res, wire, v,
+                                arena_printf(cx->arena, "None is not of type '%s'",
+                                             f->kind == KIND_INT    ? "integer"
+                                             : f->kind == KIND_BOOL ? "boolean"
+                                             : f->kind == KIND_MAP  ? "object"
+                                             : f->kind == KIND_LIST ? "array"
+                                                                    : "string"));
+        store_null(f, row);
+        return NULL;
+    }
+    json_t *canonical = NULL;
+    const char *reason = f->check ? f->check(cx, v, &canonical) : NULL;
+    if (!reason)
+        reason = store_value(cx, f, canonical ? canonical : v, row);
+    return reason ? fam->invalid(cx, res, wire, v, reason) : NULL;
 }
 
 static struct err *keep_extra(struct ctx *cx, const struct family *fam, const struct resource *res,

@@ -100,6 +100,8 @@ static void values(void **state UNUSED)
     assert_true(w->at == 1795417722000000);
     assert_string_equal(w->input, "seen");
     assert_string_equal(w->project_id, "p9");
+    w = good("{'name': 'a', 'notes': null}"); /* the default */
+    assert_string_equal(w->notes, "{}");
     w = good("{'name': 'a', 'size': null, 'color': null, 'at': null, 'address': null}");
     assert_true(w->size == INT_NULL && !w->color && !w->at && !w->address);
     assert_true(row_given(&w->row, widget_f_size));

@@ -56,7 +56,7 @@ static void schema_of_field(struct jw *w, const struct field *f)
         jw_kraw(w, "items", "{\"type\":\"string\"}");
     if (f->kind == KIND_MAP && !f->encode)
         jw_kraw(w, "additionalProperties", "{\"type\":\"string\"}");
-    if (f->flags & F_NULL)
+    if (f->flags & (F_NULL | F_NULL_DFLT))
         jw_kbool(w, "nullable", true);
     if (!f->encode)
         bounds(w, f);

@@ -49,7 +49,8 @@ enum field_flags {
     F_LAX = 1 << 11,       /* numbers and booleans also as strings, as the field's API takes them */
     F_NOT_SHOWN = 1 << 12, /* accepted and kept in the struct, not encoded (F_VIRTUAL input) */
     F_REPEAT =
-        1 << 13 /* not to be changed, but an update may repeat what it is (virtual: anything) */
+        1 << 13, /* not to be changed, but an update may repeat what it is (virtual: anything) */
+    F_NULL_DFLT = 1 << 14 /* null in a body stands for the default */
 };
 
 struct row {
