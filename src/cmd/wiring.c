@@ -11,7 +11,7 @@
 
 const struct service *const all_services[] = {
     &engine_service, &operations_service, &console_files_service, &identity_service, &fleet_service,
-    &image_service,  &network_service,    &volume_service,   &compute_service};
+    &image_service,  &network_service,    &volume_service,        &compute_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
 /* Old clients look for volumes by the alias. */
@@ -73,6 +73,10 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
                                              .lockout_attempts = s->lockout_attempts,
                                              .lockout_s = s->lockout_s,
                                              .unique_last_passwords = s->unique_last_passwords,
+                                             .password_expires_days = s->password_expires_days,
+                                             .change_password_upon_first_use =
+                                                 s->change_password_upon_first_use,
+                                             .forbid_rescope = s->forbid_rescope,
                                              .argon2_mem_kib = (uint64_t)s->argon2_mem_kib,
                                              .argon2_ops = (uint64_t)s->argon2_ops};
     const struct image_config image = {
