@@ -2,8 +2,7 @@
 /* Console output: asked of the server's host, before any transaction. */
 #include "compute/impl.h"
 
-static struct err *load_for_console(struct call *c, struct server **ret,
-                                    struct fleet_host *ret_host)
+struct err *server_load_host(struct call *c, struct server **ret, struct fleet_host *ret_host)
 {
     AUTO_TXN struct tx *tx = NULL;
     void *row = NULL;
@@ -59,7 +58,7 @@ struct err *console_output(struct call *c, const json_t *args)
         return bad_member(c, "length", length, "it is not of type 'integer'");
     if (lines < -1)
         return bad_member(c, "length", length, "it is less than the minimum of -1");
-    TRY(load_for_console(c, &s, &host));
+    TRY(server_load_host(c, &s, &host));
     buf_init(&body, c->cx->arena);
     const char *path = arena_printf(c->cx->arena, "/servers/%s/console", s->id);
     if (lines > 0)

@@ -134,6 +134,11 @@ MUST_USE struct err *server_refuse(struct call *c, const struct server *s, const
 /* Lock, state, record of the action, move. The caller changes what is desired and saves. */
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
 
+/* ---- console.c */
+/* For questions to its host, outside of any transaction: 409 while there is nothing to ask. */
+MUST_USE struct err *server_load_host(struct call *c, struct server **ret,
+                                      struct fleet_host *ret_host);
+
 /* ---- server_flavor.c */
 /* One that servers can have; ERR_INVALID in nova's words. */
 MUST_USE struct err *server_find_flavor(struct call *c, const char *id, struct flavor **ret);
