@@ -4,8 +4,6 @@
  * an image without data that names them. */
 #include "compute/impl.h"
 
-#define WHEN (TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_PAUSED) | TO(ST_SUSPENDED))
-
 static struct err *read_body(struct call *c, const json_t *args, const char **ret_name,
                              const json_t **ret_metadata)
 {
@@ -15,15 +13,14 @@ static struct err *read_body(struct call *c, const json_t *args, const char **re
     *ret_metadata = NULL;
     if (!json_is_object(args))
         return bad_member(c, "createImage", args, "it is not of type 'object'");
-    json_object_foreach(
-        (json_t *)(uintptr_t)args, key,
-        v) if (!str_eq(key, "name") &&
-               !str_eq(key,
-                       "metadata")) return bad_member(c, "createImage", args,
-                                                      arena_printf(c->cx->arena,
-                                                                   "Additional properties are not "
-                                                                   "allowed ('%s' was unexpected)",
-                                                                   key));
+    json_object_foreach((json_t *)(uintptr_t)args, key, v)
+    {
+        if (!str_eq(key, "name") && !str_eq(key, "metadata"))
+            return bad_member(
+                c, "createImage", args,
+                arena_printf(c->cx->arena,
+                             "Additional properties are not allowed ('%s' was unexpected)", key));
+    }
     const json_t *name = json_get(args, "name");
     *ret_name = json_string_value(name);
     if (!name)
@@ -131,7 +128,7 @@ static struct err *describe_volumes(struct call *c, const struct server *s, cons
 
 /* ---------------------------------------------------------------- the action */
 
-static struct err *reply(struct call *c, const char *image_id)
+struct err *reply_image(struct call *c, const char *image_id)
 {
     call_reply_empty(c, 202);
     if (c->microversion < 45) {
@@ -152,18 +149,18 @@ struct err *act_create_image(struct call *c, struct server *s, const json_t *arg
     const char *name, *image_id;
     const json_t *metadata;
     TRY(read_body(c, args, &name, &metadata));
-    if (!(TO(state_of(s)) & WHEN) || s->export_image)
+    if (!(TO(state_of(s)) & IMAGEABLE) || s->export_image)
         return server_refuse(c, s, "createImage");
     bool on_disk = s->image_spec != NULL;
     TRY(action_record(c, s, "createImage", "compute_snapshot_instance",
                       on_disk ? RECORD_APART : RECORD_DONE));
     if (!on_disk) {
         TRY(describe_volumes(c, s, name, metadata, &image_id));
-        return reply(c, image_id);
+        return reply_image(c, image_id);
     }
     TRY(server_export(c, s, name, metadata, false));
     TRY(res_update(c->cx, c->tx, &server_resource, s));
-    return reply(c, s->export_image);
+    return reply_image(c, s->export_image);
 }
 
 /* ---------------------------------------------------------------- its end */
@@ -181,6 +178,8 @@ struct err *server_exported(struct ctx *cx, struct tx *tx, const char *server_id
         TRY(server_shelve_exported(cx, tx, s, image_id, error));
         return server_save(cx, tx, s);
     }
+    if (s->backup)
+        TRY(server_backed_up(cx, tx, s, image_id, error));
     TRY(action_finish(cx, tx, s, "createImage", !error));
     return res_update(cx, tx, &server_resource, s);
 }
@@ -189,7 +188,8 @@ struct err *server_export_cancel(struct ctx *cx, struct tx *tx, struct server *s
 {
     if (!s->export_image)
         return NULL;
-    s->export_image = NULL;
+    s->export_image = s->backup = NULL;
     TRY(action_finish(cx, tx, s, "createImage", false));
+    TRY(action_finish(cx, tx, s, "createBackup", false));
     return image_export_cancel(cx, tx, EXPORT_SERVER, s->id);
 }

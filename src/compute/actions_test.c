@@ -404,6 +404,36 @@ static void an_image_is_made_of_it(void **state UNUSED)
                      1);
 }
 
+static void backups_rotate(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1");
+    world_act(&w, 400, "p1", id, "{'createBackup':{'name':'x','backup_type':'daily'}}");
+    world_act(&w, 400, "p1", id,
+              "{'createBackup':{'name':'x','backup_type':'daily','rotation':-1}}");
+    world_act(&w, 400, "p1", id, "{'createBackup':{'name':'x','rotation':1}}");
+    for (int i = 0; i < 3; i++) {
+        world_act(&w, 202, "p1", id,
+                  arena_printf(T->cx.arena,
+                               "{'createBackup':{'name':'b%d','backup_type':'daily',"
+                               "'rotation':'2'}}",
+                               i));
+        expect(id, "ACTIVE", "image_uploading");
+        world_export_end(&w, id, NULL);
+    }
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images"), 2);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images WHERE name = 'b0'"), 0);
+    world_act(&w, 202, "p1", id,
+              "{'createBackup':{'name':'w','backup_type':'weekly','rotation':1}}");
+    world_export_end(&w, id, "no space left"); /* what failed removes nothing */
+    world_act(&w, 202, "p1", id,
+              "{'createBackup':{'name':'d','backup_type':'daily','rotation':1}}");
+    world_export_end(&w, id, "no space left");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images"), 2);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions WHERE action = "
+                                     "'createBackup' AND finish_time IS NULL"),
+                     0);
+}
+
 static void a_deletion_ends_the_copy(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1");
@@ -462,6 +492,7 @@ int main(void)
         WORLD_TEST(a_resize_that_fails_can_be_reverted),
         WORLD_TEST(bad_resizes_are_refused),
         WORLD_TEST(an_image_is_made_of_it),
+        WORLD_TEST(backups_rotate),
         WORLD_TEST(a_deletion_ends_the_copy),
         WORLD_TEST(a_locked_server_stays_as_it_is),
         WORLD_TEST(actions_are_recorded),

@@ -155,7 +155,14 @@ void server_restore_flavor(struct ctx *cx, struct server *s);
 /* There is no way back any more: confirmed, or taken. */
 void server_end_resize(struct server *s);
 
-/* ---- actions_image.c */
+/* ---- actions_image.c, actions_backup.c */
+/* States in which a root disk may be copied. */
+#define IMAGEABLE (TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_PAUSED) | TO(ST_SUSPENDED))
+/* 202, and where the image is. */
+struct err *reply_image(struct call *c, const char *image_id);
+/* The copy that is a backup is over. The caller saves. */
+MUST_USE struct err *server_backed_up(struct ctx *cx, struct tx *tx, struct server *s,
+                                      const char *image_id, const char *error);
 /* Its root disk becomes an image of this name: s->export_image. held: the host is not told yet.
  * metadata (an object of texts, or NULL) adds to what the image says of itself. */
 MUST_USE struct err *server_export(struct call *c, struct server *s, const char *name,

@@ -21,15 +21,17 @@ static const char fake_ddl[] = "CREATE TABLE fake_ports (\n"
                                "    held BIGINT NOT NULL,\n"
                                "    name TEXT NOT NULL,\n"
                                "    project_id TEXT NOT NULL,\n"
-                               "    properties TEXT NOT NULL\n"
+                               "    properties TEXT NOT NULL,\n"
+                               "    number BIGINT NOT NULL\n"
                                ");\n";
 static const struct stmt port_add = {
     "fake_port_add", "INSERT INTO fake_ports (id, network_id, server_id, number, "
                      "plugged, group_name, host_id, tag) VALUES ($1, $2, $3, $4, 0, $5, $6, "
                      "$7)"};
-static const struct stmt image_add = {"fake_image_add",
-                                      "INSERT INTO fake_images (id, server_id, held, name, "
-                                      "project_id, properties) VALUES ($1, $2, $3, $4, $5, $6)"};
+static const struct stmt image_add = {
+    "fake_image_add", "INSERT INTO fake_images (id, server_id, held, name, "
+                      "project_id, properties, number) VALUES ($1, $2, $3, $4, $5, $6, "
+                      "(SELECT COALESCE(MAX(number), 0) + 1 FROM fake_images) + $7)"};
 static const struct stmt image_by_id = {
     "fake_image_by_id", "SELECT server_id, name, project_id, properties FROM fake_images WHERE "
                         "id = $1"};
@@ -253,14 +255,14 @@ struct err *image_export_begin(struct call *c, const struct image_export *x,
     *ret_image_id = uuid_new(c->cx);
     return db_run(c->cx, c->tx, &image_add, V_TEXT(*ret_image_id), V_TEXT(x->source_id),
                   V_INT(x->held), V_TEXT(x->name), V_TEXT(c->actor->project_id),
-                  V_TEXT(x->properties));
+                  V_TEXT(x->properties), V_INT(0));
 }
 
 struct err *image_describe(struct call *c, const struct image_export *x, const char **ret_image_id)
 {
     *ret_image_id = uuid_new(c->cx);
     return db_run(c->cx, c->tx, &image_add, V_TEXT(*ret_image_id), V_NULL(), V_INT(0),
-                  V_TEXT(x->name), V_TEXT(c->actor->project_id), V_TEXT(x->properties));
+                  V_TEXT(x->name), V_TEXT(c->actor->project_id), V_TEXT(x->properties), V_INT(0));
 }
 
 struct err *image_export_release(struct ctx *cx, struct tx *tx, const char *image_id)
@@ -272,6 +274,30 @@ struct err *image_export_cancel(struct ctx *cx, struct tx *tx, enum export_sourc
                                 const char *source_id)
 {
     return db_run(cx, tx, &images_cancel, V_TEXT(source_id));
+}
+
+static const struct stmt images_of_project = {
+    "fake_images_of_project", "SELECT id, properties FROM fake_images WHERE project_id = $1 AND "
+                              "server_id IS NULL ORDER BY number DESC"};
+
+struct err *image_keep_newest(struct ctx *cx, struct tx *tx, const char *project_id,
+                              const char *properties, int64_t keep)
+{
+    struct db_value param = V_TEXT(project_id);
+    struct db_rows rows;
+    json_t *wanted = NULL, *has = NULL;
+    TRY(json_read(cx, properties, strlen(properties), &wanted));
+    TRY(db_query(cx, tx, &images_of_project, &param, 1, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++) {
+        const char *text = db_text(&rows, i, 1), *key;
+        json_t *v;
+        bool all = true;
+        TRY(json_read(cx, text, strlen(text), &has));
+        json_object_foreach(wanted, key, v) all = all && json_equal(json_get(has, key), v);
+        if (all && keep-- <= 0)
+            TRY(db_run(cx, tx, &image_del, V_TEXT(db_text(&rows, i, 0))));
+    }
+    return NULL;
 }
 
 struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id)

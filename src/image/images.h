@@ -58,6 +58,10 @@ void image_on_export(enum export_source source, image_export_done_fn *fn); /* at
 /* The source goes: what is still under way is given up. */
 MUST_USE struct err *image_export_cancel(struct ctx *cx, struct tx *tx, enum export_source source,
                                          const char *source_id);
+/* Of the project's active images with all these properties (a JSON object of strings), the newest
+ * `keep` stay, and protected ones. */
+MUST_USE struct err *image_keep_newest(struct ctx *cx, struct tx *tx, const char *project_id,
+                                       const char *properties, int64_t keep);
 /* One that the control plane made for itself is no longer needed; its user may have protected it:
  * then it stays. */
 MUST_USE struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id);

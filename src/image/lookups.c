@@ -7,6 +7,9 @@ const struct res_where images_for = {&image_resource,
                                      "os_hidden = 0 AND (owner = $1 OR visibility = 'public')",
                                      "created_at DESC, id DESC LIMIT 1000"};
 
+const struct res_where images_active_of = {&image_resource, "owner = $1 AND status = 'active'",
+                                           "created_at DESC, id DESC"};
+
 static void info_of(const struct image *i, struct image_info *ret)
 {
     *ret =
@@ -57,5 +60,34 @@ struct err *image_get_any(struct ctx *cx, struct tx *tx, const char *id, struct 
     *ret_found = i != NULL;
     if (i)
         info_of(i, ret);
+    return NULL;
+}
+
+static struct err *has_all(struct ctx *cx, const struct image *i, const json_t *wanted, bool *ret)
+{
+    json_t *properties = NULL, *value;
+    const char *key;
+    TRY(json_read(cx, i->properties, strlen(i->properties), &properties));
+    *ret = true;
+    json_object_foreach((json_t *)(uintptr_t)wanted, key, value) *ret =
+        *ret && json_equal(json_get(properties, key), value);
+    return NULL;
+}
+
+struct err *image_keep_newest(struct ctx *cx, struct tx *tx, const char *project_id,
+                              const char *properties, int64_t keep)
+{
+    json_t *wanted = NULL;
+    void **rows;
+    size_t n;
+    TRY(json_read(cx, properties, strlen(properties), &wanted));
+    TRY(res_select_by(cx, tx, &images_active_of, &rows, &n, V_TEXT(project_id)));
+    for (size_t i = 0; i < n; i++) {
+        struct image *image = rows[i];
+        bool one;
+        TRY(has_all(cx, image, wanted, &one));
+        if (one && keep-- <= 0 && !image->is_protected)
+            TRY(image_drop(cx, tx, image));
+    }
     return NULL;
 }

@@ -115,13 +115,12 @@ static struct err *open_backends(struct ctx *cx, const struct agent_config *cfg,
     return e;
 }
 
-/* A fake disk is its own raw form. */
 static struct err *fake_to_raw(struct ctx *cx, void *arg UNUSED, const char *from, const char *to)
 {
     const char *origin;
     int64_t size_gib;
     TRY(fake_disk_read(cx, from, &origin, &size_gib));
-    return fake_disk_write(cx, to, origin, size_gib);
+    return fake_disk_write_raw(cx, to, origin, size_gib);
 }
 
 static struct err *to_raw(struct ctx *cx, void *arg, const char *from, const char *to)

@@ -986,6 +986,7 @@ CREATE TABLE servers (
     checkpoint BIGINT NOT NULL,
     restore_seq BIGINT NOT NULL,
     export_image TEXT,
+    backup TEXT,
     shelved_image TEXT,
     seen_power TEXT,
     seen_boot_seq BIGINT NOT NULL,

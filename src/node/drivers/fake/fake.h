@@ -56,8 +56,10 @@ struct fake_volume {
 size_t fake_volumes_count(struct volume_backend *b);
 bool fake_volume_get(struct volume_backend *b, const char *id, struct fake_volume *ret);
 bool fake_volume_has_snapshot(struct volume_backend *b, const char *id, const char *snapshot_id);
-/* The file that stands for a copied disk: where its data came from. */
+/* The file that a copied disk is, in its two forms: where its data came from. */
 MUST_USE struct err *fake_disk_write(struct ctx *cx, const char *path, const char *origin,
                                      int64_t size_gib);
+MUST_USE struct err *fake_disk_write_raw(struct ctx *cx, const char *path, const char *origin,
+                                         int64_t size_gib);
 MUST_USE struct err *fake_disk_read(struct ctx *cx, const char *path, const char **ret_origin,
                                     int64_t *ret_size_gib);

@@ -119,31 +119,6 @@ static struct err *done(struct ctx *cx, struct fake_volumes *f, const char *call
     return fault(cx, f, call, id, true);
 }
 
-/* ---- copied disks ---- */
-
-struct err *fake_disk_write(struct ctx *cx, const char *path, const char *origin, int64_t size_gib)
-{
-    FILE *out = fopen(path, "we");
-    if (!out)
-        return fail(cx, ERR_UNAVAILABLE, "cannot write '%s': %m", path);
-    bool bad = fprintf(out, "fake disk %" PRId64 " %s\n", size_gib, origin) < 0;
-    return fclose(out) != 0 || bad ? fail(cx, ERR_UNAVAILABLE, "cannot write '%s': %m", path)
-                                   : NULL;
-}
-
-struct err *fake_disk_read(struct ctx *cx, const char *path, const char **ret_origin,
-                           int64_t *ret_size_gib)
-{
-    char origin[128];
-    FILE *in = fopen(path, "re");
-    if (!in)
-        return fail(cx, ERR_UNAVAILABLE, "cannot read '%s': %m", path);
-    int n = fscanf(in, "fake disk %" SCNd64 " %127[^\n]", ret_size_gib, origin);
-    fclose(in);
-    *ret_origin = arena_strdup(cx->arena, n == 2 ? origin : "");
-    return n == 2 ? NULL : fail(cx, ERR_INVALID, "'%s' is no fake disk", path);
-}
-
 /* ---- the driver's calls ---- */
 
 /* A disk that a guest may write to is changed through the guest. */
