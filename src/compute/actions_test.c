@@ -443,6 +443,48 @@ static void a_deletion_ends_the_copy(void **state UNUSED)
     expect(id, "ACTIVE", "deleting");
 }
 
+/* ---------------------------------------------------------------- what isn't done */
+
+static void each_refusal_has_its_reason(void **state UNUSED)
+{
+    static const struct {
+        int status;
+        const char *who, *body, *words;
+        unsigned version;
+    } bad[] = {
+        {403, "p1", "{'migrate':null}", "Policy", 0},
+        {400, "admin", "{'migrate':null}", "No valid host was found", 0},
+        {400, "admin", "{'migrate':{'host':5}}", "string", 56},
+        {400, "admin", "{'os-migrateLive':{'host':'h1','block_migration':false}}",
+         "No valid host was found", 0},
+        {400, "admin", "{'os-migrateLive':{}}", "required", 0},
+        {400, "admin", "{'evacuate':{}}", "still in use", 0},
+        {409, "p1", "{'changePassword':{'adminPass':'x'}}", "not supported", 0},
+        {400, "p1", "{'changePassword':{}}", "adminPass", 0},
+        {404, "p1", "{'trigger_crash_dump':null}", "not be found", 0},
+        {400, "p1", "{'trigger_crash_dump':null}", "not supported", 17},
+        {409, "p1", "{'restore':null}", "Cannot 'restore'", 0},
+        {410, "admin", "{'resetNetwork':null}", "no longer available", 0},
+        {410, "admin", "{'injectNetworkInfo':null}", "no longer available", 0},
+    };
+    const char *id = world_running(&w, "p1");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        T->headers[0] =
+            bad[i].version
+                ? arena_printf(T->cx.arena, "X-OpenStack-Nova-API-Version: 2.%u", bad[i].version)
+                : NULL;
+        struct test_reply r = world_act(&w, bad[i].status, bad[i].who, id, bad[i].body);
+        if (!strstr(r.text, bad[i].words))
+            fail_msg("%s: %s", bad[i].body, r.text);
+    }
+    T->headers[0] = NULL;
+    world_act(&w, 202, "p1", id, "{'suspend':null}");
+    report(id, "{'power':'off','boot_seq':1,'build_seq':1,'suspended':true}");
+    world_act(&w, 409, "admin", id, "{'os-migrateLive':{'host':null,'block_migration':false}}");
+    world_act(&w, 409, "p1", id, "{'changePassword':{'adminPass':'x'}}");
+    expect(id, "SUSPENDED", "null");
+}
+
 /* ---------------------------------------------------------------- locks, records */
 
 static void a_locked_server_stays_as_it_is(void **state UNUSED)
@@ -494,6 +536,7 @@ int main(void)
         WORLD_TEST(an_image_is_made_of_it),
         WORLD_TEST(backups_rotate),
         WORLD_TEST(a_deletion_ends_the_copy),
+        WORLD_TEST(each_refusal_has_its_reason),
         WORLD_TEST(a_locked_server_stays_as_it_is),
         WORLD_TEST(actions_are_recorded),
     };

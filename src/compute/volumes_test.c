@@ -383,6 +383,46 @@ static void a_volume_that_fails_fails_its_server(void **state UNUSED)
     assert_string_equal(world_status(&w, id), "ACTIVE");
 }
 
+/* ---------------------------------------------------------------- the older API */
+
+static void by_the_older_api(void **state UNUSED)
+{
+    struct test_reply r =
+        test_expect(T, 200, "p1", "POST", "/compute/v2.1/os-volumes",
+                    "{'volume':{'size':'1','display_name':'old','metadata':{'a':'b'}}}");
+    const char *v = test_str(T, &r, "volume.id"), *path = text("/compute/v2.1/os-volumes/%s", v);
+    assert_string_equal(test_str(T, &r, "volume.displayName"), "old");
+    assert_string_equal(test_str(T, &r, "volume.size"), "1");
+    assert_string_equal(test_str(T, &r, "volume.metadata.a"), "b");
+    world_report_volume(&w, v, "'ready':true,'size_gib':1,'snapshots':[]");
+    r = test_expect(T, 200, "p1", "GET", path, NULL);
+    assert_string_equal(test_str(T, &r, "volume.status"), "available");
+    assert_int_equal(json_object_size(test_at(&r, "volume.attachments[0]")), 0);
+    test_expect(T, 404, "p2", "GET", path, NULL);
+    r = test_expect(T, 200, "p1", "GET", "/compute/v2.1/os-volumes/detail?limit=1", NULL);
+    assert_int_equal(json_array_size(json_get(r.json, "volumes")), 1);
+    r = test_expect(T, 200, "p2", "GET", "/compute/v2.1/os-volumes", NULL);
+    assert_int_equal(json_array_size(json_get(r.json, "volumes")), 0);
+    r = test_expect(T, 200, "p1", "POST", "/compute/v2.1/os-snapshots",
+                    "{'snapshot':{'volume_id':'%s','display_name':'then'}}", v);
+    const char *s = test_str(T, &r, "snapshot.id");
+    assert_string_equal(test_str(T, &r, "snapshot.displayName"), "then");
+    world_report_volume(&w, v, text("'ready':true,'size_gib':1,'snapshots':['%s']", s));
+    r = test_expect(T, 200, "p1", "GET", text("/compute/v2.1/os-snapshots/%s", s), NULL);
+    assert_string_equal(test_str(T, &r, "snapshot.volumeId"), v);
+    test_expect(T, 202, "p1", "DELETE", text("/compute/v2.1/os-snapshots/%s", s), NULL);
+    world_report_volume(&w, v, "'ready':true,'size_gib':1,'snapshots':[]");
+    r = test_expect(T, 200, "p1", "GET", "/compute/v2.1/os-snapshots", NULL);
+    assert_int_equal(json_array_size(json_get(r.json, "snapshots")), 0);
+    test_expect(T, 202, "p1", "DELETE", path, NULL);
+    static const char *const bad[] = {"{'volume':{}}", "{'volume':{'size':''}}",
+                                      "{'volume':{'size':'0'}}", "{'volume':{'size':'#$%'}}"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "p1", "POST", "/compute/v2.1/os-volumes", "%s", bad[i]);
+    version(36);
+    test_expect(T, 404, "p1", "GET", "/compute/v2.1/os-volumes", NULL);
+}
+
 int main(void)
 {
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -397,6 +437,7 @@ int main(void)
         WORLD_TEST(an_image_of_a_server_on_volumes),
         WORLD_TEST(more_disks_beside_the_image),
         WORLD_TEST(bad_devices_are_refused),
+        WORLD_TEST(by_the_older_api),
         WORLD_TEST(a_volume_that_fails_fails_its_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

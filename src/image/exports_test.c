@@ -268,6 +268,29 @@ static void one_without_data_is_active(void **state UNUSED)
     assert_int_equal(n_told, 0);
 }
 
+static struct err *keep_step(struct ctx *cx, struct tx *tx, int64_t keep)
+{
+    return image_keep_newest(cx, tx, "p1", "{\"image_type\":\"snapshot\"}", keep);
+}
+
+static void the_newest_are_kept(void **state UNUSED)
+{
+    const char *ids[4];
+    for (int i = 0; i < 4; i++)
+        ids[i] = begin_as(false, true);
+    patch("p1", ids[0], "[{'op':'replace','path':'/protected','value':true}]");
+    const char *mine = new_image("p1", "");
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, keep_step(&t.cx, tx, 2));
+    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+    assert_string_equal(status(ids[3]), "active");
+    assert_string_equal(status(ids[2]), "active");
+    assert_string_equal(status(ids[1]), "404");
+    assert_string_equal(status(ids[0]), "active"); /* protected */
+    assert_string_equal(status(mine), "queued");
+}
+
 int main(void)
 {
 #define EXPORT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, images_teardown)
@@ -281,6 +304,7 @@ int main(void)
         EXPORT_TEST(a_source_that_goes_takes_it_along),
         EXPORT_TEST(deleting_the_image_ends_it),
         EXPORT_TEST(one_without_data_is_active),
+        EXPORT_TEST(the_newest_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

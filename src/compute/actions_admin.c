@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * What administrators (and guests' agents) do elsewhere, and this cloud doesn't: each is refused
+ * with its reason, after the checks that come first. A server's disk lies on its host, so nothing
+ * but shelving takes it to another one.
+ */
+#include "compute/impl.h"
+
+#define MOVES_BY_SHELVING                                                                          \
+    "No valid host was found. The disk of instance %s lies on its host: shelving and unshelving "  \
+    "takes it to another one."
+
+static struct err *check(struct call *c, const struct server *s, unsigned when, const char *action)
+{
+    TRY(server_check_lock(c, s));
+    if (!(TO(state_of(s)) & when) || s->export_image)
+        return server_refuse(c, s, action);
+    return NULL;
+}
+
+struct err *act_migrate(struct call *c, struct server *s, const json_t *args)
+{
+    const json_t *host = json_get(args, "host");
+    if (!json_is_null(args) && !(json_is_object(args) && c->microversion >= 56))
+        return bad_member(c, "migrate", args, "it is not of type 'null'");
+    if (host && !json_is_null(host) && !json_is_string(host))
+        return bad_member(c, "host", host, "it is not of type 'string'");
+    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_SHUTOFF), "migrate"));
+    return fail(c->cx, ERR_INVALID, MOVES_BY_SHELVING, s->id);
+}
+
+struct err *act_live_migrate(struct call *c, struct server *s, const json_t *args)
+{
+    if (!json_is_object(args) || !json_get(args, "host") || !json_get(args, "block_migration"))
+        return bad_member(c, "os-migrateLive", args,
+                          "'host' and 'block_migration' are required properties");
+    const json_t *host = json_get(args, "host");
+    if (!json_is_null(host) && !json_is_string(host))
+        return bad_member(c, "host", host, "it is not of type 'string'");
+    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_PAUSED), "os-migrateLive"));
+    return fail(c->cx, ERR_INVALID, MOVES_BY_SHELVING, s->id);
+}
+
+struct err *act_evacuate(struct call *c, struct server *s, const json_t *args)
+{
+    struct fleet_host host;
+    if (!json_is_object(args))
+        return bad_member(c, "evacuate", args, "it is not of type 'object'");
+    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_ERROR) | TO(ST_FAILED), "evacuate"));
+    if (!s->host_id)
+        return fail(c->cx, ERR_INVALID, "No valid host was found. Instance %s was on no host.",
+                    s->id);
+    TRY(fleet_host_get(c->cx, c->tx, s->host_id, &host));
+    if (host.alive)
+        return fail(c->cx, ERR_INVALID, "Compute service of %s is still in use.", host.name);
+    return fail(c->cx, ERR_INVALID,
+                "No valid host was found. The disk of instance %s lies on host %s, which does not "
+                "answer: there is nothing to make it from elsewhere.",
+                s->id, host.name);
+}
+
+/* Nothing in the guest would hear of it. */
+struct err *act_change_password(struct call *c, struct server *s, const json_t *args)
+{
+    const json_t *v = json_get(args, "adminPass");
+    if (!json_is_string(v))
+        return bad_member(c, "adminPass", v, "it is not of type 'string'");
+    TRY(check(c, s, TO(ST_ACTIVE), "changePassword"));
+    return fail(c->cx, ERR_CONFLICT, "Set admin password is not supported");
+}
+
+struct err *act_crash_dump(struct call *c, struct server *s, const json_t *args)
+{
+    if (!json_is_null(args))
+        return bad_member(c, "trigger_crash_dump", args, "it is not of type 'null'");
+    TRY(check(c, s,
+              TO(ST_ACTIVE) | TO(ST_PAUSED) | TO(ST_RESCUED) | TO(ST_VERIFY_RESIZE) | TO(ST_ERROR) |
+                  TO(ST_FAILED),
+              "trigger_crash_dump"));
+    return fail(c->cx, ERR_INVALID, "Triggering crash dump is not supported");
+}
+
+/* Deletions are not deferred: there is nothing to restore. */
+struct err *act_restore(struct call *c, struct server *s, const json_t *args UNUSED)
+{
+    TRY(server_check_lock(c, s));
+    return server_refuse(c, s, "restore");
+}
+
+struct err *act_gone(struct call *c, struct server *s UNUSED, const json_t *args UNUSED)
+{
+    return fail(c->cx, ERR_GONE,
+                "This resource is no longer available. No forwarding address is "
+                "given.");
+}
