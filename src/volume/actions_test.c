@@ -70,6 +70,20 @@ static void it_grows(void **state UNUSED)
     vworld_obey(&w, id);
 }
 
+/* A copy that is yet to be made is no smaller than what it is made from. */
+static void it_does_not_grow_while_it_is_copied(void **state UNUSED)
+{
+    const char *id = vworld_ready(&w, "p1");
+    struct test_reply r =
+        test_expect(T, 202, "p1", "POST", V3 "/volumes", "{'volume':{'source_volid':'%s'}}", id);
+    const char *copy = test_str(T, &r, "volume.id");
+    act(400, "p1", id, "{'os-extend':{'new_size':3}}");
+    assert_string_equal(show(id, "status"), "available");
+    vworld_obey(&w, copy);
+    act(202, "p1", id, "{'os-extend':{'new_size':3}}");
+    vworld_obey(&w, id);
+}
+
 /* ---------------------------------------------------------------- flags */
 
 static void flags_are_kept(void **state UNUSED)
@@ -295,11 +309,9 @@ static void metadata_is_one_map(void **state UNUSED)
     test_expect(T, 400, "p1", "PUT", at, "{'metadata':{'k':1}}");
     test_expect(T, 404, "p2", "GET", at, NULL);
 
-    r = test_expect(T, 200, "p1", "GET", V3 "/volumes?metadata=%7B%27k%27%3A%20%27v%27%7D",
-                    NULL);
+    r = test_expect(T, 200, "p1", "GET", V3 "/volumes?metadata=%7B%27k%27%3A%20%27v%27%7D", NULL);
     assert_int_equal(json_array_size(test_at(&r, "volumes")), 1);
-    r = test_expect(T, 200, "p1", "GET", V3 "/volumes?metadata=%7B%27k%27%3A%20%27w%27%7D",
-                    NULL);
+    r = test_expect(T, 200, "p1", "GET", V3 "/volumes?metadata=%7B%27k%27%3A%20%27w%27%7D", NULL);
     assert_int_equal(json_array_size(test_at(&r, "volumes")), 0);
     test_expect(T, 400, "p1", "GET", V3 "/volumes?metadata=k", NULL);
 }
@@ -308,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_grows),
+        cmocka_unit_test(it_does_not_grow_while_it_is_copied),
         cmocka_unit_test(flags_are_kept),
         cmocka_unit_test(records_plug_nothing),
         cmocka_unit_test(reservations_end),

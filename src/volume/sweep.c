@@ -126,7 +126,9 @@ static struct err *expire_attachment(struct ctx *cx, struct tx *tx, void *row)
     void *found = NULL;
     TRY(res_find(cx, tx, &volume_resource, a->volume_id, &found));
     struct volume *v = found;
-    if (!v->seen_ready) { /* nothing to plug yet */
+    /* Nothing to plug yet; or the root disk: without it there is no server, which has a deadline of
+     * its own. */
+    if (!v->seen_ready || a->boot_index == 0) {
         a->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return res_update(cx, tx, &attachment_resource, a);
     }

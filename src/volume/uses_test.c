@@ -179,6 +179,10 @@ static void a_volume_is_made_for_a_server(void **state UNUSED)
     vworld_obey(&w, m.info.id);
     assert_string_equal(vworld_status(&w, m.info.id), "attaching");
     assert_true(uses_of(SERVER_B).all[0].ready);
+    /* Its host may have told of the server first: it is asked again. */
+    assert_int_equal(vworld_count(&w, "SELECT 1 FROM fleet_changes WHERE kind = 'server' AND "
+                                      "item_id = '" SERVER_B "'"),
+                     1);
     AS(attached_fn, &m.attach.use);
     assert_string_equal(vworld_status(&w, m.info.id), "in-use");
     AS(release_fn, (void *)(uintptr_t)SERVER_B);
@@ -204,6 +208,17 @@ static void what_no_host_confirms_is_undone(void **state UNUSED)
     assert_string_equal(vworld_status(&w, id), "available");
 }
 
+/* A server without its root disk is none: it waits for it as long as it is wanted. */
+static void a_root_disk_is_not_undone(void **state UNUSED)
+{
+    struct attach root = {
+        .rq = {.volume_id = vworld_ready(&w, "p1"), .server_id = SERVER_A, .boot_index = 0}};
+    AS(attach_fn, &root);
+    assert_true(vworld_expire(&w) >= 1);
+    assert_int_equal(uses_of(SERVER_A).all[0].state, USE_ATTACHING);
+    AS(release_fn, (void *)(uintptr_t)SERVER_A);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +227,7 @@ int main(void)
         cmocka_unit_test(volumes_go_with_their_server),
         cmocka_unit_test(a_volume_is_made_for_a_server),
         cmocka_unit_test(what_no_host_confirms_is_undone),
+        cmocka_unit_test(a_root_disk_is_not_undone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -58,6 +58,19 @@ static struct err *check_room(struct call *c, const struct volume *v, int64_t mo
     return NULL;
 }
 
+/* Its host may not have begun the copy, which is to be no smaller than what it is made from. */
+static struct err *check_not_copied(struct call *c, const struct volume *v)
+{
+    bool source;
+    TRY(volume_is_source(c->cx, c->tx, v->id, &source));
+    if (!source)
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Invalid volume: Volume %s is being copied to a new volume: extend it when that is "
+                "available.",
+                v->id);
+}
+
 static struct err *act_extend(struct call *c, struct volume *v, const json_t *args)
 {
     int64_t size = 0;
@@ -67,6 +80,7 @@ static struct err *act_extend(struct call *c, struct volume *v, const json_t *ar
         return volume_bad_member(c, "new_size", json_get(args, "new_size"),
                                  "it is less than the minimum of 1");
     TRY(volume_begin(c, v, c->microversion >= 42 ? VA_EXTEND_IN_USE : VA_EXTEND));
+    TRY(check_not_copied(c, v));
     if (size <= v->size_gib)
         return fail(c->cx, ERR_INVALID,
                     "Invalid input received: New size for extend must be greater than current "

@@ -87,11 +87,23 @@ static struct err *tell_user(struct ctx *cx, struct tx *tx, const struct volume 
                           v->seen_error);
 }
 
+/* A server's host may have told of the volume in its guest before there was one to tell of here. */
+static struct err *ask_users(struct ctx *cx, struct tx *tx, const struct volume *v)
+{
+    struct attachment **all;
+    size_t n;
+    TRY(attachments_of(cx, tx, v->id, &all, &n));
+    for (size_t i = 0; i < n; i++)
+        if (all[i]->plugged && attach_state_of(all[i]) == AT_ATTACHING)
+            TRY(fleet_touch(cx, tx, v->host_id, "server", all[i]->server_id));
+    return NULL;
+}
+
 static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
                                const struct report *r)
 {
     enum volume_state now = volume_state_of(v), settled;
-    bool changed = take_seen(v, r);
+    bool was_ready = v->seen_ready, changed = take_seen(v, r);
     const struct volume_desired d = {
         .has_host = true, .wanted = v->wanted, .size_gib = v->size_gib};
     const struct volume_observed o = {.ready = v->seen_ready,
@@ -109,6 +121,8 @@ static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
         TRY(tell_user(cx, tx, v, to));
     volume_move(cx, v, to);
     TRY(res_update(cx, tx, &volume_resource, v));
+    if (v->seen_ready && !was_ready)
+        TRY(ask_users(cx, tx, v));
     return to == now ? NULL : group_settle(cx, tx, v->group_id);
 }
 
