@@ -147,17 +147,41 @@ void check_swept(struct world *w)
             broken(w, "%s is past its deadline, and was swept", db_text(&r, i, 1));
 }
 
-/* Only the root disk of a server that was asked for, as it was built. */
+static const struct stmt export_source = {
+    "sim_export_source", "SELECT source, source_id FROM image_exports WHERE id = $1"};
+
+static bool is_root_of(struct world *w, const struct host *h, const char *server_id,
+                       const char *origin)
+{
+    char id[40];
+    int64_t build;
+    const struct known *k = server_by_id(w, server_id);
+    return sscanf(origin, "root %39s %" SCNd64, id, &build) == 2 && k && str_eq(k->id, id) &&
+           build <= k->builds && str_eq(k->host_id, h->id);
+}
+
+/* The data of what it was asked for, unless that was taken back. */
 void check_export(struct world *w, const struct host *h, const char *image_id, const char *path)
 {
+    AUTO_TXN struct tx *tx = NULL;
+    struct db_value id = V_TEXT(image_id);
+    struct db_rows r;
     const char *origin = "";
-    char id[40];
-    int64_t size_gib, build;
-    struct err *e = fake_disk_read(&w->cx, path, &origin, &size_gib);
-    const struct known *k =
-        !e && sscanf(origin, "root %39s %" SCNd64, id, &build) == 2 ? server_by_id(w, id) : NULL;
-    if (!k || build > k->builds || !str_eq(k->host_id, h->id))
-        broken(w, "%s sends data of '%s' as image %s", h->id, origin, image_id);
+    int64_t size_gib;
+    struct err *e = tx_read(&w->cx, w->cloud.store, &tx);
+    if (!e)
+        e = db_query(&w->cx, tx, &export_source, &id, 1, &r);
+    if (!e)
+        e = fake_disk_read(&w->cx, path, &origin, &size_gib);
+    if (e || !r.n_rows) {
+        if (e)
+            broken(w, "%s sends image %s: %s", h->id, image_id, err_chain(&w->cx, e));
+        return;
+    }
+    const char *source = db_text(&r, 0, 1);
+    const struct known_volume *v = volume_by_id(w, source);
+    if (!(v ? str_eq(v->origin, origin) : is_root_of(w, h, source, origin)))
+        broken(w, "%s sends data of '%s' as image %s of %s", h->id, origin, image_id, source);
 }
 
 /* ---- in the end ---- */

@@ -13,7 +13,8 @@ static const struct stmt all_volumes = {
 static const struct stmt all_snapshots = {"sim_snapshots",
                                           "SELECT id, state FROM snapshots ORDER BY id"};
 static const struct stmt all_uses = {
-    "sim_uses", "SELECT volume_id, server_id, state FROM attachments ORDER BY volume_id"};
+    "sim_uses", "SELECT volume_id, server_id, state, boot_index, delete_on_termination FROM"
+                " attachments ORDER BY volume_id"};
 
 /* ---- at every moment: disks ---- */
 
@@ -56,10 +57,18 @@ void check_disks(struct world *w)
 
 /* ---- at every moment: rows ---- */
 
+/* With the server that had it until now. */
+static bool went_too(struct world *w, const struct known_volume *v)
+{
+    const struct known *k = server_by_id(w, v->user);
+    return v->goes_too && k && k->row != THERE;
+}
+
 static void check_gone(struct world *w, struct known_volume *v, enum cause by)
 {
     if (v->row != THERE)
         return;
+    v->deleted = v->deleted || went_too(w, v);
     v->row = by == BY_SWEEP && *v->host_id ? GONE_WITH_HOST : GONE;
     trace(w, "volume %s is gone%s", v->id, v->row == GONE ? "" : " with its host");
     if (!v->deleted)
@@ -90,6 +99,8 @@ static void take_row(struct world *w, struct known_volume *v, const struct saved
         v->state = r->state;
     }
     bool deleting = r->state == VS_DELETING || r->state == VS_ERROR_DELETING;
+    if (deleting && went_too(w, v))
+        v->deleted = true;
     if (v->state != r->state && !volume_life_allows(v->state, r->state))
         broken(w, "volume %s went from %s to %s", v->id, volume_life_of(v->state)->name,
                volume_life_of(r->state)->name);
@@ -208,6 +219,8 @@ static void take_uses(struct world *w, const struct db_rows *r)
         else {
             snprintf(v->user, sizeof(v->user), "%s", k->id);
             v->use = attach_state_named(db_text(r, i, 2));
+            v->root = db_int(r, i, 3) == 0;
+            v->goes_too = db_int(r, i, 4) != 0;
         }
     }
 }

@@ -121,6 +121,15 @@ static struct err *image_send(struct ctx *cx, void *arg, const char *image_id, c
     return !e && chance(w, 10) ? fail(cx, ERR_UNAVAILABLE, "the answer is lost") : e;
 }
 
+/* A fake disk is its own raw form. */
+static struct err *to_raw(struct ctx *cx, void *arg UNUSED, const char *from, const char *to)
+{
+    const char *origin;
+    int64_t size_gib;
+    TRY(fake_disk_read(cx, from, &origin, &size_gib));
+    return fake_disk_write(cx, to, origin, size_gib);
+}
+
 /* An agent with no memory of before, on the host as it stands. */
 static void start_agent(struct world *w, struct host *h)
 {
@@ -128,7 +137,7 @@ static void start_agent(struct world *w, struct host *h)
                                 .net = h->net,
                                 .volumes = h->volumes,
                                 .images = {image_want, image_use, image_unuse, h},
-                                .exports = {.send = image_send, .arg = h},
+                                .exports = {.send = image_send, .arg = h, .raw = {to_raw, NULL}},
                                 .dir = h->dir,
                                 .wake = on_wake,
                                 .wake_arg = h};

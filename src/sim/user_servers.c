@@ -133,6 +133,7 @@ struct server_op {
     enum server_action rule;
     int ok;
     unsigned weight;
+    bool own_disk; /* only for servers with a root disk of their own */
 };
 
 /* Allowed is what the lifecycle's tables allow. */
@@ -181,18 +182,19 @@ static const struct server_op ops[] = {
     {"hard reboot", "{'reboot':{'type':'HARD'}}", boots, RULE(SA_HARD_REBOOT, 202), .weight = 11},
     {"soft reboot", "{'reboot':{'type':'SOFT'}}", resets, RULE(SA_REBOOT, 202), .weight = 8},
     {"rebuild", "{'rebuild':{'imageRef':'" CLOUD_IMAGE "'}}", rebuilds, RULE(SA_REBUILD, 202),
-     .weight = 9},
+     .weight = 9, .own_disk = true},
     {"pause", "{'pause':null}", pauses, RULE(SA_PAUSE, 202), .weight = 6},
     {"unpause", "{'unpause':null}", unpauses, RULE(SA_UNPAUSE, 202), .weight = 6},
     {"suspend", "{'suspend':null}", suspends, RULE(SA_SUSPEND, 202), .weight = 8},
     {"resume", "{'resume':null}", resumes, RULE(SA_RESUME, 202), .weight = 8},
-    {"rescue", "{'rescue':null}", rescues, RULE(SA_RESCUE, 200), .weight = 6},
+    {"rescue", "{'rescue':null}", rescues, RULE(SA_RESCUE, 200), .weight = 6, .own_disk = true},
     {"unrescue", "{'unrescue':null}", unrescues, RULE(SA_UNRESCUE, 202), .weight = 6},
     {"resize", NULL, resizes, resize_right, SA_RESIZE, 202, .weight = 8},
     {"confirm resize", "{'confirmResize':null}", confirms, confirm_right, .ok = 204, .weight = 5},
     {"revert resize", "{'revertResize':null}", reverts, revert_right, SA_REVERT_RESIZE, 202,
      .weight = 6},
-    {"create image", "{'createImage':{'name':'i'}}", exports, export_right, .ok = 202, .weight = 7},
+    {"create image", "{'createImage':{'name':'i'}}", exports, export_right, .ok = 202, .weight = 7,
+     .own_disk = true},
     {"delete", NULL, goes, always, SA_DELETE, 204, .weight = 22},
 };
 #define DELETE (&ops[ARRAY_LEN(ops) - 1])
@@ -234,32 +236,63 @@ void delete_server(struct world *w, struct known *k)
 
 /* ---- creation ---- */
 
+/* NULL: from the image. */
+static struct known_volume *draw_root(struct world *w)
+{
+    struct known_volume *v = NULL;
+    if (rng_below(&w->rng.rng, 100) < 75)
+        return NULL;
+    for (int tries = 0; tries < 20 && (!v || v->row != THERE || *v->user || !v->image); tries++)
+        v = some_volume(w);
+    return v;
+}
+
+static const char *root_members(struct world *w, const struct known_volume *root)
+{
+    if (!root)
+        return "'imageRef':'" CLOUD_IMAGE "'";
+    return arena_printf(w->cx.arena,
+                        "'block_device_mapping_v2':[{'boot_index':0,'uuid':'%s','source_type':"
+                        "'volume','destination_type':'volume','delete_on_termination':%s}]",
+                        root->id, rng_below(&w->rng.rng, 2) ? "true" : "false");
+}
+
+static void remember(struct world *w, const char *id, size_t project, size_t flavor, bool on_volume)
+{
+    must(w->n_servers < SERVERS_MAX);
+    struct known *k = &w->servers[w->n_servers++];
+    *k = (struct known){.project = project,
+                        .flavor = flavor,
+                        .on_volume = on_volume,
+                        .on = true,
+                        .boots = 1,
+                        .builds = 1};
+    snprintf(k->id, sizeof(k->id), "%s", id);
+    k->state_at_us = w->now_us;
+}
+
 static void create(struct world *w, const struct request *rq UNUSED)
 {
-    size_t project = rng_below(&w->rng.rng, CLOUD_PROJECTS);
+    struct known_volume *root = draw_root(w);
+    size_t project = root ? root->project : rng_below(&w->rng.rng, CLOUD_PROJECTS);
     size_t flavor = rng_below(&w->rng.rng, CLOUD_FLAVORS);
     struct cloud_project *p = &w->cloud.projects[project];
     bool own_port = rng_below(&w->rng.rng, 100) < 20;
     const char *net = p->network[rng_below(&w->rng.rng, CLOUD_NETWORKS)];
     json_t *j = NULL;
-    int status =
-        cloud_call(&w->cx, &w->cloud, p->token, "POST", SERVERS, &j,
-                   "{'server':{'name':'s','flavorRef':'%s','imageRef':'" CLOUD_IMAGE
-                   "','networks':[{'%s':'%s'}]}}",
-                   cloud_flavors[flavor], own_port ? "port" : "uuid", own_port ? p->port : net);
+    int status = cloud_call(&w->cx, &w->cloud, p->token, "POST", SERVERS, &j,
+                            "{'server':{'name':'s','flavorRef':'%s',%s,"
+                            "'networks':[{'%s':'%s'}]}}",
+                            cloud_flavors[flavor], root_members(w, root),
+                            own_port ? "port" : "uuid", own_port ? p->port : net);
     store_fail_nth(w->cloud.store, 0);
     const char *id = json_get_str(json_get(j, "server"), "id");
-    trace(w, "user: create %s: %d", id ? id : "", status);
-    if (status == 202 && id) {
-        must(w->n_servers < SERVERS_MAX);
-        struct known *k = &w->servers[w->n_servers++];
-        *k = (struct known){
-            .project = project, .flavor = flavor, .on = true, .boots = 1, .builds = 1};
-        snprintf(k->id, sizeof(k->id), "%s", id);
-        k->state_at_us = w->now_us;
-    } else if (status != 403 && status != 409 && status != 400 && status != 503) {
+    trace(w, "user: create %s%s%s: %d", id ? id : "", root ? " on volume " : "",
+          root ? root->id : "", status);
+    if (status == 202 && id)
+        remember(w, id, project, flavor, root != NULL);
+    else if (status != 403 && status != 409 && status != 400 && status != 503)
         broken(w, "a create is answered with %d %s", status, j ? json_text(&w->cx, j) : "");
-    }
     check_safety(w, BY_USER, id);
 }
 
@@ -282,6 +315,8 @@ static const struct server_op *some_op(struct world *w, const struct known *k)
 {
     const struct server_op *op = any_op(w);
     for (int tries = 0; tries < 4 && op->right(k, op) >= 300; tries++)
+        op = any_op(w);
+    while (op->own_disk && k->on_volume)
         op = any_op(w);
     return op;
 }

@@ -108,9 +108,10 @@ static void delete_done(struct world *w, struct known_volume *v)
     orphan(w, v->id);
 }
 
-static int extend_right(const struct world *w UNUSED, const struct known_volume *v)
+static int extend_right(const struct world *w, const struct known_volume *v)
 {
-    return volume_act_rules[VA_EXTEND_IN_USE].from & VS(v->state) ? 202 : 400;
+    bool may = volume_act_rules[VA_EXTEND_IN_USE].from & VS(v->state);
+    return may && !is_source(w, v->id) ? 202 : 400;
 }
 
 static int extend_send(struct world *w, struct known_volume *v)
@@ -120,14 +121,36 @@ static int extend_send(struct world *w, struct known_volume *v)
                       "{'os-extend':{'new_size':%" PRId64 "}}", v->size_gib + 1);
 }
 
-static void extend_done(struct world *w UNUSED, struct known_volume *v)
+/* A copy is no smaller than its source. */
+static void extend_done(struct world *w, struct known_volume *v)
 {
     v->size_gib++;
+    orphan(w, v->id);
+}
+
+static int upload_right(const struct world *w UNUSED, const struct known_volume *v)
+{
+    return volume_act_rules[VA_UPLOAD_IN_USE].from & VS(v->state) ? 202 : 400;
+}
+
+static int upload_send(struct world *w, struct known_volume *v)
+{
+    const char *format = rng_below(&w->rng.rng, 2) ? "raw" : "qcow2";
+    return cloud_call(&w->cx, &w->cloud, token_of(w, v->project), "POST",
+                      arena_printf(w->cx.arena, VOLUMES "/%s/action", v->id), NULL,
+                      "{'os-volume_upload_image':{'image_name':'v','force':true,"
+                      "'disk_format':'%s'}}",
+                      format);
+}
+
+static void upload_done(struct world *w UNUSED, struct known_volume *v UNUSED)
+{
 }
 
 static const struct volume_op ops[] = {
-    {"delete", delete_right, delete_send, delete_done, 202, 30},
-    {"extend", extend_right, extend_send, extend_done, 202, 15},
+    {"delete", delete_right, delete_send, delete_done, 202, 50},
+    {"extend", extend_right, extend_send, extend_done, 202, 30},
+    {"upload", upload_right, upload_send, upload_done, 202, 20},
 };
 
 static void act(struct world *w, const struct request *rq)
@@ -231,7 +254,8 @@ static void create(struct world *w, const struct request *rq UNUSED)
                             "{'volume':{'size':%" PRId64 "%s}}", size_gib, source_member(w, &s));
     store_fail_nth(w->cloud.store, 0);
     const char *id = json_get_str(json_get(j, "volume"), "id");
-    trace(w, "user: create volume %s: %d", id ? id : "", status);
+    trace(w, "user: create volume %s of %" PRId64 " GiB %s: %d", id ? id : "", size_gib,
+          source_member(w, &s), status);
     if (status == 202 && id)
         remember(w, id, project, size_gib, &s);
     if (status != 413)
@@ -338,6 +362,8 @@ static int detach_right(const struct known *k, const struct known_volume *v)
 {
     if (k->row != THERE || !str_eq(v->user, k->id))
         return 404;
+    if (v->root)
+        return 403;
     return !may_plug(k) ? 409 : v->use == AT_DETACHING ? 400 : 202;
 }
 
@@ -377,7 +403,11 @@ static struct known_volume *attached_volume(struct world *w)
 
 static const struct volume_op *some_op(struct world *w)
 {
-    return &ops[rng_below(&w->rng.rng, 100) < 100 ? 0 : 1];
+    uint64_t n = rng_below(&w->rng.rng, 100);
+    const struct volume_op *op = ops;
+    for (; n >= op->weight; op++)
+        n -= op->weight;
+    return op;
 }
 
 struct request draw_volume_request(struct world *w)

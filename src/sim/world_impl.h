@@ -78,6 +78,7 @@ struct known {
     size_t flavor, old_flavor; /* of cloud_flavors */
     bool on, deleted;          /* as acknowledged */
     bool paused, suspended, rescued, resizing;
+    bool on_volume;                /* it has no root disk of its own */
     int64_t boots, resets, builds; /* asked for and acknowledged */
     int64_t rescues, resizes, restores;
     int64_t died_boot;     /* the guest of this boot went off by itself */
@@ -102,6 +103,7 @@ struct known_volume {
     enum presence row;
     char user[40]; /* the server it is attached to, as the database says; "": none */
     enum attach_state use;
+    bool root, goes_too; /* it is the root disk; it goes with the server */
 };
 
 struct known_snapshot {
