@@ -73,13 +73,8 @@ static struct err *check_flavor(struct call *c, const struct server *s, const st
 
 static struct err *check_quota(struct call *c, const struct server *s, const struct server *new)
 {
-    int64_t cores = new->held_vcpus - s->held_vcpus,
-            ram = new->held_memory_mib - s->held_memory_mib;
-    if (cores > 0)
-        TRY(quota_check(c->cx, c->tx, c->service, "cores", s->project_id, cores));
-    if (ram > 0)
-        TRY(quota_check(c->cx, c->tx, c->service, "ram", s->project_id, ram));
-    return NULL;
+    return server_quota_check(c, s->project_id, s->user_id, 0, new->held_vcpus - s->held_vcpus,
+                              new->held_memory_mib - s->held_memory_mib);
 }
 
 /* Its own host must have room for what it holds from now on, in place of what it held. */

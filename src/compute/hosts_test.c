@@ -255,12 +255,38 @@ static void quotas_below_their_use_want_force(void **state UNUSED)
     r = test_expect(T, 200, "p1", "GET", V "/os-quota-sets/p1/detail", NULL);
     assert_string_equal(test_str(T, &r, "quota_set.instances.in_use"), "2");
     test_expect(T, 403, "p1", "GET", V "/os-quota-sets/p2", NULL);
-    test_expect(T, 400, "admin", "PUT", V "/os-quota-sets/p1?user_id=u",
-                "{'quota_set':{'instances':1}}");
     test_expect(T, 400, "admin", "PUT", V "/os-quota-sets/p1",
                 "{'quota_set':{'instances':1,'force':'x'}}");
     /* Nobody keeps networks here. */
     test_expect(T, 400, "admin", "PUT", V "/os-quota-sets/p1", "{'quota_set':{'fixed_ips':1}}");
+}
+
+static void a_user_may_be_limited_below_the_project(void **state UNUSED)
+{
+    const char *url = V "/os-quota-sets/p1?user_id=user-p1";
+    struct test_reply r =
+        test_expect(T, 200, "admin", "PUT", url, "{'quota_set':{'instances':1,'ram':'2048'}}");
+    assert_string_equal(test_str(T, &r, "quota_set.ram"), "2048");
+    r = test_expect(T, 200, "p1", "GET", url, NULL);
+    assert_string_equal(test_str(T, &r, "quota_set.instances"), "1");
+    assert_string_equal(test_str(T, &r, "quota_set.cores"), "20");
+    r = test_expect(T, 200, "p1", "GET", V "/os-quota-sets/p1", NULL);
+    assert_string_equal(test_str(T, &r, "quota_set.instances"), "10");
+    world_running(&w, "p1");
+    test_expect(T, 403, "p1", "POST", V "/servers",
+                "{'server':{'name':'s','flavorRef':'1','imageRef':'" IMAGE_OK "'}}");
+    r = test_expect(T, 200, "p1", "GET", V "/os-quota-sets/p1/detail?user_id=user-p1", NULL);
+    assert_string_equal(test_str(T, &r, "quota_set.instances.in_use"), "1");
+    test_expect(T, 400, "admin", "PUT", url, "{'quota_set':{'instances':0}}");
+    test_expect(T, 400, "admin", "PUT", url, "{'quota_set':{'instances':11}}");
+    test_expect(T, 400, "admin", "PUT", url, "{'quota_set':{'instances':-1}}");
+    test_expect(T, 400, "admin", "PUT", url, "{'quota_set':{'metadata_items':1}}");
+    test_expect(T, 202, "admin", "DELETE", url, NULL);
+    world_running(&w, "p1");
+    test_expect(T, 200, "admin", "PUT", url, "{'quota_set':{'key_pairs':0}}");
+    test_expect(T, 403, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'k'}}");
+    test_expect(T, 202, "admin", "DELETE", V "/os-quota-sets/p1", NULL);
+    test_expect(T, 200, "p1", "POST", V "/os-keypairs", "{'keypair':{'name':'k'}}");
 }
 
 /* ---------------------------------------------------------------- events, what is gone */
@@ -335,6 +361,7 @@ int main(void)
         WORLD_TEST(hypervisors_are_paged),
         WORLD_TEST(defaults_count_for_projects_without_limits),
         WORLD_TEST(quotas_below_their_use_want_force),
+        WORLD_TEST(a_user_may_be_limited_below_the_project),
         WORLD_TEST(events_reach_the_servers_host),
         WORLD_TEST(removed_parts_of_the_api_are_gone),
     };

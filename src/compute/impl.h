@@ -247,6 +247,21 @@ MUST_USE struct err *placement_for(struct ctx *cx, struct tx *tx, const struct s
                                    struct place_host **ret_hosts, size_t *ret_n,
                                    struct place_request *ret);
 
+/* ---- user_quotas.c */
+/* Room for so many more, by the project's quota and by the user's own. */
+MUST_USE struct err *server_quota_check(struct call *c, const char *project_id, const char *user_id,
+                                        int64_t instances, int64_t cores, int64_t ram_mib);
+bool user_quota_known(const char *name); /* users can be limited in this */
+const char *user_quota_key(struct ctx *cx, const char *project_id, const char *user_id);
+/* The user's own limit, or the project's. */
+MUST_USE struct err *user_quota_limit(struct call *c, const char *name, const char *project_id,
+                                      const char *user_id, int64_t *ret);
+MUST_USE struct err *user_quota_usage(struct call *c, const char *name, const char *project_id,
+                                      const char *user_id, int64_t *ret);
+/* Of one user, or (NULL) of every user of the project. */
+MUST_USE struct err *user_quotas_forget(struct call *c, const char *project_id,
+                                        const char *user_id);
+
 /* ---- server_groups.c */
 /* The actor may put so many more servers into the group. */
 MUST_USE struct err *server_group_check(struct call *c, const char *group_id, int64_t more);

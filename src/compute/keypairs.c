@@ -154,7 +154,7 @@ static struct err *check_quota(struct call *c, const char *user)
     int64_t limit;
     struct db_rows rows;
     struct db_value param = V_TEXT(user);
-    TRY(quota_limit(c->cx, c->tx, c->service, "key_pairs", c->actor->project_id, &limit));
+    TRY(user_quota_limit(c, "key_pairs", c->actor->project_id, user, &limit));
     TRY(db_query(c->cx, c->tx, &stmt_keypair_count, &param, 1, &rows));
     if (limit >= 0 && db_int(&rows, 0, 0) >= limit)
         return fail(c->cx, ERR_QUOTA, "Quota exceeded, too many key pairs.");

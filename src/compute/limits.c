@@ -114,16 +114,39 @@ struct err *limits_show(struct call *c)
 
 enum quota_form { FORM_LIMITS, FORM_DETAIL };
 
+struct limit_set {
+    const char *wrapper, *id, *project;
+    const char *user; /* NULL: the project's own */
+    bool (*shown)(const struct limit_row *r, unsigned microversion);
+    enum quota_form form;
+};
+
+static struct err *limit_in(struct call *c, const struct limit_row *r, const struct limit_set *s,
+                            int64_t *ret)
+{
+    if (s->user && user_quota_known(r->name))
+        return user_quota_limit(c, r->name, s->project, s->user, ret);
+    return limit_of(c, r, s->project, ret);
+}
+
+static struct err *used_in(struct call *c, const struct limit_row *r, const struct limit_set *s,
+                           int64_t *ret)
+{
+    if (s->user && user_quota_known(r->name))
+        return user_quota_usage(c, r->name, s->project, s->user, ret);
+    return used_of(c, r, s->project, ret);
+}
+
 static struct err *write_limit(struct call *c, struct jw *w, const struct limit_row *r,
-                               const char *project, enum quota_form form)
+                               const struct limit_set *s)
 {
     int64_t limit, used;
-    TRY(limit_of(c, r, project, &limit));
-    if (form == FORM_LIMITS) {
+    TRY(limit_in(c, r, s, &limit));
+    if (s->form == FORM_LIMITS) {
         jw_kint(w, r->name, limit);
         return NULL;
     }
-    TRY(used_of(c, r, project, &used));
+    TRY(used_in(c, r, s, &used));
     jw_kobj(w, r->name);
     jw_kint(w, "limit", limit);
     jw_kint(w, "in_use", used);
@@ -131,12 +154,6 @@ static struct err *write_limit(struct call *c, struct jw *w, const struct limit_
     jw_obj_end(w);
     return NULL;
 }
-
-struct limit_set {
-    const char *wrapper, *id, *project;
-    bool (*shown)(const struct limit_row *r, unsigned microversion);
-    enum quota_form form;
-};
 
 static struct err *reply_set(struct call *c, const struct limit_set *s)
 {
@@ -147,7 +164,7 @@ static struct err *reply_set(struct call *c, const struct limit_set *s)
         jw_kstr(&w, "id", s->id);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (s->shown(&rows[i], c->microversion))
-            TRY(write_limit(c, &w, &rows[i], s->project, s->form));
+            TRY(write_limit(c, &w, &rows[i], s));
     jw_obj_end(&w);
     jw_obj_end(&w);
     return NULL;
@@ -163,7 +180,8 @@ static struct err *may_read(struct call *c)
 struct err *quota_show(struct call *c)
 {
     const char *project = call_param(c, "project");
-    const struct limit_set set = {"quota_set", project, project, shown, FORM_LIMITS};
+    const struct limit_set set = {"quota_set", project,    project, http_arg(c->rq, "user_id"),
+                                  shown,       FORM_LIMITS};
     TRY(may_read(c));
     return reply_set(c, &set);
 }
@@ -171,15 +189,16 @@ struct err *quota_show(struct call *c)
 struct err *quota_detail(struct call *c)
 {
     const char *project = call_param(c, "project");
-    const struct limit_set set = {"quota_set", project, project, shown, FORM_DETAIL};
+    const struct limit_set set = {"quota_set", project,    project, http_arg(c->rq, "user_id"),
+                                  shown,       FORM_DETAIL};
     TRY(may_read(c));
     return reply_set(c, &set);
 }
 
 struct err *quota_defaults(struct call *c)
 {
-    const struct limit_set set = {"quota_set", call_param(c, "project"), QUOTA_DEFAULTS, shown,
-                                  FORM_LIMITS};
+    const struct limit_set set = {
+        "quota_set", call_param(c, "project"), QUOTA_DEFAULTS, NULL, shown, FORM_LIMITS};
     return reply_set(c, &set);
 }
 
@@ -197,17 +216,33 @@ static struct err *read_limit(struct call *c, const char *key, const json_t *v, 
     return NULL;
 }
 
-static struct err *check_used(struct call *c, const struct limit_row *r, const char *project,
+static struct err *check_used(struct call *c, const struct limit_row *r, const struct limit_set *s,
                               int64_t limit)
 {
     int64_t used;
-    TRY(used_of(c, r, project, &used));
+    TRY(used_in(c, r, s, &used));
     if (limit < 0 || limit >= used)
         return NULL;
     return fail(c->cx, ERR_INVALID,
                 "Quota limit %" PRId64 " for %s must be greater than or equal to already used and "
                 "reserved %" PRId64 ".",
                 limit, r->name, used);
+}
+
+/* A user has no more than the project. */
+static struct err *check_user(struct call *c, const struct limit_row *r, const struct limit_set *s,
+                              int64_t limit, bool force)
+{
+    int64_t most;
+    if (!user_quota_known(r->name))
+        return fail(c->cx, ERR_INVALID, "%s is not counted for each user: it can't be limited so",
+                    r->name);
+    TRY(limit_of(c, r, s->project, &most));
+    if (force || most < 0 || (limit >= 0 && limit <= most))
+        return NULL;
+    return fail(c->cx, ERR_INVALID,
+                "Quota limit %" PRId64 " for %s must be less than or equal to %" PRId64 ".", limit,
+                r->name, most);
 }
 
 static struct err *set_limit(struct call *c, const struct limit_set *s, const char *key,
@@ -224,9 +259,12 @@ static struct err *set_limit(struct call *c, const struct limit_set *s, const ch
         if (!keeper)
             return fail(c->cx, ERR_INVALID, "%s is limited by another service: set its quota there",
                         key);
+        if (s->user)
+            TRY(check_user(c, r, s, limit, force));
         if (!force)
-            TRY(check_used(c, r, s->project, limit));
-        return quota_set(c->cx, c->tx, keeper, name, s->project, limit);
+            TRY(check_used(c, r, s, limit));
+        return quota_set(c->cx, c->tx, keeper, name,
+                         s->user ? user_quota_key(c->cx, s->project, s->user) : s->project, limit);
     }
     return fail(
         c->cx, ERR_INVALID,
@@ -246,14 +284,13 @@ static struct err *read_force(struct call *c, const json_t *set, bool *ret)
 
 struct err *quota_update(struct call *c)
 {
-    const struct limit_set set = {"quota_set", NULL, call_param(c, "project"), shown, FORM_LIMITS};
+    const struct limit_set set = {
+        "quota_set", NULL,       call_param(c, "project"), http_arg(c->rq, "user_id"),
+        shown,       FORM_LIMITS};
     const json_t *given;
     const char *key;
     json_t *v;
     bool force;
-    if (http_arg(c->rq, "user_id"))
-        return fail(c->cx, ERR_INVALID,
-                    "Quotas are a project's in this cloud: they can't be set for one user");
     TRY(body_object(c, set.wrapper, &given));
     TRY(read_force(c, given, &force));
     json_object_foreach((json_t *)(uintptr_t)given, key,
@@ -268,8 +305,9 @@ static struct err *class_set(struct call *c, struct limit_set *ret)
     const char *name = call_param(c, "class");
     if (strlen(name) > 100)
         return fail(c->cx, ERR_INVALID, "A quota class' name has at most 100 characters");
-    *ret = (struct limit_set){"quota_class_set", NULL, arena_printf(c->cx->arena, "class:%s", name),
-                              shown_in_class, FORM_LIMITS};
+    *ret = (struct limit_set){.wrapper = "quota_class_set",
+                              .project = arena_printf(c->cx->arena, "class:%s", name),
+                              .shown = shown_in_class};
     return NULL;
 }
 
@@ -295,8 +333,10 @@ struct err *quota_class_update(struct call *c)
 
 struct err *quota_delete(struct call *c)
 {
-    if (!http_arg(c->rq, "user_id")) /* users have none to lose */
-        TRY(quota_reset(c->cx, c->tx, c->service, call_param(c, "project")));
+    const char *project = call_param(c, "project"), *user = http_arg(c->rq, "user_id");
+    if (!user)
+        TRY(quota_reset(c->cx, c->tx, c->service, project));
+    TRY(user_quotas_forget(c, project, user));
     call_reply_empty(c, 202);
     return NULL;
 }

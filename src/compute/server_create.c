@@ -156,10 +156,8 @@ static struct err *check_counts(struct call *c, struct creation *cr)
 
 static struct err *check_quota(struct call *c, const struct server *s, int64_t count)
 {
-    const char *project = c->actor->project_id;
-    TRY(quota_check(c->cx, c->tx, c->service, "instances", project, count));
-    TRY(quota_check(c->cx, c->tx, c->service, "cores", project, count * s->vcpus));
-    return quota_check(c->cx, c->tx, c->service, "ram", project, count * s->memory_mib);
+    return server_quota_check(c, c->actor->project_id, c->actor->user_id, count, count * s->vcpus,
+                              count * s->memory_mib);
 }
 
 /* As many as the quota allows, but at least min_count. */

@@ -47,12 +47,14 @@ static struct err *read_network(struct call *c, const json_t *item, struct port_
     return NULL;
 }
 
-/* The project's only network, when nothing was said. */
-static struct err *automatic(struct call *c, struct network_wish *ret)
+/* The project's only network, when nothing was said; allocate: one is made where there is none. */
+static struct err *automatic(struct call *c, bool allocate, struct network_wish *ret)
 {
     const char *id = NULL;
     ret->automatic = true;
     TRY(network_default_for(c, &id));
+    if (!id && allocate)
+        TRY(network_auto_for(c, &id));
     if (!id)
         return NULL;
     ret->ports = arena_new_of(c->cx->arena, struct port_request);
@@ -67,16 +69,16 @@ struct err *read_networks(struct call *c, const struct server *s, struct network
     if (!s->want_networks && c->microversion >= 37)
         return c->service->family->missing(c->cx, &server_resource, "networks");
     if (!s->want_networks)
-        return automatic(c, ret);
+        return automatic(c, false, ret);
     const json_t *j = parsed(c->cx, s->want_networks);
     if (json_is_string(j) && c->microversion < 37)
         return bad_member(c, "networks", j, "it is not of type 'array'");
     if (json_is_string(j)) {
         ret->none = str_eq(json_string_value(j), "none");
-        return ret->none ? NULL : automatic(c, ret);
+        return ret->none ? NULL : automatic(c, true, ret);
     }
     if (!json_array_size(j))
-        return automatic(c, ret);
+        return automatic(c, false, ret);
     if (json_array_size(j) > NETWORKS_MAX)
         return fail(c->cx, ERR_INVALID, "A server has at most %d networks", NETWORKS_MAX);
     ret->ports = arena_new_array(c->cx->arena, struct port_request, json_array_size(j));

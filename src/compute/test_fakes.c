@@ -167,6 +167,11 @@ struct err *network_default_for(struct call *c UNUSED, const char **ret_network_
     return NULL;
 }
 
+struct err *network_auto_for(struct call *c, const char **ret_network_id)
+{
+    return network_default_for(c, ret_network_id);
+}
+
 struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n,
                                    const char ***ret_ids)
 {

@@ -56,9 +56,9 @@ static void write_part(struct jw *w, const char *host, const char *what, int64_t
 }
 
 const struct stmt stmt_use_by_project = {
-    "use_by_project", "SELECT project_id, CAST(SUM(vcpus) AS BIGINT), CAST(SUM(memory_mib) AS "
-                      "BIGINT), CAST(SUM(root_gib + ephemeral_gib) AS BIGINT) FROM servers WHERE "
-                      "host_id = $1 GROUP BY project_id ORDER BY project_id"};
+    "use_by_project", "SELECT project_id, CAST(SUM(held_vcpus) AS BIGINT), "
+                      "CAST(SUM(held_memory_mib) AS BIGINT), CAST(SUM(held_disk_gib) AS BIGINT) "
+                      "FROM servers WHERE host_id = $1 GROUP BY project_id ORDER BY project_id"};
 
 struct err *host_show(struct call *c)
 {

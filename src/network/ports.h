@@ -56,6 +56,9 @@ MUST_USE struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const c
  * ERR_CONFLICT in nova's words. */
 MUST_USE struct err *network_default_for(struct call *c,
                                          const char **ret_network_id); /* NULL: none at all */
+/* The one that the project gets by itself, with a way out: made when it has none. ERR_INVALID where
+ * the operator has not provided for it. */
+MUST_USE struct err *network_auto_for(struct call *c, const char **ret_network_id);
 /* Names or ids → ids, within the project; unknown: ERR_INVALID in nova's words. */
 MUST_USE struct err *network_groups_resolve(struct call *c, const char *const *names, size_t n,
                                             const char ***ret_ids);

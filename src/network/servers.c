@@ -291,6 +291,16 @@ struct err *network_default_for(struct call *c, const char **ret_network_id)
     return NULL;
 }
 
+struct err *network_auto_for(struct call *c, const char **ret_network_id)
+{
+    struct err *e = nw_auto_topology(c, c->actor->project_id, ret_network_id);
+    if (e && (e->kind == ERR_CONFLICT || e->kind == ERR_QUOTA))
+        return wrap(c->cx, e, ERR_INVALID,
+                    "Unable to automatically allocate a network for project %s: %s",
+                    c->actor->project_id, e->message);
+    return e;
+}
+
 /* ---------------------------------------------------------------- security groups */
 
 static struct err *resolve(struct call *c, const char *name, const char **ret_id)

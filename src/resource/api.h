@@ -176,6 +176,10 @@ MUST_USE struct err *call_reply_list(struct call *c, const struct resource *res,
 #define QUOTA_DEFAULTS "class:default"
 MUST_USE struct err *quota_limit(struct ctx *cx, struct tx *tx, const struct service *svc,
                                  const char *name, const char *project_id, int64_t *ret_limit);
+/* The limit that stands under this very key, if there is one. */
+MUST_USE struct err *quota_own(struct ctx *cx, struct tx *tx, const struct service *svc,
+                               const char *name, const char *project_id, int64_t *ret_limit,
+                               bool *ret_found);
 MUST_USE struct err *quota_usage(struct ctx *cx, struct tx *tx, const struct service *svc,
                                  const char *name, const char *project_id, int64_t *ret_used);
 /* ERR_QUOTA, in words that name the limit, when `more` of it would be too many. */

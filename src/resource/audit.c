@@ -33,6 +33,9 @@ const struct stmt stmt_quota_get = {
     "quota_get",
     "SELECT hard_limit FROM quota_limits WHERE service = $1 AND name = $3 AND project_id IN ($2, "
     "'" QUOTA_DEFAULTS "') ORDER BY CASE WHEN project_id = $2 THEN 0 ELSE 1 END LIMIT 1"};
+const struct stmt stmt_quota_own = {
+    "quota_own",
+    "SELECT hard_limit FROM quota_limits WHERE service = $1 AND project_id = $2 AND name = $3"};
 const struct stmt stmt_quota_set = {
     "quota_set",
     "INSERT INTO quota_limits (service, project_id, name, hard_limit) VALUES ($1, $2, $3, $4) "
@@ -40,8 +43,8 @@ const struct stmt stmt_quota_set = {
 const struct stmt stmt_quota_reset = {
     "quota_reset", "DELETE FROM quota_limits WHERE service = $1 AND project_id = $2"};
 
-static const struct stmt *const engine_stmts[] = {&stmt_audit_add, &stmt_quota_get, &stmt_quota_set,
-                                                  &stmt_quota_reset};
+static const struct stmt *const engine_stmts[] = {&stmt_audit_add, &stmt_quota_get, &stmt_quota_own,
+                                                  &stmt_quota_set, &stmt_quota_reset};
 
 const struct service engine_service = {
     .name = "engine", .family = &family_node, SERVICE_LIST(stmts, engine_stmts), .ddl = engine_ddl};

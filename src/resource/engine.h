@@ -5,7 +5,7 @@
 #include "http/router.h"
 #include "resource/api.h"
 
-extern const struct stmt stmt_quota_get, stmt_quota_set, stmt_quota_reset, stmt_audit_add;
+extern const struct stmt stmt_quota_get, stmt_quota_own, stmt_quota_set, stmt_quota_reset, stmt_audit_add;
 
 struct api {
     struct store *store;

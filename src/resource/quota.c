@@ -30,6 +30,18 @@ struct err *quota_limit(struct ctx *cx, struct tx *tx, const struct service *svc
     return quota_limit_named(cx, tx, svc, name, project_id, find(svc, name)->dflt, ret_limit);
 }
 
+struct err *quota_own(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
+                      const char *project_id, int64_t *ret_limit, bool *ret_found)
+{
+    const struct db_value params[] = {V_TEXT(svc->name), V_TEXT(project_id), V_TEXT(name)};
+    struct db_rows rows;
+    find(svc, name);
+    TRY(db_query(cx, tx, &stmt_quota_own, params, 3, &rows));
+    *ret_found = rows.n_rows > 0;
+    *ret_limit = *ret_found ? db_int(&rows, 0, 0) : -1;
+    return NULL;
+}
+
 struct err *quota_usage(struct ctx *cx, struct tx *tx, const struct service *svc, const char *name,
                         const char *project_id, int64_t *ret_used)
 {
