@@ -247,6 +247,8 @@ struct err *network_data_write(struct ctx *cx UNUSED, struct tx *tx UNUSED,
 
 static image_export_done_fn *export_done;
 
+void image_on_delete(image_used_fn *fn UNUSED) {}
+
 void image_on_export(enum export_source source, image_export_done_fn *fn)
 {
     if (source == EXPORT_SERVER) /* volumes' exports are not played here */

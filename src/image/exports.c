@@ -60,6 +60,7 @@ static struct image *new_image(struct call *c, const struct image_export *x)
     i->container_format = x->container_format ? x->container_format : "bare";
     i->visibility = x->visibility ? x->visibility : "shared";
     i->status = "queued";
+    i->is_protected = x->keep;
     i->min_disk = x->min_disk_gib;
     i->min_ram = x->min_ram_mib;
     i->properties = x->properties ? x->properties : "{}";

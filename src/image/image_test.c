@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Images as records: creation, patches, properties, tags, visibility, members, lists, recorded
  * replies. */
+#include "image/images.h"
 #include "image/test_images.h"
 
 static void creation(void **state UNUSED)
@@ -427,13 +428,34 @@ static void as_recorded(void **state UNUSED)
     test_expect(&t, 404, "p1", "DELETE", IMAGES "/", NULL);
 }
 
+static struct err *in_use(struct ctx *cx UNUSED, struct tx *tx UNUSED, const char *id UNUSED,
+                          bool *ret)
+{
+    *ret = true;
+    return NULL;
+}
+
+static void who_copies_from_it_keeps_it(void **state UNUSED)
+{
+    const char *id = new_image("p1", "");
+    image_on_delete(in_use);
+    test_expect(&t, 409, "p1", "DELETE", image_path(id), NULL);
+    image_on_delete(NULL);
+    test_expect(&t, 204, "p1", "DELETE", image_path(id), NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(creation),    cmocka_unit_test(refusals),
-        cmocka_unit_test(patches),     cmocka_unit_test(properties_are_bounded),
-        cmocka_unit_test(tags),        cmocka_unit_test(visibility),
-        cmocka_unit_test(members),     cmocka_unit_test(lists),
+        cmocka_unit_test(who_copies_from_it_keeps_it),
+        cmocka_unit_test(creation),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(patches),
+        cmocka_unit_test(properties_are_bounded),
+        cmocka_unit_test(tags),
+        cmocka_unit_test(visibility),
+        cmocka_unit_test(members),
+        cmocka_unit_test(lists),
         cmocka_unit_test(as_recorded),
     };
     return cmocka_run_group_tests(tests, images_setup, images_teardown);

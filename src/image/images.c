@@ -107,12 +107,27 @@ struct err *image_discard(struct ctx *cx, struct tx *tx, const char *id)
     return i && !i->is_protected ? image_drop(cx, tx, i) : NULL;
 }
 
+static image_used_fn *used_by_others;
+
+void image_on_delete(image_used_fn *fn)
+{
+    used_by_others = fn;
+}
+
 struct err *image_remove(struct call *c, const char *id)
 {
     struct image *i = NULL;
+    bool used = false;
     TRY(own(c, id, &i));
     if (i->is_protected)
         return fail(c->cx, ERR_FORBIDDEN, "Image %s is protected and cannot be deleted.", i->id);
+    if (used_by_others)
+        TRY(used_by_others(c->cx, c->tx, i->id, &used));
+    if (used)
+        return fail(c->cx, ERR_IN_USE,
+                    "Image %s could not be deleted because it is in use: a volume is being made "
+                    "of it.",
+                    i->id);
     TRY(image_export_deleted(c->cx, c->tx, i->id));
     return image_drop(c->cx, c->tx, i);
 }

@@ -19,6 +19,9 @@ MUST_USE struct err *image_get(struct ctx *cx, struct tx *tx, const char *id,
 /* Those that a project sees in its list: its own and public ones, the newest 1000. */
 MUST_USE struct err *image_list_for(struct ctx *cx, struct tx *tx, const struct actor *actor,
                                     struct image_info **ret, size_t *ret_n);
+/* Whether somebody still copies from an image: until then it can't be deleted. Set at start. */
+typedef struct err *image_used_fn(struct ctx *cx, struct tx *tx, const char *image_id, bool *ret);
+void image_on_delete(image_used_fn *fn);
 /* As the image service's DELETE: the actor's own, unprotected. */
 MUST_USE struct err *image_remove(struct call *c, const char *id);
 /* All properties anew, of an image of the actor's own, as by the image service's PATCH. */
@@ -42,6 +45,7 @@ struct image_export {
     int64_t min_disk_gib, min_ram_mib;
     const char *properties; /* JSON object of strings */
     bool held;              /* the host is told by image_export_release */
+    bool keep;              /* protected */
 };
 /* Of the actor's project. ERR_QUOTA and what the image service's POST refuses. */
 MUST_USE struct err *image_export_begin(struct call *c, const struct image_export *x,

@@ -156,6 +156,7 @@ MUST_USE struct err *arg_text(struct call *c, const json_t *args, const char *na
 MUST_USE struct err *arg_bool(struct call *c, const json_t *args, const char *name, bool *ret);
 MUST_USE struct err *arg_int(struct call *c, const json_t *args, const char *name, int64_t *ret);
 image_export_done_fn volume_export_done;
+image_used_fn volume_copies_image;
 /* How whoever brings the data to a machine of their own finds it: members of connection_info. */
 void volume_connection(struct ctx *cx, struct jw *w, const struct volume *v, const char *mode);
 

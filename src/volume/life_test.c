@@ -78,7 +78,9 @@ static void sources_are_named_and_guarded(void **state UNUSED)
     const char *id = post(202, "{'volume':{'size':2,'imageRef':'" IMAGE_OK "'}}");
     const json_t *source = json_get(vworld_spec(&w, id), "source");
     assert_string_equal(json_get_str(json_get(source, "image"), "sha512"), "ab");
+    assert_true(vworld_image_used(&w, IMAGE_OK));
     vworld_obey(&w, id);
+    assert_false(vworld_image_used(&w, IMAGE_OK));
     assert_string_equal(text_of(id, "bootable"), "true");
     assert_string_equal(text_of(id, "volume_image_metadata.os_distro"), "test");
     assert_string_equal(text_of(id, "volume_image_metadata.image_id"), IMAGE_OK);

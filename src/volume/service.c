@@ -13,6 +13,7 @@ void volume_configure(const struct volume_config *cfg)
         volume_cfg.default_zone = "nova";
     fleet_add_kind(&volumes);
     image_on_export(EXPORT_VOLUME, volume_export_done);
+    image_on_delete(volume_copies_image);
 }
 
 /* ---------------------------------------------------------------- helpers */

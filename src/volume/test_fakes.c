@@ -25,6 +25,22 @@ struct err *image_get(struct ctx *cx, struct tx *tx UNUSED, const char *id,
     return NULL;
 }
 
+static image_used_fn *image_used;
+
+void image_on_delete(image_used_fn *fn)
+{
+    image_used = fn;
+}
+
+bool vworld_image_used(struct volume_world *w, const char *image_id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    bool used;
+    assert_ok(&w->t.cx, tx_read(&w->t.cx, w->t.store, &tx));
+    assert_ok(&w->t.cx, image_used(&w->t.cx, tx, image_id, &used));
+    return used;
+}
+
 static image_export_done_fn *export_done;
 static size_t exports_cancelled;
 

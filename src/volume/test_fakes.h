@@ -31,6 +31,8 @@ void vworld_obey(struct volume_world *w, const char *volume_id);
 /* The image service has the volume's data (error NULL), or not; how many exports were given up. */
 void vworld_exported(struct volume_world *w, const char *volume_id, const char *error);
 size_t vworld_cancelled(void);
+/* What the image service is told when it shall delete one. */
+bool vworld_image_used(struct volume_world *w, const char *image_id);
 /* The spec that its host gets for the volume; NULL: it is no longer wanted there. */
 const json_t *vworld_spec(struct volume_world *w, const char *volume_id);
 const char *vworld_host_of(struct volume_world *w, const char *volume_id);

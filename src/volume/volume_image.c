@@ -21,9 +21,6 @@ static struct err *read_upload(struct call *c, const json_t *args, struct upload
     TRY(arg_bool(c, args, "protected", &u->protect));
     if (!u->name || !*u->name)
         return fail(c->cx, ERR_INVALID, "No image_name was specified in request.");
-    if (u->protect)
-        return volume_bad_member(c, "protected", json_get(args, "protected"),
-                                 "protect the image when it is active");
     if (str_eq(u->visibility, "public") && !c->actor->admin)
         return volume_forbidden(c, "volume_extension:volume_actions:upload_public");
     return NULL;
@@ -81,6 +78,7 @@ struct err *act_upload_image(struct call *c, struct volume *v, const json_t *arg
                                    .disk_format = u.disk_format,
                                    .container_format = u.container_format,
                                    .visibility = u.visibility,
+                                   .keep = u.protect,
                                    .min_disk_gib = v->size_gib,
                                    .properties = properties_of(c, v)};
     TRY(image_export_begin(c, &x, &image_id));
@@ -100,6 +98,19 @@ struct err *volume_export_done(struct ctx *cx, struct tx *tx, const char *source
         TRY(volume_message(cx, tx, v->project_id, "VOLUME", v->id, "copy volume to image",
                            "driver failed", error));
     return volume_settle(cx, tx, v, VS(VS_UPLOADING));
+}
+
+const struct stmt stmt_volume_copies_image = {
+    "volume_copies_image",
+    "SELECT 1 FROM volumes WHERE state = 'creating' AND image_id = $1 LIMIT 1"};
+
+struct err *volume_copies_image(struct ctx *cx, struct tx *tx, const char *image_id, bool *ret)
+{
+    struct db_value id = V_TEXT(image_id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_volume_copies_image, &id, 1, &rows));
+    *ret = rows.n_rows > 0;
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- metadata of its image */

@@ -209,7 +209,7 @@ static const struct res_index volume_indexes[] = {
     {"volumes_project", "project_id, created_at", false, NULL},
     {"volumes_host", "host_id", false, "host_id IS NOT NULL"},
     {"volumes_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
-    {"volumes_being_made", "state, source_id, snapshot_id", false, "state = 'creating'"},
+    {"volumes_being_made", "state, source_id, snapshot_id, image_id", false, "state = 'creating'"},
 };
 const struct resource volume_resource = {.name = "volume",
                                          .plural = "volumes",

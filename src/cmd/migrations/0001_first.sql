@@ -756,7 +756,7 @@ CREATE TABLE volumes (
 CREATE INDEX volumes_project ON volumes (project_id, created_at);
 CREATE INDEX volumes_host ON volumes (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX volumes_deadline ON volumes (state_deadline) WHERE state_deadline IS NOT NULL;
-CREATE INDEX volumes_being_made ON volumes (state, source_id, snapshot_id) WHERE state = 'creating';
+CREATE INDEX volumes_being_made ON volumes (state, source_id, snapshot_id, image_id) WHERE state = 'creating';
 CREATE TABLE snapshots (
     id TEXT PRIMARY KEY NOT NULL,
     created_at BIGINT NOT NULL,
