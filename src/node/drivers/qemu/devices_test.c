@@ -6,7 +6,8 @@
  */
 #include "node/drivers/qemu/e2e_volumes.h"
 #include "node/drivers/tools/files.h"
-#include <dirent.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 static struct spec_nic nics[16];
@@ -502,6 +503,43 @@ static void test_consoles(void **state UNUSED)
     end(&b);
 }
 
+/* A disk of the host's that is full: the guest waits until there is room, and isn't "paused". */
+static void test_full_disk(void **state UNUSED)
+{
+    struct guest_backend b = open_all();
+    struct spec_server spec = spec_of(ID_A, 1);
+    const char *small = in_data("small"), *ballast = in_data("small/ballast");
+    struct spec_use use = {VOLUME_1, 1, false};
+    assert_int_equal(mkdir(small, 0700), 0);
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount("none", small, "tmpfs", 0, "size=1m"), 0);
+    make_volume(VOLUME_1);
+    assert_ok(&cx, vol.ops->copy(&cx, vol.drv, VOLUME_1, in_data("small/disk")));
+    const struct volume_access a = {.path = in_data("small/disk"), .format = "qcow2"};
+    AUTO_FD int fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    static char block[4096];
+    while (write(fd, block, sizeof(block)) > 0)
+        ;
+    spec.volumes = &use;
+    spec.n_volumes = 1;
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, &a));
+    await_console(&b, ID_A, "guest: up", 1);
+    type(&b, ID_A, "w1F");
+    sleep(1);
+    assert_null(strstr(console_of(&b, ID_A), "read F"));
+    assert_false(state_of(&b, ID_A).paused);
+    b = open_all();
+    assert_false(state_of(&b, ID_A).paused);
+    assert_int_equal(unlink(ballast), 0);
+    close_fd_p(&fd);
+    await_console(&b, ID_A, "read F", 1);
+    assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
+    assert_int_equal(umount(small), 0);
+    end(&b);
+}
+
 static const json_t *diagnosed(const struct guest_backend *b)
 {
     struct buf text;
@@ -575,6 +613,7 @@ int main(void)
         TEST(test_copies_of_the_root_disk),
         TEST(test_open_volumes),
         TEST(test_consoles),
+        TEST(test_full_disk),
         TEST(test_diagnostics),
     };
     int failed = cmocka_run_group_tests(tests, begin, volumes_scene_end);

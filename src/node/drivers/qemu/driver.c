@@ -91,18 +91,20 @@ static void fill_state(struct ctx *cx, const struct guest *g, struct guest_state
 static void look_inside(struct ctx *cx, struct guest *g)
 {
     AUTO_QMP struct qmp *q = NULL;
-    bool running;
+    const char *status;
     pthread_mutex_lock(&g->lock);
     bool on = g->pidfd >= 0 && g->rec.power == RECORD_ON;
     bool known = g->vcpus != VCPUS_UNKNOWN;
     pthread_mutex_unlock(&g->lock);
     if (!on || devices_settle(cx, g) || known)
         return;
-    if (guest_monitor(cx, g, &q) || mon_running(cx, q, &running))
+    if (guest_monitor(cx, g, &q) || mon_status(cx, q, &status))
         return;
     AUTO_LOCK(&g->lock);
     if (g->vcpus == VCPUS_UNKNOWN)
-        g->vcpus = running ? VCPUS_RUN : VCPUS_STAND;
+        g->vcpus = str_eq(status, "running")    ? VCPUS_RUN
+                   : str_eq(status, "io-error") ? VCPUS_STUCK
+                                                : VCPUS_STAND;
 }
 
 static struct err *op_state(struct ctx *cx, void *drv, const char *id, struct guest_state *ret)

@@ -5,6 +5,7 @@
 #include "node/drivers/qemu/testguest.h"
 #include "node/drivers/tools/files.h"
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -86,12 +87,20 @@ void await_power(const struct guest_backend *b, const char *id, enum guest_power
     fail_msg("power is %d instead of %d", state_of(b, id).power, want);
 }
 
+/* Until QEMU has taken all of it: what it hasn't when we hang up is lost. */
 void type(const struct guest_backend *b, const char *id, const char *text)
 {
     AUTO_FD int fd = -1;
+    int left = 1;
+    char seen[256];
     assert_ok(&cx, b->ops->connect(&cx, b->drv, id, CONSOLE_SERIAL, &fd));
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    usleep(300000); /* QEMU reads before it sees the end of the connection */
+    for (int i = 0; i < E2E_WAIT_S * 50 && left > 0; i++) {
+        usleep(20000);
+        ssize_t ignored UNUSED = recv(fd, seen, sizeof(seen), MSG_DONTWAIT);
+        assert_int_equal(ioctl(fd, SIOCOUTQ, &left), 0);
+    }
+    assert_int_equal(left, 0);
 }
 
 void write_image(const char *path, char mark)

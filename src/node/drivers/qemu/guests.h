@@ -21,7 +21,12 @@
 
 struct shutdown_cause;
 
-enum guest_vcpus { VCPUS_UNKNOWN, VCPUS_RUN, VCPUS_STAND }; /* unknown: just found again */
+enum guest_vcpus {
+    VCPUS_UNKNOWN, /* just found again */
+    VCPUS_RUN,
+    VCPUS_STAND,
+    VCPUS_STUCK, /* stand because the host's disk is full; the watcher tries again and again */
+};
 
 struct guest {
     struct qemu *drv;

@@ -29,11 +29,19 @@ struct err *mon_text(struct ctx *cx, struct qmp *q, const char *command, const c
     return qmp_call(cx, q, command, j, -1, timeout_of(command), NULL);
 }
 
-struct err *mon_running(struct ctx *cx, struct qmp *q, bool *ret)
+struct err *mon_status(struct ctx *cx, struct qmp *q, const char **ret)
 {
     json_t *is;
     TRY(mon(cx, q, "query-status", NULL, &is));
-    *ret = json_get_bool(is, "running", false);
+    *ret = json_get_str(is, "status");
+    return NULL;
+}
+
+struct err *mon_running(struct ctx *cx, struct qmp *q, bool *ret)
+{
+    const char *status;
+    TRY(mon_status(cx, q, &status));
+    *ret = str_eq(status, "running");
     return NULL;
 }
 

@@ -16,6 +16,8 @@ MUST_USE struct err *mon(struct ctx *cx, struct qmp *q, const char *command, jso
                          json_t **ret);
 /* The same with arguments as text that is JSON. */
 MUST_USE struct err *mon_text(struct ctx *cx, struct qmp *q, const char *command, const char *args);
+/* "running", "paused", "io-error", … (RunState in qapi/run-state.json) */
+MUST_USE struct err *mon_status(struct ctx *cx, struct qmp *q, const char **ret);
 MUST_USE struct err *mon_running(struct ctx *cx, struct qmp *q, bool *ret);
 MUST_USE struct err *mon_has_device(struct ctx *cx, struct qmp *q, const char *id, bool *ret);
 /* The node's image as QEMU describes it (virtual-size, snapshots); NULL: there is no such node. */

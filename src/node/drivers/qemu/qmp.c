@@ -286,3 +286,16 @@ struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command, const j
         *ret = json_get(reply, "return");
     return NULL;
 }
+
+void qmp_tell(struct qmp *q, const char *command)
+{
+    char text[128];
+    int size = snprintf(text, sizeof(text), "{\"execute\":\"%s\"}\n", command);
+    must(size > 0 && (size_t)size < sizeof(text));
+    pthread_mutex_lock(&q->lock);
+    bool ready = q->ready && !q->closed;
+    pthread_mutex_unlock(&q->lock);
+    if (ready)
+        send_message(q, text, (size_t)size,
+                     -1); /* an end of the connection is seen by the reader */
+}

@@ -34,3 +34,6 @@ bool qmp_closed(struct qmp *q);
  */
 MUST_USE struct err *qmp_call(struct ctx *cx, struct qmp *q, const char *command,
                               const json_t *args, int pass_fd, int64_t timeout_ms, json_t **ret);
+/* One command without arguments whose reply nobody waits for; lost where there is no connection.
+ * For the reader's own thread. */
+void qmp_tell(struct qmp *q, const char *command);

@@ -141,13 +141,16 @@ static struct err *go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool ru
 
 /* Its vCPUs stand. After a stream that an earlier call wrote to its end, QEMU wants to have run
  * before it writes another. */
-static struct err *stand_still(struct ctx *cx, struct qmp *q)
+static struct err *stand_still(struct ctx *cx, struct guest *g, struct qmp *q)
 {
-    json_t *is;
-    TRY(mon(cx, q, "query-status", NULL, &is));
-    if (str_eq(json_get_str(is, "status"), "postmigrate"))
+    const char *status;
+    TRY(mon_status(cx, q, &status));
+    if (str_eq(status, "postmigrate"))
         TRY(mon(cx, q, "cont", NULL, NULL));
-    return mon(cx, q, "stop", NULL, NULL);
+    TRY(mon(cx, q, "stop", NULL, NULL));
+    AUTO_LOCK(&g->lock);
+    g->vcpus = VCPUS_STAND; /* also where they were stuck */
+    return NULL;
 }
 
 static struct err *save_memory(struct ctx *cx, struct guest *g)
@@ -159,7 +162,7 @@ static struct err *save_memory(struct ctx *cx, struct guest *g)
     TRY(guest_dir(cx, g, &dir));
     TRY(cancel_stream(cx, q));
     TRY(mon_running(cx, q, &running));
-    TRY(stand_still(cx, q));
+    TRY(stand_still(cx, g, q));
     struct err *e = write_memory(cx, g, q, dir);
     if (!e)
         e = record_suspended(cx, g);

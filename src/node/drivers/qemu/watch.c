@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define TRIM_EVERY_MS 5000
+#define CARE_EVERY_MS 5000
 #define BATCH 32
 #define LOG_MAX_BYTES ((off_t)1 << 20)
 #define CONSOLE_OLD_NAME "console.log.1"
@@ -78,16 +78,28 @@ static void tell_change(struct qemu *d, const char *id)
         fn(arg, id);
 }
 
+/* A full disk stops them too, and is told of first. */
+static enum guest_vcpus vcpus_after(enum guest_vcpus was, const char *event, const json_t *data)
+{
+    if (str_eq(event, "RESUME"))
+        return VCPUS_RUN;
+    if (str_eq(event, "STOP"))
+        return was == VCPUS_STUCK ? VCPUS_STUCK : VCPUS_STAND;
+    if (str_eq(event, "BLOCK_IO_ERROR") && str_eq(json_get_str(data, "action"), "stop"))
+        return was == VCPUS_STAND ? VCPUS_STAND : VCPUS_STUCK;
+    return was;
+}
+
 static void heard_event(void *arg, const char *name, const json_t *data)
 {
     struct guest *g = arg;
     pthread_mutex_lock(&g->lock);
     bool let_go = str_eq(name, "DEVICE_DELETED") && json_get_str(data, "device");
-    bool vcpus = str_eq(name, "STOP") || str_eq(name, "RESUME");
+    enum guest_vcpus was = g->vcpus;
+    g->vcpus = vcpus_after(was, name, data);
+    bool vcpus = was != g->vcpus;
     if (str_eq(name, "SHUTDOWN"))
         g->cause = cause_by_reason(json_get_str(data, "reason"));
-    if (vcpus)
-        g->vcpus = str_eq(name, "STOP") ? VCPUS_STAND : VCPUS_RUN;
     if (let_go) {
         g->n_let_go++;
         pthread_cond_broadcast(&g->changed);
@@ -212,13 +224,28 @@ static void trim_log(int dir)
     }
 }
 
-static void trim_one(struct guest *g)
+/* There may be room again. Not in the middle of a call, which may want it to stand. */
+static void free_stuck(struct guest *g)
+{
+    if (pthread_mutex_trylock(&g->call) != 0)
+        return;
+    pthread_mutex_lock(&g->lock);
+    struct qmp *q = g->vcpus == VCPUS_STUCK && g->qmp ? qmp_ref(g->qmp) : NULL;
+    pthread_mutex_unlock(&g->lock);
+    if (q)
+        qmp_tell(q, "cont");
+    qmp_unref(q);
+    pthread_mutex_unlock(&g->call);
+}
+
+static void care_for(struct guest *g)
 {
     AUTO_CTX struct ctx cx;
     ctx_init(&cx);
     AUTO_FD int dir = -1;
     if (!guest_alive(g) || guest_dir(&cx, g, &dir))
         return;
+    free_stuck(g);
     trim_log(dir);
     AUTO_LOCK(&g->lock);
     struct err *e = console_trim(&cx, dir);
@@ -227,7 +254,7 @@ static void trim_one(struct guest *g)
 }
 
 /* A guest may write to its console without end. */
-static void trim_all(struct qemu *d)
+static void care_for_all(struct qemu *d)
 {
     AUTO_CTX struct ctx cx;
     ctx_init(&cx);
@@ -240,7 +267,7 @@ static void trim_all(struct qemu *d)
     for (size_t i = 0; i < n; i++) {
         AUTO_GUEST struct guest *g = by_serial(d, serials[i]);
         if (g)
-            trim_one(g);
+            care_for(g);
     }
 }
 
@@ -254,10 +281,10 @@ static void *watch(void *arg)
 {
     struct qemu *d = arg;
     struct clock *c = clock_system();
-    int64_t trimmed_us = c->mono_us(c);
+    int64_t cared_us = c->mono_us(c);
     while (!ending(d)) {
         struct epoll_event events[BATCH];
-        int n = epoll_wait(d->epoll_fd, events, BATCH, TRIM_EVERY_MS);
+        int n = epoll_wait(d->epoll_fd, events, BATCH, CARE_EVERY_MS);
         for (int i = 0; i < n; i++) {
             AUTO_GUEST struct guest *g = by_serial(d, events[i].data.u64 >> 1);
             if (g && (events[i].data.u64 & 1))
@@ -265,9 +292,9 @@ static void *watch(void *arg)
             else if (g)
                 process_ended(g);
         }
-        if (c->mono_us(c) - trimmed_us > TRIM_EVERY_MS * 1000LL) {
-            trim_all(d);
-            trimmed_us = c->mono_us(c);
+        if (c->mono_us(c) - cared_us > CARE_EVERY_MS * 1000LL) {
+            care_for_all(d);
+            cared_us = c->mono_us(c);
         }
     }
     return NULL;
