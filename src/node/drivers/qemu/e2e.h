@@ -13,7 +13,7 @@
 #define ID_B "11111111-aaaa-4aaa-8aaa-000000000002"
 #define UID_FIRST 610000
 
-#define E2E_WAIT_S 60
+#define E2E_WAIT_S 120 /* at most: machines are busy */
 
 extern char data_dir[128], instance[64], image[160];
 extern struct ctx cx;
