@@ -269,14 +269,19 @@ struct err *volume_default_list(struct call *c)
     return NULL;
 }
 
+static struct err *no_default(struct call *c)
+{
+    return fail(c->cx, ERR_NOT_FOUND, "Default type for project %s not found.",
+                call_param(c, "project"));
+}
+
 struct err *volume_default_show(struct call *c)
 {
     struct db_value project = V_TEXT(call_param(c, "project"));
     struct db_rows rows;
     TRY(db_query(c->cx, c->tx, &stmt_default_type_get, &project, 1, &rows));
     if (!rows.n_rows)
-        return fail(c->cx, ERR_NOT_FOUND, "Default type for project %s not found.",
-                    call_param(c, "project"));
+        return no_default(c);
     return reply_default(c, db_text(&rows, 0, 0));
 }
 
@@ -299,7 +304,11 @@ struct err *volume_default_set(struct call *c)
 
 struct err *volume_default_unset(struct call *c)
 {
-    TRY(db_run(c->cx, c->tx, &stmt_default_type_drop, V_TEXT(call_param(c, "project"))));
+    struct db_value project = V_TEXT(call_param(c, "project"));
+    int64_t changes = 0;
+    TRY(db_exec(c->cx, c->tx, &stmt_default_type_drop, &project, 1, &changes));
+    if (!changes)
+        return no_default(c);
     call_reply_empty(c, 204);
     return NULL;
 }

@@ -43,6 +43,7 @@ def expect(status, service, r, *words):
 CREATE = {
     "identity": ("/identity/v3/projects", "project"), "image": ("/image/v2/images", None),
     "network": ("/network/v2.0/networks", "network"), "compute": ("/compute/v2.1/servers", "server"),
+    "volume": ("/volume/v3/volumes", "volume"),
 }
 
 
@@ -62,6 +63,8 @@ def everywhere():
             expect(400, service, s.call("POST", path, "[]"))
             expect(400, service, s.call("POST", path, '{"x": 1, "x": 2}'))
             good = {"name": "n", "flavorRef": flavor, "imageRef": image, "networks": [{"uuid": net}]} if service == "compute" else {"name": "n"}
+            if service == "volume":
+                good["size"] = 1
             if service in ("network", "compute"):
                 expect(400, service, s.post(path, wrapped({**good, "no_such_member": 1})), "no_such_member")
             expect(400, service, s.post(path, wrapped({**good, "name": 12345})), "name")

@@ -9,6 +9,11 @@ from cloud import Cloud, check, main, wait_for
 CIDR = "10.5.0.0/24"
 
 
+def available(s, kind, i):
+    wait_for(f"{kind} {i} is available",
+             lambda: s.get(f"/volume/v3/{kind}/{i}").json[kind[:-1]]["status"] == "available", 60)
+
+
 def furnish(s, name, image_data, disk_format="raw", flavor="m1.tiny"):
     """One of each thing that a tenant can own: kind → (path, id)."""
     own = {}
@@ -32,6 +37,14 @@ def furnish(s, name, image_data, disk_format="raw", flavor="m1.tiny"):
     server = s.server(name=f"{name}-server", imageRef=image, flavorRef=s.flavor(flavor), networks=[{"uuid": net}],
                       metadata={"secret": name})
     s.wait_status(server, "ACTIVE")
+    volume = s.must(202, "POST", "/volume/v3/volumes", {"volume": {
+        "size": 1, "name": f"{name}-volume", "metadata": {"secret": name}}})["volume"]["id"]
+    available(s, "volumes", volume)
+    snapshot = s.must(202, "POST", "/volume/v3/snapshots", {"snapshot": {
+        "volume_id": volume, "name": f"{name}-snapshot"}})["snapshot"]["id"]
+    available(s, "snapshots", snapshot)
+    own["volumes"] = ("/volume/v3/volumes", volume)
+    own["snapshots"] = ("/volume/v3/snapshots", snapshot)
     own["images"] = ("/image/v2/images", image)
     own["networks"] = ("/network/v2.0/networks", net)
     own["subnets"] = ("/network/v2.0/subnets", sub)
@@ -49,10 +62,11 @@ BODIES = {
     "networks": {"network": {"name": "taken"}}, "subnets": {"subnet": {"name": "taken"}}, "ports": {"port": {"name": "taken"}},
     "security_groups": {"security_group": {"name": "taken"}}, "routers": {"router": {"name": "taken"}},
     "floatingips": {"floatingip": {"port_id": None}}, "subnetpools": {"subnetpool": {"name": "taken"}},
-    "servers": {"server": {"name": "taken"}},
+    "servers": {"server": {"name": "taken"}}, "volumes": {"volume": {"name": "taken"}}, "snapshots": {"snapshot": {"name": "taken"}},
 }
 BELOW = {
     "images": ["/file", "/members"], "servers": ["/metadata", "/ips", "/os-instance-actions", "/os-interface", "/os-security-groups"],
+    "volumes": ["/metadata", "/metadata/secret"], "snapshots": ["/metadata"],
     "networks": [], "subnets": [], "ports": [], "routers": [], "floatingips": [], "subnetpools": [],
     "security_groups": [], "security_group_rules": [],
 }
@@ -68,6 +82,9 @@ def looks_absent(s, foreign):
         if kind == "servers":
             calls += [("POST", f"{path}/{i}/action", {"os-stop": None}), ("POST", f"{path}/{i}/action", {"reboot": {"type": "HARD"}}),
                       ("POST", f"{path}/{i}/action", {"os-getConsoleOutput": {}})]
+        if kind == "volumes":
+            calls += [("POST", f"{path}/{i}/action", {"os-extend": {"new_size": 2}}), ("POST", f"{path}/{i}/action", {"os-reserve": {}}),
+                      ("POST", f"{path}/{i}/action", {"os-volume_upload_image": {"image_name": "taken"}})]
         if kind == "routers":
             calls.append(("PUT", f"{path}/{i}/add_router_interface", {"subnet_id": foreign["subnets"][1]}))
         for method, url, body in calls:
@@ -81,7 +98,7 @@ def looks_absent(s, foreign):
 
 def lists_nothing_of(s, foreign):
     ids = {i for _, i in foreign.values()}
-    for path in sorted({p for p, _ in foreign.values()}) + ["/compute/v2.1/servers/detail"]:
+    for path in sorted({p for p, _ in foreign.values()}) + ["/compute/v2.1/servers/detail", "/volume/v3/volumes/detail"]:
         for query in ["", "?limit=1000", f"?id={next(iter(ids))}", "?all_tenants=1", "?tenant_id=x"]:
             r = s.get(path + query)
             check(r.status in (200, 400, 403), f"GET {path}{query}: {r.status}")
@@ -110,6 +127,13 @@ def cannot_use(s, own, foreign):
                                                       "networks": [{"uuid": foreign["networks"][1]}]}}),
         ("POST", "/compute/v2.1/servers", {"server": {"name": "x", "flavorRef": flavor, "imageRef": own["images"][1],
                                                       "networks": [{"port": foreign["ports"][1]}]}}),
+        ("POST", "/volume/v3/volumes", {"volume": {"source_volid": foreign["volumes"][1]}}),
+        ("POST", "/volume/v3/volumes", {"volume": {"snapshot_id": foreign["snapshots"][1]}}),
+        ("POST", "/volume/v3/volumes", {"volume": {"size": 1, "imageRef": foreign["images"][1]}}),
+        ("POST", "/volume/v3/snapshots", {"snapshot": {"volume_id": foreign["volumes"][1]}}),
+        ("POST", "/volume/v3/os-volume-transfer", {"transfer": {"volume_id": foreign["volumes"][1]}}),
+        ("POST", f"/compute/v2.1/servers/{own['servers'][1]}/os-volume_attachments",
+         {"volumeAttachment": {"volumeId": foreign["volumes"][1]}}),
     ]
     for method, url, body in attempts:
         r = s.call(method, url, body)
