@@ -285,6 +285,7 @@ struct err *project_remove(struct ctx *cx, struct tx *tx, struct project *p)
 {
     TRY(grants_forget_target(cx, tx, p->id));
     TRY(db_run(cx, tx, &stmt_project_forget_default, V_TEXT(p->id)));
+    TRY(quota_reset(cx, tx, NULL, p->id));
     TRY(token_revoke(cx, tx, "project", p->id));
     return res_delete(cx, tx, &project_resource, p);
 }

@@ -180,6 +180,34 @@ static void immutable(void **state UNUSED)
     }
 }
 
+static int64_t limits_of(const char *project)
+{
+    static const struct stmt st = {"limits",
+                                   "SELECT count(*) FROM quota_limits WHERE project_id = $1"};
+    const struct db_value id = V_TEXT(project);
+    struct db_rows rows;
+    struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, db_query(&t.cx, tx, &st, &id, 1, &rows));
+    tx_rollback(&tx);
+    return db_int(&rows, 0, 0);
+}
+
+/* Its limits with every service go with a project. */
+static void quotas(void **state UNUSED)
+{
+    static const struct stmt st = {"limit", "INSERT INTO quota_limits (service, project_id, name, "
+                                            "hard_limit) VALUES ('compute', $1, 'cores', 1)"};
+    const char *p = made("projects", "project", "{'name': 'bounded'}");
+    struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, db_run(&t.cx, tx, &st, V_TEXT(p)));
+    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+    assert_int_equal(limits_of(p), 1);
+    test_expect(&t, 204, admin, "DELETE", fmt(V3 "/projects/%s", p), NULL);
+    assert_int_equal(limits_of(p), 0);
+}
+
 /* A user's default project goes with the project; a domain can't be one. */
 static void default_projects(void **state UNUSED)
 {
@@ -196,8 +224,12 @@ static void default_projects(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tree),      cmocka_unit_test(domains_are_projects), cmocka_unit_test(tags),
-        cmocka_unit_test(immutable), cmocka_unit_test(default_projects),
+        cmocka_unit_test(tree),
+        cmocka_unit_test(domains_are_projects),
+        cmocka_unit_test(tags),
+        cmocka_unit_test(immutable),
+        cmocka_unit_test(default_projects),
+        cmocka_unit_test(quotas),
     };
     return cmocka_run_group_tests(tests, identity_setup, identity_teardown);
 }

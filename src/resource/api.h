@@ -193,6 +193,7 @@ MUST_USE struct err *quota_limit_named(struct ctx *cx, struct tx *tx, const stru
                                        int64_t *ret_limit);
 MUST_USE struct err *quota_set_named(struct ctx *cx, struct tx *tx, const struct service *svc,
                                      const char *name, const char *project_id, int64_t limit);
+/* svc NULL: of all services, for a project that goes. */
 MUST_USE struct err *quota_reset(struct ctx *cx, struct tx *tx, const struct service *svc,
                                  const char *project_id);
 

@@ -41,7 +41,8 @@ const struct stmt stmt_quota_set = {
     "INSERT INTO quota_limits (service, project_id, name, hard_limit) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (service, project_id, name) DO UPDATE SET hard_limit = excluded.hard_limit"};
 const struct stmt stmt_quota_reset = {
-    "quota_reset", "DELETE FROM quota_limits WHERE service = $1 AND project_id = $2"};
+    "quota_reset",
+    "DELETE FROM quota_limits WHERE project_id = $2 AND ($1 = '' OR service = $1)"};
 
 static const struct stmt *const engine_stmts[] = {&stmt_audit_add, &stmt_quota_get, &stmt_quota_own,
                                                   &stmt_quota_set, &stmt_quota_reset};

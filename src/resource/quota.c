@@ -96,5 +96,5 @@ struct err *quota_set_named(struct ctx *cx, struct tx *tx, const struct service 
 struct err *quota_reset(struct ctx *cx, struct tx *tx, const struct service *svc,
                         const char *project_id)
 {
-    return db_run(cx, tx, &stmt_quota_reset, V_TEXT(svc->name), V_TEXT(project_id));
+    return db_run(cx, tx, &stmt_quota_reset, V_TEXT(svc ? svc->name : ""), V_TEXT(project_id));
 }

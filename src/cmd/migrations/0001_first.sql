@@ -221,6 +221,7 @@ CREATE TABLE revocations (
     before BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
+CREATE INDEX revocations_before ON revocations (before);
 CREATE INDEX revocations_expires ON revocations (expires_at);
 CREATE TABLE password_history (
     user_id TEXT NOT NULL,
