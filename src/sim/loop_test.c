@@ -98,6 +98,7 @@ static int setup(void **state UNUSED)
     compute_configure(&compute);
     test_api_start(&t, services, ARRAY_LEN(services));
     assert_ok(&t.cx, compute_bootstrap(&t.cx, t.store));
+    assert_ok(&t.cx, volume_bootstrap(&t.cx, t.store));
     test_expect(&t, 201, "admin", "POST", "/image/v2/images", CLOUD_IMAGE_BODY);
     assert_ok(&t.cx, cloud_upload(&t.cx, t.store));
     fleet_on_change(fleet_wake_api, t.api);
@@ -277,6 +278,82 @@ static void test_diagnostics(void **state UNUSED)
     assert_int_equal(json_get_int(j, "num_nics", 0), 1);
 }
 
+/* ---- volumes ---- */
+
+#define VOLUMES "/volume/v3/volumes"
+enum { N_VOLUMES = 12 };
+
+static size_t volumes_with(const char *status, int64_t size_gib)
+{
+    struct test_reply r = test_expect(&t, 200, "p1", "GET", VOLUMES "/detail", NULL);
+    const json_t *list = test_at(&r, "volumes");
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        count += (!status || str_eq(json_get_str(v, "status"), status)) &&
+                 (!size_gib || json_get_int(v, "size", 0) == size_gib);
+    }
+    return count;
+}
+
+static const char *new_volume(const char *source)
+{
+    struct test_reply r = test_expect(&t, 202, "p1", "POST", VOLUMES, "{'volume':{'size':%d%s}}",
+                                      strstr(source, "volid") ? 2 : 1, source);
+    return test_str(&t, &r, "volume.id");
+}
+
+static void extend(const char *id, int size_gib)
+{
+    t.headers[0] = "OpenStack-API-Version: volume 3.59"; /* in use, too */
+    test_expect(&t, 202, "p1", "POST", arena_printf(t.cx.arena, VOLUMES "/%s/action", id),
+                "{'os-extend':{'new_size':%d}}", size_gib);
+    t.headers[0] = NULL;
+}
+
+/* With all of the agent's threads at once; the fake drivers assert who may touch what. */
+static void test_volumes(void **state UNUSED)
+{
+    const char *ids[N_VOLUMES], *servers[N_VOLUMES / 2];
+    test_expect(&t, 200, "admin", "PUT", "/volume/v3/os-quota-sets/p1",
+                "{'quota_set':{'volumes':-1}}");
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++)
+        servers[i] = create();
+    for (size_t i = 0; i < N_VOLUMES; i++)
+        ids[i] = new_volume(i % 3 ? "" : ",'imageRef':'" CLOUD_IMAGE "'");
+    eventually(volumes_with("available", 0) == N_VOLUMES);
+    eventually(with_status("ACTIVE") == ARRAY_LEN(servers));
+    for (size_t i = 0; i < N_VOLUMES; i++)
+        test_expect(&t, 200, "p1", "POST",
+                    arena_printf(t.cx.arena, SERVERS "/%s/os-volume_attachments", servers[i / 2]),
+                    "{'volumeAttachment':{'volumeId':'%s'}}", ids[i]);
+    eventually(volumes_with("in-use", 0) == N_VOLUMES);
+    for (size_t i = 0; i < N_VOLUMES; i++) {
+        extend(ids[i], 2);
+        if (i % 2)
+            test_expect(&t, 202, "p1", "POST",
+                        arena_printf(t.cx.arena, SERVERS "/%s/action", servers[i / 2]),
+                        "{'reboot':{'type':'HARD'}}");
+    }
+    eventually(volumes_with("in-use", 2) == N_VOLUMES);
+    for (size_t i = 0; i < N_VOLUMES; i++)
+        new_volume(arena_printf(t.cx.arena, ",'source_volid':'%s'", ids[i]));
+    eventually(with_status("ACTIVE") == ARRAY_LEN(servers));
+    delete_all();
+    eventually(with_status(NULL) == 0);
+    eventually(volumes_with("available", 0) == 2 * N_VOLUMES);
+    assert_int_equal(fake_volumes_count(&backends.volumes), 2 * N_VOLUMES);
+    struct test_reply r = test_expect(&t, 200, "p1", "GET", VOLUMES, NULL);
+    const json_t *list = test_at(&r, "volumes");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        test_expect(
+            &t, 202, "p1", "DELETE",
+            arena_printf(t.cx.arena, VOLUMES "/%s", json_get_str(json_array_get(list, i), "id")),
+            NULL);
+    eventually(volumes_with(NULL, 0) == 0);
+    assert_int_equal(fake_volumes_count(&backends.volumes), 0);
+}
+
 static const char *header(const struct test_reply *r, const char *name)
 {
     for (size_t i = 0; i < r->answer.n_headers; i++)
@@ -361,7 +438,8 @@ static void test_purge(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_life),        TEST(test_restart), TEST(test_plane_away), TEST(test_console),
-        TEST(test_diagnostics), TEST(test_export),  TEST(test_fleet_call), TEST(test_purge)};
+        TEST(test_life),    TEST(test_restart),     TEST(test_plane_away),
+        TEST(test_console), TEST(test_diagnostics), TEST(test_volumes),
+        TEST(test_export),  TEST(test_fleet_call),  TEST(test_purge)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
