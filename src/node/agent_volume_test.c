@@ -265,6 +265,40 @@ static void test_one_guest_at_a_time(void **state UNUSED)
     assert_string_equal(volume(V1).holder, S1);
 }
 
+static struct item *claim(enum item_kind kind)
+{
+    int64_t next;
+    struct item *it = agent_claim(fx->a, 1u << kind, fx->now, &next);
+    assert_non_null(it);
+    return it;
+}
+
+/* One step at a time for a volume and the guest that has it, whoever's step it is. */
+static void test_one_step_at_a_time(void **state UNUSED)
+{
+    change(volume_item(V1, 1, OF_S1));
+    run_for(1);
+    change(volume_item(V1, 2, OF_S1));
+    struct item *busy = claim(ITEM_VOLUME); /* its step is under way */
+    change(server_with(S1, true, 1, 1, USES(V1)));
+    run_for(1);
+    assert_int_not_equal(power_of(S1), GUEST_ON);
+    agent_step(&fx->cx, fx->a, busy);
+    run_for(0); /* its end wakes who waited */
+    assert_int_equal(power_of(S1), GUEST_ON);
+    change(server_with(S1, true, 2, 1, USES(V1)));
+    busy = claim(ITEM_SERVER);
+    change(volume_item(V1, 3, OF_S1));
+    change(export_item(X1, "'server_id':'" S1 "'", "qcow2"));
+    run_for(1);
+    assert_int_equal(volume(V1).size_gib, 2);
+    assert_int_equal(fx->sends, 0);
+    agent_step(&fx->cx, fx->a, busy);
+    run_for(0);
+    assert_int_equal(volume(V1).size_gib, 3);
+    assert_int_equal(fx->sends, 1);
+}
+
 static void test_suspended_gains_volume(void **state UNUSED)
 {
     begin(USES(V1));
@@ -445,6 +479,7 @@ int main(void)
         AGENT_TEST(test_starts_with_it),
         AGENT_TEST(test_attach_and_detach),
         AGENT_TEST(test_one_guest_at_a_time),
+        AGENT_TEST(test_one_step_at_a_time),
         AGENT_TEST(test_suspended_gains_volume),
         AGENT_TEST(test_changed_while_open),
         AGENT_TEST(test_source_is_waited_for),
