@@ -4,6 +4,7 @@
 #include "node/drivers/fake/fake.h"
 #include "node/drivers/tools/qcow2.h"
 #include "node/metadata.h"
+#include <dirent.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -214,7 +215,19 @@ static struct err *purge_volumes(struct ctx *cx, const struct volume_backend *b,
     return NULL;
 }
 
-static struct err *purge_all(struct ctx *cx, const struct backends *b)
+/* What the agent itself keeps for guests. */
+static void purge_files(struct ctx *cx, const char *data_dir, const char *name, struct purge *p)
+{
+    const char *path = arena_printf(cx->arena, "%s/%s", data_dir, name);
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        p->n += unlinkat(dirfd(d), e->d_name, 0) == 0;
+    if (d)
+        closedir(d);
+    rmdir(path);
+}
+
+static struct err *purge_all(struct ctx *cx, const struct backends *b, const char *data_dir)
 {
     struct purge p = {0};
     TRY(purge_guests(cx, &b->guests, &p));
@@ -222,6 +235,8 @@ static struct err *purge_all(struct ctx *cx, const struct backends *b)
         return p.error; /* what guests stand on stays under them */
     TRY(purge_net(cx, &b->net, &p));
     TRY(purge_volumes(cx, &b->volumes, &p));
+    purge_files(cx, data_dir, "exports", &p);
+    purge_files(cx, data_dir, "passwords", &p);
     log_event(cx, LOG_INFO, "purged", "removed", log_i64(cx, (int64_t)p.n), NULL);
     return p.error;
 }
@@ -231,7 +246,7 @@ struct err *agent_purge(struct ctx *cx, const struct agent_config *cfg)
     struct backends backends = {0};
     struct metadata_source source = {NULL};
     TRY(open_backends(cx, cfg, &source, &backends));
-    struct err *e = purge_all(cx, &backends);
+    struct err *e = purge_all(cx, &backends, cfg->loop.data_dir);
     close_backends(&backends);
     return e;
 }

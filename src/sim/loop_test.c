@@ -420,9 +420,12 @@ static void test_purge(void **state UNUSED)
     const char *file = arena_printf(t.cx.arena, "%s/fake-guests", dir);
     FILE *f = fopen(file, "we");
     assert_non_null(f);
+    const char *left = arena_printf(t.cx.arena, "%s/exports/x", dir);
+    assert_ok(&t.cx, fake_disk_write(&t.cx, left, "blank", 1));
     fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1 0 0 0 0 0 0 0 0\n");
     fclose(f);
     assert_ok(&t.cx, agent_purge(&t.cx, &cfg));
+    assert_int_equal(access(left, F_OK), -1);
     char text[8];
     f = fopen(file, "re");
     assert_non_null(f);
