@@ -8,7 +8,6 @@
 #define MAX_TABLE_BYTES ((uint64_t)16 << 20)
 #define ENTRY_BYTES 40
 #define READ_TRIES 20
-#define READ_STEP_US 20000
 
 /* Incompatible features. */
 enum { FEATURE_DIRTY = 1, FEATURE_COMPRESSION = 8, FEATURE_EXTENDED_L2 = 16 };
@@ -92,22 +91,32 @@ static bool read_snapshots(struct ctx *cx, int fd, const uint8_t *h, struct qcow
     return true;
 }
 
-/* While QEMU has it open the table may move between our two looks at the header. */
+static struct err *read_header(struct ctx *cx, int fd, uint8_t h[HEADER_BYTES])
+{
+    memset(h, 0, HEADER_BYTES);
+    if (!read_at(fd, h, HEADER_V2_BYTES, 0) ||
+        (be(h + 4, 4) != 2 && !read_at(fd, h, HEADER_BYTES, 0)))
+        return fail(cx, ERR_INVALID, "the disk is not a qcow2 file");
+    return check_header(cx, h);
+}
+
+/* While QEMU has it open the table may move: then the header says so afterwards. */
 struct err *qcow2_read(struct ctx *cx, int fd, struct qcow2 *ret)
 {
+    uint8_t h[HEADER_BYTES], again[HEADER_BYTES];
+    TRY(read_header(cx, fd, h));
     for (int i = 0; i < READ_TRIES; i++) {
-        uint8_t h[HEADER_BYTES] = {0}, again[HEADER_V2_BYTES];
-        if (!read_at(fd, h, sizeof(again), 0) ||
-            (be(h + 4, 4) != 2 && !read_at(fd, h, sizeof(h), 0)))
-            return fail(cx, ERR_INVALID, "the disk is not a qcow2 file");
-        TRY(check_header(cx, h));
         struct qcow2 q = {.size_bytes = (int64_t)be(h + 24, 8), .backing = be(h + 8, 8) != 0};
-        if (read_snapshots(cx, fd, h, &q) && read_at(fd, again, sizeof(again), 0) &&
-            memcmp(h, again, sizeof(again)) == 0) {
-            *ret = q;
-            return NULL;
+        bool whole = read_snapshots(cx, fd, h, &q);
+        TRY(read_header(cx, fd, again));
+        if (memcmp(h, again, HEADER_V2_BYTES) != 0) {
+            memcpy(h, again, sizeof(h));
+            continue;
         }
-        usleep(READ_STEP_US);
+        if (!whole)
+            break;
+        *ret = q;
+        return NULL;
     }
     return fail(cx, ERR_INVALID, "the snapshots of the disk cannot be read");
 }
