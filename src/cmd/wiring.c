@@ -87,7 +87,9 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
                                            .placement = place_policy_default};
     const struct volume_config volume = {.default_zone = "nova",
                                          .used_elsewhere = compute_disk_by_host,
-                                         .zones = compute_zone_by_host};
+                                         .zones = compute_zone_by_host,
+                                         .extending = compute_volume_extending,
+                                         .extended = compute_volume_extended};
     console_files_configure(s->novnc_dir);
     identity_configure(&identity);
     network_configure(&network);

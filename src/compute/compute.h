@@ -24,6 +24,11 @@ MUST_USE struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct 
 /* Availability zones of hosts that an aggregate puts in one: rows of host id and name. */
 MUST_USE struct err *compute_zone_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
 
+/* A server's volume is being extended, and is no longer: a record among its actions. */
+MUST_USE struct err *compute_volume_extending(struct call *c, const char *server_id);
+MUST_USE struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, const char *server_id,
+                                             bool good);
+
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 

@@ -132,3 +132,30 @@ struct err *external_events_create(struct call *c)
     write_events(c, delivered == n ? 200 : 207, events, n);
     return NULL;
 }
+
+/* ---------------------------------------------------------------- of our own volumes */
+
+#define EXTEND "extend_volume"
+
+static struct err *server_or_null(struct ctx *cx, struct tx *tx, const char *id,
+                                  struct server **ret)
+{
+    void *row = NULL;
+    TRY(res_get(cx, tx, &server_resource, id, &row));
+    *ret = row;
+    return NULL;
+}
+
+struct err *compute_volume_extending(struct call *c, const char *server_id)
+{
+    struct server *s;
+    TRY(server_or_null(c->cx, c->tx, server_id, &s));
+    return s ? action_record(c, s, EXTEND, "compute_extend_volume", RECORD_APART) : NULL;
+}
+
+struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, const char *server_id, bool good)
+{
+    struct server *s;
+    TRY(server_or_null(cx, tx, server_id, &s));
+    return s ? action_finish(cx, tx, s, EXTEND, good) : NULL;
+}

@@ -186,6 +186,9 @@ static const char *lacks(struct ctx *cx, const struct volume_host *h, const stru
 static const char *refuses(struct ctx *cx, const struct volume_host *h,
                            const struct place_wish *wish)
 {
+    for (size_t i = 0; i < wish->n_not_on; i++)
+        if (str_eq(wish->not_on[i], h->id))
+            return arena_printf(cx->arena, "it shall not lie on host %s", h->name);
     if (wish->zone && !str_eq(wish->zone, h->zone))
         return arena_printf(cx->arena, "host %s is in another availability zone", h->name);
     const char *spec = wish->type ? lacks(cx, h, wish->type) : NULL;

@@ -107,6 +107,9 @@ MUST_USE struct err *volume_settled(struct ctx *cx, struct tx *tx, const char *v
 MUST_USE struct err *volume_settle(struct ctx *cx, struct tx *tx, struct volume *v, unsigned from);
 /* State, then move: 400 in cinder's words. The caller changes what is desired and saves. */
 MUST_USE struct err *volume_begin(struct call *c, struct volume *v, enum volume_act act);
+/* Before it moves: its server hears that it is extended, or is not. */
+MUST_USE struct err *volume_note_extended(struct ctx *cx, struct tx *tx, const struct volume *v,
+                                          enum volume_state to);
 /* Writes the row and tells its host. */
 MUST_USE struct err *volume_save(struct ctx *cx, struct tx *tx, struct volume *v);
 /* What is left of it goes: attachments, snapshots, row. */
@@ -127,9 +130,13 @@ MUST_USE struct err *snapshot_remove(struct ctx *cx, struct tx *tx, struct snaps
 MUST_USE struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapshot *s);
 
 /* ---- volume_create.c */
-/* Checks, quota, place, row, the word to the host. v: as decoded; host_id: where it must lie, or
- * NULL. */
-MUST_USE struct err *volume_make(struct call *c, struct volume *v, const char *host_id);
+/* Where a new volume must lie (NULL: anywhere), and where it must not. */
+struct place_hint {
+    const char *host_id, *const *not_on;
+    size_t n_not_on;
+};
+/* Checks, quota, place, row, the word to the host. v: as decoded; hint NULL: none. */
+MUST_USE struct err *volume_make(struct call *c, struct volume *v, const struct place_hint *hint);
 /* No host can make volumes of this type. */
 MUST_USE struct err *volume_check_type(struct call *c, const struct volume_type *type);
 /* ---- snapshots.c */
@@ -163,6 +170,9 @@ void volume_connection(struct ctx *cx, struct jw *w, const struct volume *v, con
 /* ---- uses.c: attachments */
 enum attach_state attach_state_of(const struct attachment *a);
 void attach_move(struct ctx *cx, struct attachment *a, enum attach_state to);
+/* The server whose guest may have the volume open; *ret NULL: none. */
+MUST_USE struct err *volume_server(struct ctx *cx, struct tx *tx, const char *volume_id,
+                                   const char **ret);
 MUST_USE struct err *attachments_of(struct ctx *cx, struct tx *tx, const char *volume_id,
                                     struct attachment ***ret, size_t *ret_n);
 /* Its end: the volume settles, its host is told. */
@@ -226,6 +236,8 @@ MUST_USE struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_h
                                   size_t *ret_n);
 struct place_wish {
     const char *host_id, *zone; /* NULL: any */
+    const char *const *not_on;
+    size_t n_not_on;
     const struct volume_type *type;
     int64_t size_gib; /* 0: it lies there already */
 };

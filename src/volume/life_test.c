@@ -180,6 +180,27 @@ static void volumes_spread(void **state UNUSED)
     vworld_obey(&w, b);
 }
 
+static const char *hinted(const char *hint, const char *volume_id)
+{
+    const char *id = post(202, vpath(&w,
+                                     "{'volume':{'size':5},'OS-SCH-HNT:scheduler_hints':"
+                                     "{'%s':['%s']}}",
+                                     hint, volume_id));
+    vworld_obey(&w, id);
+    return vworld_host_of(&w, id);
+}
+
+static void hints_choose_the_host(void **state UNUSED)
+{
+    const char *a = vworld_ready(&w, "p1"), *host = vworld_host_of(&w, a);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(hinted("same_host", a), host);
+    for (size_t i = 0; i < 5; i++)
+        assert_string_not_equal(hinted("different_host", a), host);
+    post(400, "{'volume':{'size':1},'OS-SCH-HNT:scheduler_hints':{'same_host':'none'}}");
+    post(400, "{'volume':{'size':1},'OS-SCH-HNT:scheduler_hints':'x'}");
+}
+
 static void failures_heal_and_end(void **state UNUSED)
 {
     const char *id = vworld_volume(&w, "p1");
@@ -287,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_volume_is_made_and_goes),
         cmocka_unit_test(sources_are_named_and_guarded),
         cmocka_unit_test(no_room_is_told),
+        cmocka_unit_test(hints_choose_the_host),
         cmocka_unit_test(failures_heal_and_end),
         cmocka_unit_test(a_snapshot_is_made_and_goes),
         cmocka_unit_test(strangers_see_nothing),

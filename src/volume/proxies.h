@@ -8,7 +8,8 @@
 
 #include "volume/volumes.h"
 
-/* One (id), or all of the project's, newest first, `limit` of them after `offset`: values into w. */
+/* One (id), or all of the project's, newest first, `limit` of them after `offset`: values into w.
+ */
 struct proxy_range {
     int64_t limit, offset;
 };

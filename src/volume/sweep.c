@@ -50,6 +50,7 @@ static struct err *give_up(struct ctx *cx, struct tx *tx, struct volume *v,
     TRY(volume_message(cx, tx, v->project_id, "VOLUME", v->id,
                        l->failed == VS_ERROR ? "create volume" : "extend volume", "timed out",
                        text));
+    TRY(volume_note_extended(cx, tx, v, l->failed));
     volume_move(cx, v, l->failed);
     TRY(res_update(cx, tx, &volume_resource, v));
     return group_settle(cx, tx, v->group_id);
@@ -71,6 +72,20 @@ static struct err *expire_waiting(struct ctx *cx, struct tx *tx, struct volume *
     return volume_save(cx, tx, v);
 }
 
+/* Deleting, but its host was never asked: an administrator said so, or a copy is still made. */
+static struct err *expire_wanted(struct ctx *cx, struct tx *tx, struct volume *v,
+                                 const struct volume_life *l)
+{
+    bool source;
+    if (!v->going)
+        return volume_settle(cx, tx, v, VS(volume_state_of(v)));
+    TRY(volume_is_source(cx, tx, v->id, &source));
+    if (!source)
+        return volume_doom(cx, tx, v);
+    v->state_deadline = now_us(cx) + l->deadline_s * 1000000;
+    return res_update(cx, tx, &volume_resource, v);
+}
+
 static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
 {
     struct volume *v = row;
@@ -82,8 +97,8 @@ static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
         v->state_deadline = now_us(cx) + l->deadline_s * 1000000; /* of the state it is now in */
         return volume_settle(cx, tx, v, VS(volume_state_of(v)));
     case VEXP_RETRY:
-        if (v->wanted) /* said by an administrator, never asked of the host */
-            return volume_settle(cx, tx, v, VS(volume_state_of(v)));
+        if (v->wanted)
+            return expire_wanted(cx, tx, v, l);
         if (!v->host_id ||
             (now_us(cx) - v->state_since > LOST_HOST_US && host_lost(cx, tx, v->host_id)))
             return volume_remove(cx, tx, v);

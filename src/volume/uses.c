@@ -46,6 +46,17 @@ struct err *attachments_of(struct ctx *cx, struct tx *tx, const char *volume_id,
     return NULL;
 }
 
+struct err *volume_server(struct ctx *cx, struct tx *tx, const char *volume_id, const char **ret)
+{
+    struct attachment **all;
+    size_t n;
+    *ret = NULL;
+    TRY(attachments_of(cx, tx, volume_id, &all, &n));
+    for (size_t i = 0; i < n && !*ret; i++)
+        *ret = all[i]->plugged ? all[i]->server_id : NULL;
+    return NULL;
+}
+
 /* The volume of an attachment; a foreign key of the mind: it is there. */
 static struct err *volume_of(struct ctx *cx, struct tx *tx, const char *volume_id,
                              struct volume **ret)
@@ -199,6 +210,7 @@ struct err *volume_attach(struct call *c, const struct use_request *rq, struct v
     a->plugged = true;
     a->tag = rq->tag;
     a->mode = v->read_only == 1 ? "ro" : "rw";
+    a->host_name = v->host ? arena_strndup(c->cx->arena, v->host, strcspn(v->host, "@")) : NULL;
     a->boot_index = rq->boot_index;
     a->delete_on_termination = rq->delete_on_termination;
     set_state(c->cx, a, AT_ATTACHING);
@@ -272,6 +284,27 @@ struct err *volume_detached(struct ctx *cx, struct tx *tx, const struct volume_u
     return a ? attachment_end(cx, tx, a) : NULL;
 }
 
+/*
+ * A volume made to go with its server goes: but for snapshots, which somebody made on purpose and
+ * which would go too, and not before the last copy of it is made.
+ */
+static struct err *go_with_server(struct ctx *cx, struct tx *tx, struct volume *v)
+{
+    void **snapshots;
+    size_t n;
+    bool source;
+    TRY(res_select_by(cx, tx, &snapshots_of_volume, &snapshots, &n, V_TEXT(v->id)));
+    if (n)
+        return volume_message(cx, tx, v->project_id, "VOLUME", v->id, "delete volume", "kept",
+                              "Its server is gone; the volume stays, as it has snapshots.");
+    TRY(volume_is_source(cx, tx, v->id, &source));
+    if (!source)
+        return volume_doom(cx, tx, v);
+    v->going = true;
+    volume_set_state(cx, v, VS_DELETING); /* the sweep goes on with it */
+    return res_update(cx, tx, &volume_resource, v);
+}
+
 static struct err *release(struct ctx *cx, struct tx *tx, struct attachment *a)
 {
     struct volume *v;
@@ -279,7 +312,7 @@ static struct err *release(struct ctx *cx, struct tx *tx, struct attachment *a)
     if (!a->delete_on_termination)
         return NULL;
     TRY(volume_of(cx, tx, a->volume_id, &v));
-    return volume_doom(cx, tx, v);
+    return go_with_server(cx, tx, v);
 }
 
 struct err *volume_uses_release(struct ctx *cx, struct tx *tx, const char *server_id)

@@ -146,6 +146,34 @@ static void volumes_go_with_their_server(void **state UNUSED)
     assert_string_equal(vworld_status(&w, a), "404");
 }
 
+/* Nothing that somebody made on purpose goes unasked, and no copy loses its source. */
+static void what_others_need_outlives_a_server(void **state UNUSED)
+{
+    const char *a = vworld_ready(&w, "p1"), *b = vworld_ready(&w, "p1");
+    attach(a, SERVER_A, true);
+    attach(b, SERVER_A, true);
+    vworld_run(&w, "UPDATE volumes SET state = 'in-use' WHERE state = 'attaching'");
+    test_expect(&w.t, 202, "p1", "POST", V3 "/snapshots",
+                "{'snapshot':{'volume_id':'%s','force':true}}", a);
+    vworld_obey(&w, a);
+    struct test_reply r =
+        test_expect(&w.t, 202, "p1", "POST", V3 "/volumes", "{'volume':{'source_volid':'%s'}}", b);
+    const char *copy = test_str(&w.t, &r, "volume.id");
+    AS(release_fn, (void *)(uintptr_t)SERVER_A);
+    assert_string_equal(vworld_status(&w, a), "available");
+    assert_int_equal(
+        vworld_count(&w, "SELECT 1 FROM volume_messages WHERE text LIKE '%has snapshots%'"), 1);
+    assert_string_equal(vworld_status(&w, b), "deleting");
+    assert_non_null(vworld_spec(&w, b)); /* its host keeps it for now */
+    assert_true(vworld_expire(&w) >= 1);
+    assert_non_null(vworld_spec(&w, b));
+    vworld_obey(&w, copy);
+    assert_true(vworld_expire(&w) >= 1);
+    assert_null(vworld_spec(&w, b));
+    vworld_obey(&w, b);
+    assert_string_equal(vworld_status(&w, b), "404");
+}
+
 /* ---------------------------------------------------------------- made for a server */
 
 struct make {
@@ -225,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_server_takes_and_gives_back),
         cmocka_unit_test(devices_are_the_next_free),
         cmocka_unit_test(volumes_go_with_their_server),
+        cmocka_unit_test(what_others_need_outlives_a_server),
         cmocka_unit_test(a_volume_is_made_for_a_server),
         cmocka_unit_test(what_no_host_confirms_is_undone),
         cmocka_unit_test(a_root_disk_is_not_undone),

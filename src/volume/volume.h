@@ -12,6 +12,9 @@ struct volume_config {
     struct err *(*used_elsewhere)(struct ctx *cx, struct tx *tx, struct db_rows *ret);
     /* Zones that others put hosts in: rows of host id and name. NULL: none. */
     struct err *(*zones)(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+    /* A server's volume is being extended, and is no longer. NULL: nobody wants to know. */
+    struct err *(*extending)(struct call *c, const char *server_id);
+    struct err *(*extended)(struct ctx *cx, struct tx *tx, const char *server_id, bool good);
 };
 /* Once, at start, before requests. Text is kept, not copied. Registers the kind "volume" with the
  * fleet, and what to do with finished exports with the image service. */

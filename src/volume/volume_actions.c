@@ -75,6 +75,7 @@ static struct err *act_extend(struct call *c, struct volume *v, const json_t *ar
 {
     int64_t size = 0;
     struct volume_type *type;
+    const char *server_id;
     TRY(arg_int(c, args, "new_size", &size));
     if (size < 1)
         return volume_bad_member(c, "new_size", json_get(args, "new_size"),
@@ -90,6 +91,9 @@ static struct err *act_extend(struct call *c, struct volume *v, const json_t *ar
     TRY(volume_quota_check(c, v->project_id, type, "volumes", 0, size - v->size_gib));
     TRY(volume_quota_size(c, v->project_id, size));
     TRY(check_room(c, v, size - v->size_gib));
+    TRY(volume_server(c->cx, c->tx, v->id, &server_id));
+    if (server_id && volume_cfg.extending)
+        TRY(volume_cfg.extending(c, server_id));
     v->size_gib = size;
     return volume_save(c->cx, c->tx, v);
 }
@@ -196,7 +200,9 @@ static struct err *act_reset_status(struct call *c, struct volume *v, const json
                     v->id);
     if (state != VS_TRANSFER)
         TRY(volume_transfer_cancel(c->cx, c->tx, v->id));
+    TRY(volume_note_extended(c->cx, c->tx, v, state));
     volume_set_state(c->cx, v, state);
+    v->going = false;
     return res_update(c->cx, c->tx, &volume_resource, v);
 }
 

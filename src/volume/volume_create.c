@@ -222,10 +222,14 @@ static struct err *check_zone(struct call *c, const char *zone)
 
 /* No room is the volume's error, not the request's: as cinder, with a message that says why. */
 static struct err *place(struct call *c, struct volume *v, const struct volume_type *type,
-                         const char *host_id)
+                         const struct place_hint *hint)
 {
-    const struct place_wish wish = {
-        .host_id = host_id, .zone = v->zone, .type = type, .size_gib = v->size_gib};
+    const struct place_wish wish = {.host_id = hint->host_id,
+                                    .not_on = hint->not_on,
+                                    .n_not_on = hint->n_not_on,
+                                    .zone = v->zone,
+                                    .type = type,
+                                    .size_gib = v->size_gib};
     const struct volume_host *host;
     const char *reason;
     TRY(volume_place(c->cx, c->tx, &wish, &host, &reason));
@@ -245,9 +249,10 @@ static struct err *place(struct call *c, struct volume *v, const struct volume_t
     return NULL;
 }
 
-struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
+struct err *volume_make(struct call *c, struct volume *v, const struct place_hint *hint)
 {
     struct volume_type *type;
+    struct place_hint where = hint ? *hint : (struct place_hint){0};
     v->id = uuid_new(c->cx);
     v->project_id = c->actor->project_id;
     v->user_id = c->actor->user_id;
@@ -261,22 +266,69 @@ struct err *volume_make(struct call *c, struct volume *v, const char *host_id)
     v->zone = v->zone && *v->zone ? v->zone : NULL;
     if (v->zone)
         TRY(check_zone(c, v->zone));
-    TRY(take_source(c, v, &host_id));
+    TRY(take_source(c, v, &where.host_id));
     TRY(take_type(c, v, &type));
     if (v->group_id && row_given(&v->row, volume_f_group_id))
         TRY(group_check_joining(c, v->group_id, v));
     TRY(volume_check_type(c, type));
     TRY(volume_quota_check(c, v->project_id, type, "volumes", 1, v->size_gib));
     TRY(volume_quota_size(c, v->project_id, v->size_gib));
-    TRY(place(c, v, type, host_id));
+    TRY(place(c, v, type, &where));
     TRY(res_insert(c->cx, c->tx, &volume_resource, v));
     return v->host_id ? fleet_touch(c->cx, c->tx, v->host_id, "volume", v->id) : NULL;
+}
+
+/* ---------------------------------------------------------------- the scheduler's hints */
+
+/* Hosts of the volumes that a hint names: an id, or several. */
+static struct err *hosts_of(struct call *c, const char *name, const json_t *hint, const char ***ret,
+                            size_t *ret_n)
+{
+    struct volume *v;
+    size_t n = json_is_array(hint) ? json_array_size(hint) : 1;
+    *ret = arena_new_array(c->cx->arena, const char *, n + 1);
+    *ret_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(hint) ? json_array_get(hint, i) : hint;
+        struct err *e = volume_get(c, json_string_value(id), &v);
+        if (e && e->kind == ERR_NOT_FOUND)
+            return volume_bad_member(c, name, hint, "it names no volume");
+        TRY(e);
+        if (v->host_id)
+            (*ret)[(*ret_n)++] = v->host_id;
+    }
+    return NULL;
+}
+
+static struct err *read_hints(struct call *c, struct place_hint *ret)
+{
+    const json_t *hints = json_get(c->json, "OS-SCH-HNT:scheduler_hints"), *hint;
+    const char **hosts;
+    size_t n;
+    if (hints && !json_is_null(hints) && !json_is_object(hints))
+        return volume_bad_member(c, "OS-SCH-HNT:scheduler_hints", hints,
+                                 "it is not of type 'object'");
+    if ((hint = json_get(hints, "same_host"))) {
+        TRY(hosts_of(c, "same_host", hint, &hosts, &n));
+        for (size_t i = 0; i < n; i++) {
+            if (i && !str_eq(hosts[i], hosts[0]))
+                return volume_bad_member(c, "same_host", hint, "they lie on several hosts");
+            ret->host_id = hosts[0];
+        }
+    }
+    if ((hint = json_get(hints, "different_host"))) {
+        TRY(hosts_of(c, "different_host", hint, &hosts, &ret->n_not_on));
+        ret->not_on = hosts;
+    }
+    return NULL;
 }
 
 struct err *volume_create(struct call *c)
 {
     struct volume *v = c->body;
-    TRY(volume_make(c, v, NULL));
+    struct place_hint hint = {0};
+    TRY(read_hints(c, &hint));
+    TRY(volume_make(c, v, &hint));
     c->audit_target = v->id;
     return call_reply_row(c, 202, &volume_resource, v);
 }

@@ -119,6 +119,7 @@ static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
     v->seen_at = now_us(cx);
     if (to != now)
         TRY(tell_user(cx, tx, v, to));
+    TRY(volume_note_extended(cx, tx, v, to));
     volume_move(cx, v, to);
     TRY(res_update(cx, tx, &volume_resource, v));
     if (v->seen_ready && !was_ready)

@@ -32,18 +32,6 @@ static struct err *write_snapshots(struct ctx *cx, struct tx *tx, const char *vo
     return NULL;
 }
 
-/* The server whose guest may have it open. */
-static struct err *server_of(struct ctx *cx, struct tx *tx, const char *volume_id, const char **ret)
-{
-    struct attachment **all;
-    size_t n;
-    *ret = NULL;
-    TRY(attachments_of(cx, tx, volume_id, &all, &n));
-    for (size_t i = 0; i < n && !*ret; i++)
-        *ret = all[i]->plugged ? all[i]->server_id : NULL;
-    return NULL;
-}
-
 struct err *volume_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                         struct jw *w, bool *ret_present)
 {
@@ -54,7 +42,7 @@ struct err *volume_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     const struct volume *v = row;
     if (!v || !str_eq(v->host_id, host_id) || !v->wanted)
         return NULL;
-    TRY(server_of(cx, tx, v->id, &server_id));
+    TRY(volume_server(cx, tx, v->id, &server_id));
     *ret_present = true;
     jw_obj(w);
     jw_kstr(w, "id", v->id);

@@ -82,6 +82,16 @@ struct err *volume_begin(struct call *c, struct volume *v, enum volume_act act)
     return NULL;
 }
 
+struct err *volume_note_extended(struct ctx *cx, struct tx *tx, const struct volume *v,
+                                 enum volume_state to)
+{
+    const char *server_id;
+    if (volume_state_of(v) != VS_EXTENDING || to == VS_EXTENDING || !volume_cfg.extended)
+        return NULL;
+    TRY(volume_server(cx, tx, v->id, &server_id));
+    return server_id ? volume_cfg.extended(cx, tx, server_id, to != VS_ERROR_EXTENDING) : NULL;
+}
+
 struct err *volume_save(struct ctx *cx, struct tx *tx, struct volume *v)
 {
     TRY(res_update(cx, tx, &volume_resource, v));

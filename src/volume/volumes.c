@@ -61,7 +61,7 @@ struct err *volume_create_for(struct call *c, const struct volume_request *rq,
     struct volume *v = res_new(c->cx, &volume_resource);
     TRY(res_decode(c->cx, c->service->family, &volume_resource, body_of(c, rq), DECODE_CREATE, 0,
                    c->actor->admin, v));
-    TRY(volume_make(c, v, rq->host_id));
+    TRY(volume_make(c, v, &(struct place_hint){.host_id = rq->host_id}));
     TRY(volume_type_names(c->cx, c->tx, &types));
     *ret = info_of(v, volume_type_name(&types, v->type_id));
     return NULL;
@@ -98,6 +98,16 @@ struct err *volume_list_detail(struct call *c)
 struct err *volume_show(struct call *c)
 {
     return call_reply_row(c, 200, &volume_resource, c->target);
+}
+
+/* No volume is encrypted. */
+struct err *volume_encryption_of(struct call *c)
+{
+    struct jw w = call_json(c, 200);
+    jw_obj(&w);
+    jw_knull(&w, "encryption_key_id");
+    jw_obj_end(&w);
+    return NULL;
 }
 
 struct err *volume_update(struct call *c)

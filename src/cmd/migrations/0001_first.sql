@@ -745,6 +745,7 @@ CREATE TABLE volumes (
     image_spec TEXT,
     snapshot_volume_id TEXT,
     wanted BIGINT NOT NULL CHECK (wanted IN (0, 1)),
+    going BIGINT NOT NULL CHECK (going IN (0, 1)),
     read_only BIGINT,
     seen_ready BIGINT NOT NULL CHECK (seen_ready IN (0, 1)),
     seen_size_gib BIGINT NOT NULL,
