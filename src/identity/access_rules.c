@@ -160,6 +160,7 @@ struct err *access_rule_delete(struct call *c)
     struct access_rule *r;
     struct db_rows rows;
     TRY(find(c, &r));
+    TRY(identity_not_delegated(c));
     const struct db_value id = V_TEXT(r->id);
     TRY(db_query(c->cx, c->tx, &stmt_access_rule_used, &id, 1, &rows));
     if (rows.n_rows)

@@ -41,6 +41,14 @@ struct err *identity_self_or_admin(struct call *c)
     return identity_forbidden(c);
 }
 
+struct err *identity_not_delegated(struct call *c)
+{
+    const struct token *t = c->actor->more;
+    if (t && (t->trust_id || (t->credential_id && !t->credential_unrestricted)))
+        return identity_forbidden(c);
+    return NULL;
+}
+
 struct err *identity_take_domain(struct call *c, const char **domain_id)
 {
     const struct actor *a = c->actor;

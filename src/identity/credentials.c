@@ -33,16 +33,6 @@ static const char *ec2_id(struct ctx *cx, const char *access)
     return sha256_hex(cx, access, strlen(access));
 }
 
-/* A token that acts for somebody else, or with a part of what the user may, makes no secret that
- * could do more. */
-static struct err *not_delegated(struct call *c)
-{
-    const struct token *t = c->actor->more;
-    if (t && (t->trust_id || (t->credential_id && !t->credential_unrestricted)))
-        return identity_forbidden(c);
-    return NULL;
-}
-
 static struct err *own_or_admin(struct call *c, const char *user_id)
 {
     return c->actor->admin || str_eq(c->actor->user_id, user_id) ? NULL : identity_forbidden(c);
@@ -52,6 +42,7 @@ static struct err *own_or_admin(struct call *c, const char *user_id)
 static struct err *find(struct call *c, struct credential **ret)
 {
     struct credential *k = NULL;
+    TRY(identity_not_delegated(c));
     TRY(res_get(c->cx, c->tx, &credential_resource, call_param(c, "credential_id"), (void **)&k));
     if (!k && c->actor->admin)
         return res_not_found(c->cx, &credential_resource, call_param(c, "credential_id"));
@@ -105,7 +96,7 @@ struct err *credential_create(struct call *c)
     struct credential *k = c->body;
     const char *access;
     TRY(own_or_admin(c, k->user_id));
-    TRY(not_delegated(c));
+    TRY(identity_not_delegated(c));
     TRY(owners_exist(c, k));
     k->id = uuid_new_hex(c->cx);
     if (str_eq(k->type, "ec2")) {
@@ -121,6 +112,7 @@ struct err *credential_list(struct call *c)
 {
     const struct db_value user = V_TEXT(c->actor->user_id);
     const struct list_more own = {.where = "user_id = $1", .params = &user, .n_params = 1};
+    TRY(identity_not_delegated(c));
     return call_reply_list(c, &credential_resource, c->actor->admin ? NULL : &own);
 }
 
@@ -136,7 +128,6 @@ struct err *credential_update(struct call *c)
     struct credential *before, *k;
     const char *access;
     TRY(find(c, &before));
-    TRY(not_delegated(c));
     k = arena_memdup(c->cx->arena, before, sizeof(*k));
     TRY(res_decode_body(c->cx, c->service->family, &credential_resource, c->json, DECODE_UPDATE, 0,
                         c->actor->admin, k));
@@ -197,7 +188,7 @@ struct err *ec2_create(struct call *c)
     uint8_t raw[32];
     char secret[2 * sizeof(raw) + 1];
     TRY(identity_self_or_admin(c));
-    TRY(not_delegated(c));
+    TRY(identity_not_delegated(c));
     rng_bytes(c->cx->rng, raw, sizeof(raw));
     hex_encode(raw, sizeof(raw), secret);
     k->project_id = json_get_str(c->json, "tenant_id");
@@ -221,6 +212,7 @@ struct err *ec2_list(struct call *c)
     void **rows;
     size_t n;
     TRY(identity_self_or_admin(c));
+    TRY(identity_not_delegated(c));
     TRY(res_select_by(c->cx, c->tx, &ec2_of_user, &rows, &n, V_TEXT(call_param(c, "user_id"))));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
@@ -237,6 +229,7 @@ static struct err *find_ec2(struct call *c, struct credential **ret)
 {
     const char *access = call_param(c, "access");
     TRY(identity_self_or_admin(c));
+    TRY(identity_not_delegated(c));
     TRY(res_get(c->cx, c->tx, &credential_resource, ec2_id(c->cx, access), (void **)ret));
     if (!*ret || !str_eq((*ret)->type, "ec2") || !str_eq((*ret)->user_id, call_param(c, "user_id")))
         return res_not_found(c->cx, &credential_resource, access);

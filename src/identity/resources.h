@@ -246,6 +246,9 @@ void identity_links(struct jw *w, struct ctx *cx, const struct view *v, const ch
 struct err *identity_forbidden(struct call *c);
 /* For calls below /users/{user_id}: the user's own, or an administrator's. */
 MUST_USE struct err *identity_self_or_admin(struct call *c);
+/* A token that acts for somebody else, or with a part of what the user may, neither learns nor makes
+ * nor ends what could do more. */
+MUST_USE struct err *identity_not_delegated(struct call *c);
 /* A domain that was not given is the actor's; it must exist. */
 MUST_USE struct err *identity_take_domain(struct call *c, const char **domain_id);
 /* "options" of domains, projects and roles; the members given, null takes one away. */

@@ -304,11 +304,21 @@ struct err *trust_show(struct call *c)
     return call_reply_row(c, 200, &trust_resource, t);
 }
 
+/* By the token of a trust only what was made from that. */
+static struct err *may_end(struct call *c, const struct trust *t)
+{
+    const struct token *token = c->actor->more;
+    if (token && token->trust_id && str_eq(t->redelegated_trust_id, token->trust_id))
+        return NULL;
+    return identity_not_delegated(c);
+}
+
 struct err *trust_delete(struct call *c)
 {
     struct trust *t;
     int64_t now = now_us(c->cx);
     TRY(find_visible(c, false, &t));
+    TRY(may_end(c, t));
     TRY(db_run(c->cx, c->tx, &stmt_revoke_trust, V_TEXT(t->id), V_INT(now),
                V_INT(now + identity_settings()->token_ttl_s * 1000000)));
     TRY(res_delete(c->cx, c->tx, &trust_resource, t));

@@ -139,6 +139,10 @@ static void tokens(void **state UNUSED)
     test_expect(&t, 403, giver, "POST", fmt(V3 "/users/%s/credentials/OS-EC2", trustor.user),
                 "{'tenant_id': '%s'}", trustor.project);
     create(403, giver, MEMBER);
+    test_expect(&t, 403, giver, "GET", V3 "/credentials", NULL);
+    test_expect(&t, 403, giver, "GET", fmt(V3 "/users/%s/credentials/OS-EC2", trustor.user), NULL);
+    test_expect(&t, 403, giver, "DELETE", fmt(V3 "/OS-TRUST/trusts/%s", plain), NULL);
+    test_expect(&t, 403, giver, "DELETE", fmt(V3 "/OS-TRUST/trusts/%s", as_giver), NULL);
 }
 
 static void expiry_and_uses(void **state UNUSED)
@@ -177,6 +181,11 @@ static void handing_on(void **state UNUSED)
     assert_int_equal(json_integer_value(test_at(&r, "trust.redelegation_count")), 2);
     const char *end = token_of(user_named("third", "pw"), scope_of(second));
     assert_int_equal(use(end), 200);
+    /* What was made with the token ends by it too. */
+    r = test_expect(&t, 201, token, "POST", V3 "/OS-TRUST/trusts", body, trustor.user, third,
+                    trustor.project, AS_GIVER);
+    test_expect(&t, 204, token, "DELETE",
+                fmt(V3 "/OS-TRUST/trusts/%s", test_str(&t, &r, "trust.id")), NULL);
     /* All that was made of it ends with it. */
     test_expect(&t, 204, person_token(&trustor), "DELETE", fmt(V3 "/OS-TRUST/trusts/%s", first),
                 NULL);
