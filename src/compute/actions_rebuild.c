@@ -90,8 +90,7 @@ struct err *act_rebuild(struct call *c, struct server *s, const json_t *args)
     TRY(rebuild_read(c, s, args));
     TRY(take_rebuild_key(c, s, key_name));
     TRY(check_metadata_count(c, s->metadata));
-    if (s->want_hostname)
-        s->hostname = s->want_hostname;
+    TRY(take_hostname(c, s));
     bool was_on = s->want_power && state_of(s) != ST_SHUTOFF;
     TRY(server_begin(c, s, SA_REBUILD));
     server_power(s, was_on);

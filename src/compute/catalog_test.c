@@ -130,6 +130,56 @@ static void extra_specs_are_kept(void **state UNUSED)
     test_expect(T, 404, "admin", "DELETE", V "/flavors/1/os-extra_specs/n", NULL);
 }
 
+static void extra_specs_are_checked_since_2_86(void **state UNUSED)
+{
+    static const char *const good[] = {"hw:numa_nodes':'2",
+                                       "hw:cpu_policy':'dedicated",
+                                       "hw:numa_cpus.12':'0-3,^2",
+                                       "hw:mem_page_size':'2MB",
+                                       "hw_rng:allowed':'True",
+                                       "trait:CUSTOM_GOLD':'required",
+                                       "resources:CUSTOM_FPGA':'1",
+                                       "capabilities:cpu_info:arch':'x86_64",
+                                       "aggregate_instance_extra_specs:ssd':'true",
+                                       "ours':'anything",
+                                       "ours:too':'anything",
+                                       "quota:disk_read_iops_sec':'100"};
+    static const char *const bad[] = {"hw:numa_nodes':'0",        "hw:numa_nodes':'two",
+                                      "hw:cpu_policy':'shiny",    "hw:numa_cpus.x':'0",
+                                      "hw:numa_cpus.1':'a",       "hw:made_up':'1",
+                                      "hw_rng:allowed':'perhaps", "trait:X':'maybe",
+                                      "quota:cpu_shares':'-1",    "hide_hypervisor_id':'x"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 200, "admin", "POST", V "/flavors/1/os-extra_specs",
+                    "{'extra_specs':{'%s'}}", bad[i]);
+    version("X-OpenStack-Nova-API-Version: 2.86");
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        test_expect(T, 200, "admin", "POST", V "/flavors/1/os-extra_specs",
+                    "{'extra_specs':{'%s'}}", good[i]);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "admin", "POST", V "/flavors/1/os-extra_specs",
+                    "{'extra_specs':{'%s'}}", bad[i]);
+    version(NULL);
+}
+
+static void unknown_arguments_are_refused_since_2_75(void **state UNUSED)
+{
+    static const char *const lists[] = {"/servers",       "/flavors",          "/os-keypairs",
+                                        "/limits",        "/os-server-groups", "/os-services",
+                                        "/os-hypervisors"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        const char *url = arena_printf(T->cx.arena, V "%s?xxx=1", lists[i]);
+        version("X-OpenStack-Nova-API-Version: 2.74");
+        test_expect(T, 200, "admin", "GET", url, NULL);
+        version("X-OpenStack-Nova-API-Version: 2.75");
+        struct test_reply r = test_expect(T, 400, "admin", "GET", url, NULL);
+        assert_non_null(strstr(r.text, "('xxx' was unexpected)"));
+        test_expect(T, 200, "admin", "GET", arena_printf(T->cx.arena, V "%s", lists[i]), NULL);
+    }
+    test_expect(T, 200, "admin", "GET", V "/servers?limit=1&all_tenants=1&sort_key=uuid", NULL);
+    version(NULL);
+}
+
 /* ---------------------------------------------------------------- keypairs */
 
 #define ECDSA                                                                                      \
@@ -303,12 +353,12 @@ static void versions_are_open_and_true(void **state UNUSED)
 {
     struct test_reply r = test_expect(T, 200, NULL, "GET", "/compute", NULL);
     assert_string_equal(test_str(T, &r, "versions[0].id"), "v2.0");
-    assert_string_equal(test_str(T, &r, "versions[1].version"), "2.93");
+    assert_string_equal(test_str(T, &r, "versions[1].version"), "2.96");
     r = test_expect(T, 200, NULL, "GET", "/compute/v2/", NULL);
     assert_string_equal(test_str(T, &r, "version.id"), "v2.0");
     r = test_expect(T, 200, NULL, "GET", V "/", NULL);
     assert_string_equal(test_str(T, &r, "version.min_version"), "2.1");
-    version("X-OpenStack-Nova-API-Version: 2.94");
+    version("X-OpenStack-Nova-API-Version: 2.97");
     test_expect(T, 406, "p1", "GET", V "/flavors", NULL);
     version("X-OpenStack-Nova-API-Version: two");
     test_expect(T, 400, "p1", "GET", V "/flavors", NULL);
@@ -337,6 +387,8 @@ int main(void)
         WORLD_TEST(flavors_are_made_shown_and_deleted),
         WORLD_TEST(private_flavors_open_to_projects),
         WORLD_TEST(extra_specs_are_kept),
+        WORLD_TEST(extra_specs_are_checked_since_2_86),
+        WORLD_TEST(unknown_arguments_are_refused_since_2_75),
         WORLD_TEST(certificates_are_made_and_imported),
         WORLD_TEST(keypairs_are_imported_and_made),
         WORLD_TEST(keypairs_are_counted_for_each_user),

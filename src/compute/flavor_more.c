@@ -106,6 +106,8 @@ static struct err *take_spec(struct call *c, json_t *specs, const char *key, con
                     key);
     if (!text || str_utf8_len(text) < 0 || str_utf8_len(text) > MAX_METADATA_TEXT)
         return bad_member(c, key, value, "A text of at most 255 characters is needed");
+    if (c->microversion >= 86)
+        TRY(flavor_spec_check(c, key, text));
     json_object_set_new(specs, key, json_string(text));
     return NULL;
 }

@@ -313,6 +313,54 @@ static void an_aggregate_makes_a_zone(void **state UNUSED)
     act(200, plain, "'add_host':{'host':'%s'}", "h1");
 }
 
+static void the_zone_asked_for_is_shown_since_2_96(void **state UNUSED)
+{
+    const char *pinned = hinted(",'availability_zone':'nova'", "{}"), *free = hinted("", "{}");
+    version("95");
+    struct test_reply r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", pinned), NULL);
+    assert_null(test_at(&r, "server.pinned_availability_zone"));
+    version("96");
+    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", pinned), NULL);
+    assert_string_equal(test_str(T, &r, "server.pinned_availability_zone"), "nova");
+    r = test_expect(T, 200, "p1", "GET", path(V "/servers/%s", free), NULL);
+    assert_string_equal(test_str(T, &r, "server.pinned_availability_zone"), "null");
+    version(NULL);
+}
+
+static void hostnames_have_domains_since_2_94(void **state UNUSED)
+{
+    const char *with = "{'server':{'name':'s','flavorRef':'1','imageRef':'" IMAGE_OK
+                       "','networks':'none','hostname':'%s'}}";
+    static const char *const bad[] = {"a..b", ".a", "a.", "-a.b", "a-.b", "a.b_c"};
+    version("93");
+    test_expect(T, 202, "p1", "POST", V "/servers", with, "web");
+    test_expect(T, 400, "p1", "POST", V "/servers", with, "web.example.org");
+    version("94");
+    struct test_reply r = test_expect(T, 202, "p1", "POST", V "/servers", with, "web.example.org");
+    const char *url = path(V "/servers/%s", test_str(T, &r, "server.id"));
+    r = test_expect(T, 200, "p1", "GET", url, NULL);
+    assert_string_equal(test_str(T, &r, "server.OS-EXT-SRV-ATTR:hostname"), "web.example.org");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "p1", "PUT", url, "{'server':{'hostname':'%s'}}", bad[i]);
+    r = test_expect(T, 200, "p1", "PUT", url, "{'server':{'hostname':'db.example.org'}}");
+    assert_string_equal(test_str(T, &r, "server.OS-EXT-SRV-ATTR:hostname"), "db.example.org");
+    version(NULL);
+}
+
+static void administrators_name_a_project_to_list_its_servers(void **state UNUSED)
+{
+    create(202, "p1", "", "{}");
+    create(202, "p2", "", "{}");
+    struct test_reply r = test_expect(T, 200, "admin", "GET", V "/servers?project_id=p1", NULL);
+    assert_int_equal(count(&r, "servers"), 1);
+    r = test_expect(T, 200, "admin", "GET", V "/servers/detail?tenant_id=p2", NULL);
+    assert_string_equal(test_str(T, &r, "servers[0].tenant_id"), "p2");
+    r = test_expect(T, 200, "admin", "GET", V "/servers?tenant_id=p2&all_tenants=0", NULL);
+    assert_int_equal(count(&r, "servers"), 0);
+    r = test_expect(T, 200, "p1", "GET", V "/servers?project_id=p2", NULL);
+    assert_int_equal(count(&r, "servers"), 1);
+}
+
 static void flavors_ask_for_aggregates(void **state UNUSED)
 {
     const char *fast = aggregate("");
@@ -350,6 +398,9 @@ int main(void)
         WORLD_TEST(hints_are_checked_and_not_ignored),
         WORLD_TEST(aggregates_are_made_changed_and_deleted),
         WORLD_TEST(an_aggregate_makes_a_zone),
+        WORLD_TEST(the_zone_asked_for_is_shown_since_2_96),
+        WORLD_TEST(hostnames_have_domains_since_2_94),
+        WORLD_TEST(administrators_name_a_project_to_list_its_servers),
         WORLD_TEST(flavors_ask_for_aggregates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,10 @@ bool arg_true(const struct call *c, const char *name);
 /* ---- flavors.c */
 MUST_USE struct err *flavor_find(struct call *c, const char *id, struct flavor **ret);
 
+/* ---- flavor_specs.c */
+/* What is wrong with an extra spec, in nova's words. */
+MUST_USE struct err *flavor_spec_check(struct call *c, const char *name, const char *value);
+
 /* ---- keypairs.c */
 MUST_USE struct err *keypair_find(struct call *c, const char *user_id, const char *name,
                                   struct keypair **ret);
@@ -297,6 +301,7 @@ MUST_USE struct err *find_image(struct call *c, const struct server *s, const ch
                                 struct image_info *ret, const char **ret_spec);
 const char *image_spec(struct ctx *cx, const struct image_info *image);
 const char *hostname_of(struct ctx *cx, const char *name, const char *server_id);
+MUST_USE struct err *take_hostname(struct call *c, struct server *s); /* want_hostname, if given */
 MUST_USE struct err *check_metadata_count(struct call *c, const char *metadata);
 const char *new_password(struct ctx *cx);
 

@@ -105,6 +105,9 @@ struct err *keypair_list(struct call *c)
     void **rows;
     size_t n;
     TRY(user_of(c, &user));
+    const char *whose = str_eq(user, c->actor->user_id)
+                            ? ""
+                            : arena_printf(c->cx->arena, "user_id=%s&", str_url(c->cx, user));
     if (c->microversion >= 35) {
         if (text && !str_to_i64(text, 0, INT32_MAX, &limit))
             return fail(c->cx, ERR_INVALID,
@@ -140,8 +143,9 @@ struct err *keypair_list(struct call *c)
         jw_obj(&w);
         jw_kstr(&w, "rel", "next");
         jw_kstr(&w, "href",
-                arena_printf(c->cx->arena, "%s/os-keypairs?limit=%" PRId64 "&marker=%s", v.base_url,
-                             limit, str_url(c->cx, ROW(keypair, rows, limit - 1)->name)));
+                arena_printf(c->cx->arena, "%s/os-keypairs?%slimit=%" PRId64 "&marker=%s",
+                             v.base_url, whose, limit,
+                             str_url(c->cx, ROW(keypair, rows, limit - 1)->name)));
         jw_obj_end(&w);
         jw_arr_end(&w);
     }

@@ -67,17 +67,28 @@ static const char *check_tags(struct ctx *cx, const json_t *v, json_t **ret UNUS
     return NULL;
 }
 
+/* Labels of letters, digits and inner hyphens; how many, take_hostname knows. */
 static const char *check_hostname(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
     const char *s = json_string_value(v);
     if (!s)
         return not_of_type(cx, v, "string");
-    size_t n = strlen(s);
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)s[i]) && (s[i] != '-' || i == 0 || i == n - 1))
+    for (const char *label = s, *p = s;; p++) {
+        bool end = !*p || *p == '.';
+        bool edge = p == label || p[1] == '.' || !p[1];
+        if (end && (p == label || p - label > 63))
+            return arena_printf(cx->arena,
+                                "'%s' is not a valid hostname: a part of it has no or "
+                                "too many characters",
+                                s);
+        if (!*p)
+            return NULL;
+        if (end)
+            label = p + 1;
+        else if (!isalnum((unsigned char)*p) && (*p != '-' || edge))
             return arena_printf(
                 cx->arena, "'%s' is not a valid hostname: letters, digits and inner hyphens", s);
-    return NULL;
+    }
 }
 
 static const char *check_no_certificates(struct ctx *cx, const json_t *v, json_t **ret UNUSED)

@@ -184,6 +184,7 @@ static struct err *read_creation(struct call *c, struct creation *cr)
         TRY(take_image(c, s, s->image_id));
     TRY(check_block_devices(c, s, &cr->devices));
     TRY(take_key(c, s));
+    TRY(take_hostname(c, s));
     TRY(check_metadata_count(c, s->metadata));
     s->project_id = c->actor->project_id;
     TRY(placement_for(c->cx, c->tx, s, &cr->hosts, &cr->n_hosts, &cr->want));

@@ -213,6 +213,19 @@ const char *hostname_of(struct ctx *cx, const char *name, const char *server_id)
     return *out ? out : arena_printf(cx->arena, "server-%s", server_id);
 }
 
+/* A name with a domain since 2.94. */
+struct err *take_hostname(struct call *c, struct server *s)
+{
+    const char *wish = s->want_hostname;
+    if (!wish)
+        return NULL;
+    if (c->microversion < 94 && (strchr(wish, '.') || strlen(wish) > 63))
+        return bad_member(c, "hostname", json_own(c->cx, json_string(wish)),
+                          "A hostname without domain, of at most 63 characters, is needed");
+    s->hostname = wish;
+    return NULL;
+}
+
 struct err *check_metadata_count(struct call *c, const char *metadata)
 {
     int64_t limit, n = (int64_t)json_object_size(parsed(c->cx, metadata));

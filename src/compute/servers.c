@@ -244,10 +244,13 @@ static struct err *reply_list(struct call *c, bool brief)
     TRY(find_by_ip(c, f));
     for (size_t i = 0; c->microversion >= 26 && i < c->rq->n_args; i++)
         f->by_tags = f->by_tags || is_tags(c->rq->args[i].name);
-    struct list_more more = {.brief = brief,
-                             .filter = list_filter,
-                             .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row
-                                                                                       : NULL};
+    /* To name a project is to ask for its servers, wherever the administrator is. */
+    bool named = http_arg(c->rq, "tenant_id") || http_arg(c->rq, "project_id");
+    struct list_more more = {
+        .brief = brief,
+        .all_projects = c->actor->admin && named && !http_arg(c->rq, "all_tenants"),
+        .filter = list_filter,
+        .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row : NULL};
     return call_reply_list(c, &server_resource, &more);
 }
 
@@ -287,8 +290,7 @@ struct err *server_update(struct call *c)
 {
     struct server *s = c->body;
     TRY(server_check_lock(c, s));
-    if (s->want_hostname && row_given(&s->row, server_f_want_hostname))
-        s->hostname = s->want_hostname;
+    TRY(take_hostname(c, s));
     if (s->access_ip_v4 && !*s->access_ip_v4)
         s->access_ip_v4 = NULL;
     if (s->access_ip_v6 && !*s->access_ip_v6)

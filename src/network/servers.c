@@ -234,7 +234,9 @@ struct err *network_port_attach(struct call *c, const struct port_request *rq,
     p->host_id = host_id;
     p->binding_host = host.name ? host.name : "";
     if (!p->dns_name || !*p->dns_name)
-        p->dns_name = hostname ? hostname : "";
+        p->dns_name = hostname /* without its domain */
+                          ? arena_strndup(c->cx->arena, hostname, strcspn(hostname, "."))
+                          : "";
     p->nic_tag = rq->tag;
     p->leaving = false;
     TRY(nw_port_changed(c->cx, c->tx, p));

@@ -68,7 +68,9 @@ struct route {
         *body; /* decoded into c->body (create) or onto a copy of the target (update) */
     const struct resource *list; /* what it lists: documentation and api_list() */
     unsigned flags, since, until;
-    int status; /* success; 0: 200 */
+    const char *query;    /* "limit marker": its query's arguments; NULL: any */
+    unsigned query_since; /* from this microversion on others are refused */
+    int status;           /* success; 0: 200 */
     struct err *(*stream)(struct call *c, struct http_sink **ret_sink);
     /* Before the transaction, with the body parsed but not decoded, or streamed: slow work
        (hashing, fsync, calls to agents); leaves its result in c->state. For calls that only read it

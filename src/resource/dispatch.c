@@ -387,6 +387,27 @@ static struct err *run_handler(struct call *c, struct tx **begun)
     return e;
 }
 
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = words; (p = strstr(p, word)); p += n)
+        if (n && (p == words || p[-1] == ' ') && (!p[n] || p[n] == ' '))
+            return true;
+    return false;
+}
+
+static struct err *check_query(struct call *c)
+{
+    if (!c->route->query || c->microversion < c->route->query_since)
+        return NULL;
+    for (size_t i = 0; i < c->rq->n_args; i++)
+        if (!has_word(c->route->query, c->rq->args[i].name))
+            return fail(c->cx, ERR_INVALID,
+                        "Additional properties are not allowed ('%s' was unexpected)",
+                        c->rq->args[i].name);
+    return NULL;
+}
+
 /* *ret_tx (NULL: not wanted): the transaction that a call which only reads goes on with. */
 static struct err *admit(struct call *c, struct tx **ret_tx)
 {
@@ -397,6 +418,7 @@ static struct err *admit(struct call *c, struct tx **ret_tx)
     TRY(check_rule(c));
     if (c->microversion < c->route->since || (c->route->until && c->microversion > c->route->until))
         return fail(c->cx, ERR_NOT_FOUND, "The resource could not be found.");
+    TRY(check_query(c));
     if (c->service->admit)
         TRY(c->service->admit(c));
     if (ret_tx && is_read(c) && !(c->route->flags & RT_NO_TX) && !c->route->before)
