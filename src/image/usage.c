@@ -2,7 +2,7 @@
 /* What a project has of images and may have: /v2/info/usage. */
 #include "image/resources.h"
 
-#define MIB_OF(column) "CAST((COALESCE(SUM(" column "), 0) + 1048575) / 1048576 AS BIGINT)"
+#define MIB_OF(column) "(CAST(COALESCE(SUM(" column "), 0) AS BIGINT) + 1048575) / 1048576"
 
 const struct stmt stmt_image_count = {"image_count",
                                       "SELECT COUNT(*) FROM images WHERE owner = $1"};
