@@ -175,6 +175,22 @@ struct err *nw_show(struct call *c)
     return call_reply_row(c, 200, c->route->target, c->target);
 }
 
+struct err *nw_check_revision(struct call *c)
+{
+    static const char prefix[] = "revision_number=";
+    const char *match = http_header(c->rq, "If-Match");
+    int64_t asked, is = row_of(c->target)->generation;
+    if (!match || str_eq(c->rq->method, "GET"))
+        return NULL;
+    if (!str_starts(match, prefix) || !str_to_i64(match + strlen(prefix), 0, INT64_MAX, &asked))
+        return bad(c->cx, "HTTPBadRequest",
+                   "The header If-Match is revision_number=NUMBER, not '%s'", match);
+    if (asked == is)
+        return NULL;
+    return fail_type(c->cx, ERR_PRECONDITION, "RevisionNumberConstraintFailed",
+                     "Constrained to %" PRId64 ", but current revision is %" PRId64, asked, is);
+}
+
 /* ---------------------------------------------------------------- lists */
 
 static bool is_tag_filter(const char *name)

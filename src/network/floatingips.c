@@ -6,6 +6,9 @@
 static void floatingip_encode_port_details(struct ctx *cx, struct jw *w, const void *row,
                                            const struct view *v);
 
+static void floatingip_encode_forwardings(struct ctx *cx, struct jw *w, const void *row,
+                                          const struct view *v);
+
 #define RESOURCE floatingip
 #define RESOURCE_DEF "network/floatingip.def"
 #include "resource/declare_fields.h"
@@ -17,12 +20,32 @@ const struct res_where nw_w_floating_same = {&floatingip_resource,
 
 /* ---------------------------------------------------------------- encoding */
 
+/* row.extra */
+struct floating_more {
+    const struct port *port;
+    void **forwardings; /* of all floating IPs of the page */
+    size_t n_forwardings;
+};
+
+static const struct floating_more *more_of(const void *row)
+{
+    return ((const struct row *)row)->extra;
+}
+
 static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
                            const struct view *v UNUSED)
 {
-    const char **ids = arena_new_array(cx->arena, const char *, n);
-    size_t n_ids = 0, n_ports;
-    void **ports;
+    const char **ids = arena_new_array(cx->arena, const char *, n + 1);
+    struct floating_more *more = arena_new_array(cx->arena, struct floating_more, n + 1);
+    size_t n_ids = 0, n_ports, n_forwardings;
+    void **ports, **forwardings;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = ROW(floatingip, rows, i)->id;
+    TRY(nw_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &forwardings, &n_forwardings));
+    for (size_t i = 0; i < n; i++) {
+        more[i] = (struct floating_more){NULL, forwardings, n_forwardings};
+        row_of(rows[i])->extra = &more[i];
+    }
     for (size_t i = 0; i < n; i++)
         if (ROW(floatingip, rows, i)->port_id)
             ids[n_ids++] = ROW(floatingip, rows, i)->port_id;
@@ -30,7 +53,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n_ports; k++)
             if (str_eq(ROW(floatingip, rows, i)->port_id, ROW(port, ports, k)->id))
-                row_of(rows[i])->extra = ports[k];
+                more[i].port = ports[k];
     return NULL;
 }
 
@@ -38,7 +61,7 @@ static void floatingip_encode_port_details(struct ctx *cx UNUSED, struct jw *w, 
                                            const struct view *v UNUSED)
 {
     const struct floatingip *f = row;
-    const struct port *p = f->row.extra;
+    const struct port *p = more_of(row)->port;
     if (!f->port_id || !p) {
         jw_null(w);
         return;
@@ -52,6 +75,21 @@ static void floatingip_encode_port_details(struct ctx *cx UNUSED, struct jw *w, 
     jw_kstr(w, "device_id", p->device_id);
     jw_kstr(w, "device_owner", p->device_owner);
     jw_obj_end(w);
+}
+
+static void floatingip_encode_forwardings(struct ctx *cx, struct jw *w, const void *row,
+                                          const struct view *v)
+{
+    const struct floating_more *more = more_of(row);
+    struct view inner = *v;
+    inner.fields = NULL;
+    inner.n_fields = 0;
+    jw_arr(w);
+    for (size_t i = 0; i < more->n_forwardings; i++)
+        if (str_eq(ROW(port_forwarding, more->forwardings, i)->floatingip_id,
+                   ((const struct floatingip *)row)->id))
+            res_encode(cx, w, &port_forwarding_resource, more->forwardings[i], &inner);
+    jw_arr_end(w);
 }
 
 static const struct res_index floatingip_indexes[] = {
@@ -109,8 +147,13 @@ static struct err *choose_fixed(struct call *c, const struct floatingip *f, cons
 
 static struct err *associate(struct call *c, struct floatingip *f)
 {
-    void *row = NULL, *same = NULL;
+    void *row = NULL, *same = NULL, **forwardings;
     struct fixed_ip fixed = {0};
+    size_t n;
+    TRY(nw_forwardings_of(c->cx, c->tx, f->id, &forwardings, &n));
+    if (n)
+        return fail_type(c->cx, ERR_IN_USE, "FipInUseByPortForwarding",
+                         "Floating IP %s in use by Port Forwarding resources.", f->id);
     TRY(res_find_visible(c->cx, c->tx, &port_resource, f->port_id, c->actor, &row));
     const struct port *p = row;
     if (!str_eq(p->project_id, f->project_id))
@@ -153,6 +196,7 @@ struct err *nw_floatingips_leave(struct ctx *cx, struct tx *tx, const struct por
     void **rows;
     size_t n, n_ips;
     struct fixed_ip *ips;
+    TRY(nw_forwardings_leave(cx, tx, p));
     TRY(res_select_by(cx, tx, &nw_w_floating_of_port, &rows, &n, V_TEXT(p->id)));
     n_ips = n ? nw_fixed_ips(cx, p, &ips) : 0;
     for (size_t i = 0; i < n; i++) {
@@ -267,6 +311,11 @@ struct err *nw_floatingip_update(struct call *c)
 
 struct err *nw_floatingip_remove(struct call *c, struct floatingip *f)
 {
+    void **forwardings;
+    size_t n;
+    TRY(nw_forwardings_of(c->cx, c->tx, f->id, &forwardings, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(res_delete(c->cx, c->tx, &port_forwarding_resource, forwardings[i]));
     TRY(nw_ip_release_all(c->cx, c->tx, f->id));
     if (f->router_id)
         TRY(nw_touch_router(c->cx, c->tx, f->router_id));

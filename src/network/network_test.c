@@ -55,6 +55,25 @@ static void network_life(void **state)
     assert_non_null(strstr(r.text, "could not be found."));
 }
 
+static void if_match(void **state)
+{
+    struct test_api *t = *state;
+    const char *id = make_network(t, "p1", "n");
+    t->headers[0] = "If-Match: revision_number=2";
+    struct test_reply r =
+        test_expect(t, 412, "p1", "PUT", path(t, "networks/%s", id), "{'network':{'name':'x'}}");
+    assert_string_equal(test_str(t, &r, "NeutronError.type"), "RevisionNumberConstraintFailed");
+    test_expect(t, 412, "p1", "DELETE", path(t, "networks/%s", id), NULL);
+    test_expect(t, 200, "p1", "GET", path(t, "networks/%s", id), NULL);
+    t->headers[0] = "If-Match: 1";
+    test_expect(t, 400, "p1", "DELETE", path(t, "networks/%s", id), NULL);
+    t->headers[0] = "If-Match: revision_number=1";
+    test_expect(t, 200, "p1", "PUT", path(t, "networks/%s", id), "{'network':{'name':'x'}}");
+    test_expect(t, 412, "p1", "DELETE", path(t, "networks/%s", id), NULL);
+    t->headers[0] = NULL;
+    test_expect(t, 204, "p1", "DELETE", path(t, "networks/%s", id), NULL);
+}
+
 static void network_refusals(void **state)
 {
     struct test_api *t = *state;
@@ -620,6 +639,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NW_TEST(statements_prepare),
         NW_TEST(network_life),
+        NW_TEST(if_match),
         NW_TEST(network_refusals),
         NW_TEST(shared_network),
         NW_TEST(bulk),

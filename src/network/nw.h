@@ -38,6 +38,9 @@
 #define RESOURCE floatingip
 #define RESOURCE_DEF "network/floatingip.def"
 #include "resource/declare_struct.h"
+#define RESOURCE port_forwarding
+#define RESOURCE_DEF "network/port_forwarding.def"
+#include "resource/declare_struct.h"
 #define RESOURCE rbac_policy
 #define RESOURCE_DEF "network/rbac_policy.def"
 #include "resource/declare_struct.h"
@@ -73,6 +76,8 @@ MUST_USE struct err *nw_create(struct call *c, const struct resource *res,
                                struct err *(*make)(struct call *c, void *row));
 /* The list of c->route->list, with what RBAC policies share, and the filters on tags. */
 MUST_USE struct err *nw_list(struct call *c, const struct list_more *more);
+/* "If-Match: revision_number=3": only what is as the client knows it is changed. */
+MUST_USE struct err *nw_check_revision(struct call *c);
 /* A text that is JSON in a column; never NULL (an empty array for NULL). */
 const json_t *nw_json(struct ctx *cx, const char *text);
 const char *nw_id_of(const struct resource *res, const void *row);
@@ -101,6 +106,8 @@ MUST_USE struct err *nw_touch_group(struct ctx *cx, struct tx *tx,
 MUST_USE struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx,
                                                  const char *network_id);
 
+MUST_USE struct err *nw_touch_routers_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                         const char *id);
 MUST_USE struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
                                           const char *id); /* those that st gives for this id */
 
@@ -211,6 +218,12 @@ MUST_USE struct err *nw_dhcp_options_merge(struct ctx *cx, struct port *p, const
 
 /* ---- dhcp.c: one port per network that holds DHCP's addresses */
 MUST_USE struct err *nw_dhcp_sync(struct ctx *cx, struct tx *tx, const struct network *n);
+
+/* ---- port_forwardings.c */
+MUST_USE struct err *nw_forwardings_of(struct ctx *cx, struct tx *tx, const char *floatingip_id,
+                                       void ***ret, size_t *ret_n);
+MUST_USE struct err *nw_forwardings_leave(struct ctx *cx, struct tx *tx,
+                                          const struct port *p); /* as nw_floatingips_leave */
 
 /* ---- auto_topology.c */
 /* The project's network with a way out, made when it has none: id of the network. */

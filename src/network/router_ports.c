@@ -13,7 +13,11 @@ const struct stmt nw_st_router_for = {
 const struct stmt nw_st_subnet_floating = {
     "subnet_floating", "SELECT f.id FROM floatingips f JOIN ip_allocations a ON a.holder_id = "
                        "f.port_id AND a.ip = f.fixed_ip_address "
-                       "WHERE f.router_id = $1 AND a.subnet_id = $2 LIMIT 1"};
+                       "WHERE f.router_id = $1 AND a.subnet_id = $2 UNION ALL SELECT f.id FROM "
+                       "floatingips f JOIN port_forwardings w ON w.floatingip_id = f.id JOIN "
+                       "ip_allocations a ON a.holder_id = w.internal_port_id AND a.ip = "
+                       "w.internal_ip_address WHERE f.router_id = $1 AND a.subnet_id = $2 LIMIT "
+                       "1"};
 
 struct err *nw_router_ports(struct ctx *cx, struct tx *tx, const char *router_id,
                             struct port ***ret, size_t *ret_n)

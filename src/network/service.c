@@ -64,4 +64,5 @@ const struct service network_service = {.name = "network",
                                         SERVICE_LIST(stmts, stmts),
                                         SERVICE_LIST(wheres, wheres),
                                         SERVICE_LIST(quotas, quotas),
-                                        .ddl = ddl};
+                                        .ddl = ddl,
+                                        .loaded = nw_check_revision};

@@ -334,12 +334,15 @@ static struct err *check_covers(struct call *c, const struct subnetpool *p,
 
 struct err *nw_subnetpool_update(struct call *c)
 {
+    const struct subnetpool *old = c->target;
     struct subnetpool *p = c->body;
-    TRY(check_covers(c, p, c->target));
+    TRY(check_covers(c, p, old));
     TRY(check(c->cx, p));
     TRY(only_default(c, p));
     TRY(nw_scope_check_pool(c, p));
     TRY(res_update(c->cx, c->tx, &subnetpool_resource, p));
+    if (!str_eq(old->address_scope_id, p->address_scope_id))
+        TRY(nw_touch_routers_by(c->cx, c->tx, &nw_st_touch_pool, p->id));
     return call_reply_row(c, 200, &subnetpool_resource, p);
 }
 

@@ -20,6 +20,11 @@ const struct stmt nw_st_touch_routers = {
     "touch_routers",
     "SELECT DISTINCT router_id FROM ports WHERE network_id = $1 AND router_id IS NOT NULL"};
 
+const struct stmt nw_st_touch_pool = {
+    "touch_pool", "SELECT DISTINCT p.router_id FROM subnets s JOIN ip_allocations a ON a.subnet_id "
+                  "= s.id JOIN ports p ON p.id = a.holder_id WHERE s.subnetpool_id = $1 AND "
+                  "p.router_id IS NOT NULL"};
+
 struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_id)
 {
     return fleet_touch_all(cx, tx, "network", network_id);
@@ -66,10 +71,16 @@ struct err *nw_touch_group(struct ctx *cx, struct tx *tx, const char *group_id)
     return nw_touch_networks_by(cx, tx, &nw_st_touch_group, group_id);
 }
 
+struct err *nw_touch_routers_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                const char *id)
+{
+    struct db_value param = V_TEXT(id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, st, &param, 1, &rows));
+    return touch_each(cx, tx, "router", &rows);
+}
+
 struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx, const char *network_id)
 {
-    struct db_value param = V_TEXT(network_id);
-    struct db_rows rows;
-    TRY(db_query(cx, tx, &nw_st_touch_routers, &param, 1, &rows));
-    return touch_each(cx, tx, "router", &rows);
+    return nw_touch_routers_by(cx, tx, &nw_st_touch_routers, network_id);
 }

@@ -11,7 +11,10 @@ const struct stmt nw_st_report_router_ports = {
     "report_router_ports", "UPDATE ports SET status = $2 WHERE router_id = $1 AND status <> $2"};
 const struct stmt nw_st_report_floating = {"report_floating",
                                            "UPDATE floatingips SET status = $2 WHERE router_id = "
-                                           "$1 AND port_id IS NOT NULL AND status <> $2"};
+                                           "$1 AND status <> $2"};
+const struct stmt nw_st_subnet_scopes = {
+    "subnet_scopes", "SELECT s.id, p.address_scope_id FROM subnets s JOIN subnetpools p ON p.id = "
+                     "s.subnetpool_id WHERE p.address_scope_id IS NOT NULL AND s.id IN " IN_BATCH};
 const struct res_where nw_w_subnets_by_ids = {&subnet_resource, "id IN " IN_BATCH, NULL};
 
 struct viewing {
@@ -19,7 +22,17 @@ struct viewing {
     struct port **ports;
     size_t n_ports;
     struct subnets subnets;
+    json_t *scopes;     /* subnet → its address scope */
+    void **forwardings; /* of all its floating IPs */
+    size_t n_forwardings;
 };
+
+static struct err *take_scope(struct ctx *cx UNUSED, const struct db_value *cells, size_t n UNUSED,
+                              void *arg)
+{
+    json_object_set_new(arg, cells[0].s, json_string(cells[1].s));
+    return NULL;
+}
 
 static struct err *load_subnets(struct ctx *cx, struct tx *tx, struct viewing *vw)
 {
@@ -38,7 +51,17 @@ static struct err *load_subnets(struct ctx *cx, struct tx *tx, struct viewing *v
     }
     TRY(nw_select_in(cx, tx, &nw_w_subnets_by_ids, ids, n, &rows, &vw->subnets.n));
     vw->subnets.v = (struct subnet **)rows;
-    return NULL;
+    vw->scopes = json_own(cx, json_object());
+    return nw_each_in(cx, tx, &nw_st_subnet_scopes, ids, n, take_scope, vw->scopes);
+}
+
+static struct err *load_forwardings(struct ctx *cx, struct tx *tx, struct viewing *vw,
+                                    void *const *floating, size_t n)
+{
+    const char **ids = arena_new_array(cx->arena, const char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = ROW(floatingip, floating, i)->id;
+    return nw_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &vw->forwardings, &vw->n_forwardings);
 }
 
 /* IPv4 first: floating IPs and SNAT are of that version. */
@@ -61,6 +84,7 @@ static void write_external(struct viewing *vw, struct jw *w, const struct port *
     jw_kstr(w, "gateway", s->gateway_ip);
     jw_kstr(w, "mac", p->mac_address);
     jw_kstr(w, "port_id", p->id);
+    jw_kstr(w, "scope", json_get_str(vw->scopes, s->id));
     jw_obj_end(w);
 }
 
@@ -80,9 +104,38 @@ static void write_interface(struct viewing *vw, struct jw *w, const struct port 
         jw_obj(w);
         jw_kstr(w, "ip", ips[i].ip);
         jw_kint(w, "prefix", nw_cidr_of(s).prefix);
+        jw_kstr(w, "scope", json_get_str(vw->scopes, s->id));
         jw_obj_end(w);
     }
     jw_arr_end(w);
+    jw_obj_end(w);
+}
+
+static void write_forwarding(struct jw *w, const struct floatingip *f,
+                             const struct port_forwarding *pf)
+{
+    jw_obj(w);
+    jw_kstr(w, "id", pf->id);
+    jw_kstr(w, "floating_ip", f->floating_ip_address);
+    jw_kstr(w, "fixed_ip", pf->internal_ip_address);
+    jw_kstr(w, "protocol", pf->protocol);
+    jw_kint(w, "floating_port", pf->external_port);
+    jw_kint(w, "fixed_port", pf->internal_port);
+    jw_obj_end(w);
+}
+
+/* The address as a whole, or ports of it. */
+static void write_floating(struct viewing *vw, struct jw *w, const struct floatingip *f)
+{
+    for (size_t i = 0; i < vw->n_forwardings; i++)
+        if (str_eq(ROW(port_forwarding, vw->forwardings, i)->floatingip_id, f->id))
+            write_forwarding(w, f, vw->forwardings[i]);
+    if (!f->port_id)
+        return;
+    jw_obj(w);
+    jw_kstr(w, "id", f->id);
+    jw_kstr(w, "floating_ip", f->floating_ip_address);
+    jw_kstr(w, "fixed_ip", f->fixed_ip_address);
     jw_obj_end(w);
 }
 
@@ -107,14 +160,8 @@ static void write_router(struct viewing *vw, struct jw *w, const struct router *
             write_interface(vw, w, vw->ports[i]);
     jw_arr_end(w);
     jw_karr(w, "floating");
-    for (size_t i = 0; i < n_floating; i++) {
-        const struct floatingip *f = floating[i];
-        jw_obj(w);
-        jw_kstr(w, "id", f->id);
-        jw_kstr(w, "floating_ip", f->floating_ip_address);
-        jw_kstr(w, "fixed_ip", f->fixed_ip_address);
-        jw_obj_end(w);
-    }
+    for (size_t i = 0; i < n_floating; i++)
+        write_floating(vw, w, floating[i]);
     jw_arr_end(w);
     jw_kraw(w, "routes", r->routes);
     jw_obj_end(w);
@@ -136,6 +183,7 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
         return NULL;
     TRY(load_subnets(cx, tx, &vw));
     TRY(res_select_by(cx, tx, &nw_w_floating_of_router, &floating, &n_floating, V_TEXT(id)));
+    TRY(load_forwardings(cx, tx, &vw, floating, n_floating));
     write_router(&vw, w, r, floating, n_floating);
     return NULL;
 }

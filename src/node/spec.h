@@ -110,7 +110,7 @@ struct spec_network {
 };
 
 struct spec_ip {
-    const char *ip;
+    const char *ip, *scope; /* scope: the address scope of its subnet; NULL: none */
     int64_t prefix;
 };
 
@@ -122,6 +122,8 @@ struct spec_interface {
 
 struct spec_floating {
     const char *id, *floating_ip, *fixed_ip;
+    const char *protocol; /* NULL: the whole address; else one port of it: */
+    int64_t floating_port, fixed_port;
 };
 
 /* Where a volume's first bytes come from. All NULL: it is blank. */
@@ -155,7 +157,7 @@ struct spec_router {
     bool admin_state_up, enable_snat;
     bool has_external;
     struct {
-        const char *network_id, *port_id, *ip, *gateway, *mac;
+        const char *network_id, *port_id, *ip, *gateway, *mac, *scope;
         int64_t prefix;
     } external;
     struct spec_interface *interfaces;

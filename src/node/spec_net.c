@@ -58,6 +58,12 @@ static bool is_protocol(const char *s)
     return spec_only(s, "-", 32);
 }
 
+/* What has ports that an address can be shared by. */
+static bool is_forwarded(const char *s)
+{
+    return str_eq(s, "tcp") || str_eq(s, "udp") || str_eq(s, "sctp") || str_eq(s, "dccp");
+}
+
 static bool is_direction(const char *s)
 {
     return str_eq(s, "ingress") || str_eq(s, "egress");
@@ -234,6 +240,7 @@ static void read_interface(struct reader *r, const json_t *j, struct spec_interf
     for (size_t i = 0; i < out->n_ips; i++) {
         const json_t *v = json_array_get(ips, i);
         out->ips[i].ip = read_text(r, v, "ip", is_ip, false);
+        out->ips[i].scope = read_text(r, v, "scope", spec_is_id, true);
         out->ips[i].prefix = read_number(r, v, "prefix", 0, 128);
     }
 }
@@ -249,7 +256,22 @@ static void read_external(struct reader *r, const json_t *j, struct spec_router 
     out->external.ip = read_text(r, v, "ip", is_ip, false);
     out->external.gateway = read_text(r, v, "gateway", is_ip, true);
     out->external.mac = read_text(r, v, "mac", spec_is_mac, false);
+    out->external.scope = read_text(r, v, "scope", spec_is_id, true);
     out->external.prefix = read_number(r, v, "prefix", 0, 128);
+}
+
+static void read_floating(struct reader *r, const json_t *j, struct spec_floating *out)
+{
+    *out = (struct spec_floating){
+        .id = read_text(r, j, "id", spec_is_id, false),
+        .floating_ip = read_text(r, j, "floating_ip", is_ip, false),
+        .fixed_ip = read_text(r, j, "fixed_ip", is_ip, false),
+        .protocol = read_text(r, j, "protocol", is_forwarded, true),
+    };
+    if (!out->protocol)
+        return;
+    out->floating_port = read_number(r, j, "floating_port", 1, 65535);
+    out->fixed_port = read_number(r, j, "fixed_port", 1, 65535);
 }
 
 struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router *ret)
@@ -267,12 +289,8 @@ struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router
         read_interface(r, json_array_get(interfaces, i), &out.interfaces[i]);
     const json_t *floating = read_array(r, j, "floating", FLOATING_MAX, &out.n_floating);
     out.floating = arena_new_array(cx->arena, struct spec_floating, out.n_floating + 1);
-    for (size_t i = 0; i < out.n_floating; i++) {
-        const json_t *v = json_array_get(floating, i);
-        out.floating[i].id = read_text(r, v, "id", spec_is_id, false);
-        out.floating[i].floating_ip = read_text(r, v, "floating_ip", is_ip, false);
-        out.floating[i].fixed_ip = read_text(r, v, "fixed_ip", is_ip, false);
-    }
+    for (size_t i = 0; i < out.n_floating; i++)
+        read_floating(r, json_array_get(floating, i), &out.floating[i]);
     out.routes = route_list(r, j, "routes", &out.n_routes);
     if (!rd.err)
         *ret = out;

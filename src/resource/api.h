@@ -108,6 +108,8 @@ struct service {
     const char *ddl; /* tables that are no resources */
     /* What every call must fulfil besides its route's rule; NULL: nothing. */
     struct err *(*admit)(struct call *c);
+    /* The same once its target is there, in its transaction. */
+    struct err *(*loaded)(struct call *c);
 };
 #define SERVICE_LIST(field, array) .field = array, .n_##field = sizeof(array) / sizeof((array)[0])
 

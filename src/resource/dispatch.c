@@ -355,6 +355,8 @@ static struct err *run_in_tx(struct call *c, bool write, struct tx **begun)
     c->tx = tx;
     c->target = c->body = NULL;
     TRY(load_target(c));
+    if (c->target && c->service->loaded)
+        TRY(c->service->loaded(c));
     TRY(decode_body(c));
     TRY(c->route->handler(c));
     if (c->rp->park_topic)

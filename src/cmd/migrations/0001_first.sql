@@ -640,6 +640,20 @@ CREATE UNIQUE INDEX floatingips_address ON floatingips (floating_network_id, flo
 CREATE UNIQUE INDEX floatingips_fixed ON floatingips (port_id, fixed_ip_address) WHERE port_id IS NOT NULL;
 CREATE INDEX floatingips_router ON floatingips (router_id) WHERE router_id IS NOT NULL;
 CREATE INDEX floatingips_project ON floatingips (project_id, created_at, id);
+CREATE TABLE port_forwardings (
+    id TEXT PRIMARY KEY NOT NULL,
+    project_id TEXT NOT NULL,
+    floatingip_id TEXT NOT NULL REFERENCES floatingips(id),
+    protocol TEXT NOT NULL CHECK (protocol IN ('tcp', 'udp', 'sctp', 'dccp')),
+    external_port BIGINT NOT NULL,
+    internal_port_id TEXT NOT NULL,
+    internal_ip_address TEXT,
+    internal_port BIGINT NOT NULL,
+    description TEXT NOT NULL,
+    generation BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX port_forwardings_external ON port_forwardings (floatingip_id, protocol, external_port);
+CREATE UNIQUE INDEX port_forwardings_internal ON port_forwardings (internal_port_id, protocol, internal_ip_address, internal_port);
 CREATE TABLE network_agents (
     id TEXT PRIMARY KEY NOT NULL,
     admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),

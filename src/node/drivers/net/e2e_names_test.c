@@ -63,7 +63,8 @@ static void test_names(void **state)
                                            {"host-10-0-0-12.example.org", "10.0.0.12"},
                                            {"10.0.0.11", "web.example.org"}};
     for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
-        if (sh("cvt-a1", "busybox nslookup %s 10.0.0.2", asked[i][0])) fail_msg("%s", sh_out);
+        if (sh("cvt-a1", "busybox nslookup %s 10.0.0.2", asked[i][0]))
+            fail_msg("%s", sh_out);
         expect_out(asked[i][1]);
     }
     assert_int_not_equal(sh("cvt-a1", "busybox nslookup other.example.org 10.0.0.2"), 0);

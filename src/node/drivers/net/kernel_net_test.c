@@ -83,7 +83,8 @@ static void test_golden_networks(void **state)
 
 static void test_golden_routers(void **state)
 {
-    static const char *const names[] = {"router", "router-inside", "router-routed"};
+    static const char *const names[] = {"router", "router-inside", "router-routed",
+                                        "router-shared"};
     struct ctx cx AUTO_CTX;
     (void)state;
     ctx_init(&cx);

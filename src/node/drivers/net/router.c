@@ -170,12 +170,25 @@ MUST_USE static struct err *gateway(struct pass *p, struct link *ret)
     size_t n = 1;
     TRY(short_id(p->cx, spec->external.port_id, &port));
     TRY(ip_parse_with(p->cx, spec->external.ip, spec->external.prefix, &ips[0]));
-    for (size_t i = 0; i < spec->n_floating; i++)
-        TRY(ip_parse_with(p->cx, spec->floating[i].floating_ip, 32, &ips[n++]));
+    for (size_t i = 0; i < spec->n_floating; i++) {
+        bool again = false; /* ports of one address go to several guests */
+        for (size_t k = 0; k < i && !again; k++)
+            again = str_eq(spec->floating[k].floating_ip, spec->floating[i].floating_ip);
+        if (!again)
+            TRY(ip_parse_with(p->cx, spec->floating[i].floating_ip, 32, &ips[n++]));
+    }
     TRY(external_ensure(p->cx, p->net, &out.links, &out.bridge));
     TRY(plug(p, &out, arena_printf(p->cx->arena, "rx-%s", port), p->external, spec->external.mac,
              ips, n, ret));
     return spec->admin_state_up ? announce_all(p, ret, ips, n) : NULL;
+}
+
+static const char *ports_of(struct ctx *cx, const struct spec_floating *f)
+{
+    if (!f->protocol)
+        return "";
+    return arena_printf(cx->arena, " %s %" PRId64 " %" PRId64, f->protocol, f->floating_port,
+                        f->fixed_port);
 }
 
 /* Connections through a floating IP end when it is taken away, or goes to another guest. */
@@ -188,7 +201,8 @@ MUST_USE static struct err *forget_floating(struct pass *p)
     TRY(run_file_read(p->cx, p->netns, "floating", &old));
     buf_init(&now, p->cx->arena);
     for (size_t i = 0; i < spec->n_floating; i++)
-        buf_printf(&now, "%s %s\n", spec->floating[i].floating_ip, spec->floating[i].fixed_ip);
+        buf_printf(&now, "%s %s%s\n", spec->floating[i].floating_ip, spec->floating[i].fixed_ip,
+                   ports_of(p->cx, &spec->floating[i]));
     size_t n_lines = str_split(p->cx, old, '\n', &lines), n = 0;
     struct ip *gone = arena_new_array(p->cx->arena, struct ip, n_lines + 1);
     const char *all = arena_printf(p->cx->arena, "\n%s", buf_cstr(&now));
