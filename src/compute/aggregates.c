@@ -112,7 +112,7 @@ const struct stmt stmt_aggregate_host_remove = {
     "DELETE FROM aggregate_hosts WHERE aggregate_id = $1 AND host_id = $2"};
 /* ---------------------------------------------------------------- finding */
 
-static struct err *find(struct call *c, struct aggregate **ret)
+struct err *aggregate_find(struct call *c, struct aggregate **ret)
 {
     const char *id = call_param(c, "aggregate_id");
     void *row = NULL;
@@ -185,7 +185,7 @@ struct err *aggregate_list(struct call *c)
 struct err *aggregate_show(struct call *c)
 {
     struct aggregate *a;
-    TRY(find(c, &a));
+    TRY(aggregate_find(c, &a));
     return call_reply_row(c, 200, &aggregate_resource, a);
 }
 
@@ -193,7 +193,7 @@ struct err *aggregate_delete(struct call *c)
 {
     struct aggregate *a;
     struct db_rows hosts;
-    TRY(find(c, &a));
+    TRY(aggregate_find(c, &a));
     const struct db_value id = V_TEXT(a->id);
     TRY(db_query(c->cx, c->tx, &stmt_aggregate_hosts, &id, 1, &hosts));
     if (hosts.n_rows)
@@ -262,7 +262,7 @@ struct err *aggregate_update(struct call *c)
 {
     static const struct zone_change change = {ERR_INVALID, "Cannot update aggregate"};
     struct aggregate *a, given;
-    TRY(find(c, &a));
+    TRY(aggregate_find(c, &a));
     given = *a;
     TRY(res_decode_body(c->cx, c->service->family, &aggregate_resource, c->json, DECODE_UPDATE,
                         c->microversion, c->actor->admin, &given));
@@ -408,7 +408,7 @@ struct err *aggregate_act(struct call *c)
     for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
         if (!str_eq(actions[i].name, name))
             continue;
-        TRY(find(c, &a));
+        TRY(aggregate_find(c, &a));
         TRY(actions[i].act(c, a, args));
         TRY(res_update(c->cx, c->tx, &aggregate_resource, a));
         return call_reply_row(c, 200, &aggregate_resource, a);

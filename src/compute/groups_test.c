@@ -347,18 +347,66 @@ static void hostnames_have_domains_since_2_94(void **state UNUSED)
     version(NULL);
 }
 
-static void administrators_name_a_project_to_list_its_servers(void **state UNUSED)
+static const json_t *image_wanted(const char *host_id)
 {
-    create(202, "p1", "", "{}");
-    create(202, "p2", "", "{}");
-    struct test_reply r = test_expect(T, 200, "admin", "GET", V "/servers?project_id=p1", NULL);
-    assert_int_equal(count(&r, "servers"), 1);
-    r = test_expect(T, 200, "admin", "GET", V "/servers/detail?tenant_id=p2", NULL);
-    assert_string_equal(test_str(T, &r, "servers[0].tenant_id"), "p2");
-    r = test_expect(T, 200, "admin", "GET", V "/servers?tenant_id=p2&all_tenants=0", NULL);
-    assert_int_equal(count(&r, "servers"), 0);
-    r = test_expect(T, 200, "p1", "GET", V "/servers?project_id=p2", NULL);
-    assert_int_equal(count(&r, "servers"), 1);
+    AUTO_TXN struct tx *tx = NULL;
+    struct buf b;
+    struct jw jw;
+    json_t *j = NULL;
+    bool present = false;
+    buf_init(&b, T->cx.arena);
+    jw_init(&jw, &b);
+    assert_ok(&T->cx, tx_read(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, cached_image_kind.view(&T->cx, tx, host_id, IMAGE_OK, &jw, &present));
+    if (present)
+        assert_ok(&T->cx, json_read(&T->cx, buf_cstr(&b), b.len, &j));
+    return j;
+}
+
+static bool may_fetch(const char *host_id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    bool may;
+    assert_ok(&T->cx, tx_read(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, compute_uses_image(&T->cx, tx, host_id, IMAGE_OK, &may));
+    return may;
+}
+
+static void an_aggregates_hosts_fetch_images_ahead(void **state UNUSED)
+{
+    static const struct stmt later = {"later", "UPDATE cached_images SET until = 1"};
+    const char *id = aggregate(""), *url = path(V "/os-aggregates/%s/images", id);
+    size_t moved;
+    act(200, id, "'add_host':{'host':'%s'}", "h1");
+    test_expect(T, 404, "admin", "POST", url, "{'cache':[{'id':'" IMAGE_OK "'}]}");
+    version("81");
+    test_expect(T, 202, "admin", "POST", url, "{'cache':[{'id':'" IMAGE_OK "'}]}");
+    test_expect(T, 202, "admin", "POST", url, "{'cache':[{'id':'" IMAGE_OK "'}]}");
+    const json_t *spec = image_wanted(w.host_id[1]);
+    assert_string_equal(json_get_str(json_get(spec, "image"), "sha512"), "ab");
+    assert_null(image_wanted(w.host_id[0]));
+    assert_true(may_fetch(w.host_id[1]));
+    assert_false(may_fetch(w.host_id[0]));
+    static const char *const bad[] = {"{}",
+                                      "{'cache':[]}",
+                                      "{'cache':[{'id':'x'}]}",
+                                      "{'cache':[{'id':'" IMAGE_OK "','x':1}]}",
+                                      "{'cache':[{'id':'" IMAGE_OK "'},{'id':'" IMAGE_OK "'}]}",
+                                      "{'cache':[{'id':'" IMAGE_QUEUED "'}]}",
+                                      "{'cache':[{'id':'aaaaaaaa-0000-4000-8000-00000000000a'}]}"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        test_expect(T, 400, "admin", "POST", url, "%s", bad[i]);
+    test_expect(T, 403, "p1", "POST", url, "{'cache':[{'id':'" IMAGE_OK "'}]}");
+    version(NULL);
+    assert_ok(&T->cx, compute_sweep(&T->cx, T->store, &moved));
+    assert_true(may_fetch(w.host_id[1]));
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&T->cx, tx_write(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, db_exec(&T->cx, tx, &later, NULL, 0, NULL));
+    assert_ok(&T->cx, tx_commit(&T->cx, &tx));
+    assert_ok(&T->cx, compute_sweep(&T->cx, T->store, &moved));
+    assert_null(image_wanted(w.host_id[1]));
+    assert_false(may_fetch(w.host_id[1]));
 }
 
 static void flavors_ask_for_aggregates(void **state UNUSED)
@@ -400,7 +448,7 @@ int main(void)
         WORLD_TEST(an_aggregate_makes_a_zone),
         WORLD_TEST(the_zone_asked_for_is_shown_since_2_96),
         WORLD_TEST(hostnames_have_domains_since_2_94),
-        WORLD_TEST(administrators_name_a_project_to_list_its_servers),
+        WORLD_TEST(an_aggregates_hosts_fetch_images_ahead),
         WORLD_TEST(flavors_ask_for_aggregates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,6 +239,12 @@ MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet
 MUST_USE struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts,
                                    size_t n);
 
+/* ---- aggregates.c, cached_images.c */
+/* By the number in the path. */
+MUST_USE struct err *aggregate_find(struct call *c, struct aggregate **ret);
+extern const struct fleet_kind cached_image_kind;
+MUST_USE struct err *cached_images_sweep(struct ctx *cx, struct store *store);
+
 /* ---- placement.c */
 /* Scheduler hints as a client gave them: checked, and kept with the server. */
 MUST_USE struct err *hints_read(struct call *c, const json_t *given, struct server *s);

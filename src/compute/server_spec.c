@@ -9,8 +9,10 @@ const struct stmt stmt_servers_on_host = {
     "ORDER BY id"};
 
 const struct stmt stmt_image_on_host = {
-    "image_on_host", "SELECT id FROM servers WHERE host_id = $1 AND (image_id = $2 OR "
-                     "rescue_image_id = $2 OR shelved_image = $2) LIMIT 1"};
+    "image_on_host",
+    "SELECT id FROM servers WHERE host_id = $1 AND (image_id = $2 OR rescue_image_id = $2 OR "
+    "shelved_image = $2) UNION SELECT image_id FROM cached_images WHERE host_id = $1 AND image_id "
+    "= $2 LIMIT 1"};
 
 static void write_key(struct jw *w, const struct server *s)
 {

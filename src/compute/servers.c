@@ -244,13 +244,10 @@ static struct err *reply_list(struct call *c, bool brief)
     TRY(find_by_ip(c, f));
     for (size_t i = 0; c->microversion >= 26 && i < c->rq->n_args; i++)
         f->by_tags = f->by_tags || is_tags(c->rq->args[i].name);
-    /* To name a project is to ask for its servers, wherever the administrator is. */
-    bool named = http_arg(c->rq, "tenant_id") || http_arg(c->rq, "project_id");
-    struct list_more more = {
-        .brief = brief,
-        .all_projects = c->actor->admin && named && !http_arg(c->rq, "all_tenants"),
-        .filter = list_filter,
-        .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row : NULL};
+    struct list_more more = {.brief = brief,
+                             .filter = list_filter,
+                             .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row
+                                                                                       : NULL};
     return call_reply_list(c, &server_resource, &more);
 }
 

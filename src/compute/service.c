@@ -14,6 +14,7 @@ void compute_configure(const struct compute_config *cfg)
     if (!compute_cfg.placement.vcpu_percent)
         compute_cfg.placement = place_policy_default;
     fleet_add_kind(&servers);
+    fleet_add_kind(&cached_image_kind);
     image_on_export(EXPORT_SERVER, server_exported);
 }
 

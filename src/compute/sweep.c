@@ -203,5 +203,6 @@ struct err *compute_sweep(struct ctx *cx, struct store *store, size_t *ret_chang
     }
     TRY(sweep_building(cx, store, ret_changed));
     TRY(purge(cx, store, &stmt_actions_stale, &stmt_actions_purge, now_us(cx) - ACTIONS_KEPT_US));
-    return purge(cx, store, &stmt_console_tokens_stale, &stmt_console_tokens_purge, now_us(cx));
+    TRY(purge(cx, store, &stmt_console_tokens_stale, &stmt_console_tokens_purge, now_us(cx)));
+    return cached_images_sweep(cx, store);
 }

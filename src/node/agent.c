@@ -13,6 +13,7 @@ READER(router)
 READER(volume)
 READER(server)
 READER(export)
+READER(image)
 
 #define KIND(kind)                                                                                 \
     {                                                                                              \
@@ -27,7 +28,8 @@ static const struct kind {
              [ITEM_ROUTER] = KIND(router),
              [ITEM_VOLUME] = KIND(volume),
              [ITEM_SERVER] = KIND(server),
-             [ITEM_EXPORT] = KIND(export)};
+             [ITEM_EXPORT] = KIND(export),
+             [ITEM_IMAGE] = KIND(image)};
 
 /* Full answers in a row that have to leave an item out before it goes. */
 enum { MISSES_MAX = 2, ITEMS_MAX = 100000 };
@@ -337,6 +339,10 @@ struct err *agent_sweep(struct ctx *cx, struct agent *a)
     }
     TRY(exports_list(cx, a, &ids, &n));
     add_all_found(a, ITEM_EXPORT, ids, n);
+    if (a->setup.images.kept) {
+        TRY(a->setup.images.kept(cx, a->setup.images.arg, &ids, &n));
+        add_all_found(a, ITEM_IMAGE, ids, n);
+    }
     return NULL;
 }
 

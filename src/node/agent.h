@@ -13,7 +13,15 @@
 struct agent;
 struct item;
 
-enum item_kind { ITEM_NETWORK, ITEM_ROUTER, ITEM_VOLUME, ITEM_SERVER, ITEM_EXPORT, ITEM_KINDS };
+enum item_kind {
+    ITEM_NETWORK,
+    ITEM_ROUTER,
+    ITEM_VOLUME,
+    ITEM_SERVER,
+    ITEM_EXPORT,
+    ITEM_IMAGE,
+    ITEM_KINDS
+};
 enum { ALL_KINDS = (1 << ITEM_KINDS) - 1 }; /* a set of kinds: 1 << kind */
 const char *item_kind_name(enum item_kind kind);
 
@@ -28,7 +36,10 @@ struct image_source {
                        const char **ret_path);
     void (*unuse)(void *arg, const char *user);
     void *arg;
+    /* Ids after "image-" of such users (CACHED_IMAGE); NULL: none is kept so. */
+    struct err *(*kept)(struct ctx *cx, void *arg, const char ***ret_ids, size_t *ret_n);
 };
+#define CACHED_IMAGE "image-" /* + ID: the user that keeps an image which is only wanted */
 
 /* Makes a new raw file of a qcow2 one, both given by their paths; fn NULL: this host makes none. */
 struct raw_maker {

@@ -18,6 +18,7 @@ struct desired {
         struct spec_router router;
         struct spec_volume volume;
         struct spec_export export;
+        struct spec_cached image;
     };
 };
 
@@ -119,6 +120,7 @@ const char *job_error(const struct job *job);
 MUST_USE struct err *step_server(struct ctx *cx, struct agent *a, struct job *job);
 MUST_USE struct err *step_net(struct ctx *cx, struct agent *a, struct job *job);
 MUST_USE struct err *step_volume(struct ctx *cx, struct agent *a, struct job *job);
+MUST_USE struct err *step_image(struct ctx *cx, struct agent *a, struct job *job);
 MUST_USE struct err *step_export(struct ctx *cx, struct agent *a, struct job *job);
 
 /* ---- volume_use.c: a volume is one guest's at a time, and changed by one step at a time */

@@ -97,7 +97,7 @@ void agent_step(struct ctx *cx, struct agent *a, struct item *it)
 {
     static struct err *(*const steps[])(struct ctx * cx, struct agent * a, struct job * job) = {
         [ITEM_NETWORK] = step_net,   [ITEM_ROUTER] = step_net,    [ITEM_VOLUME] = step_volume,
-        [ITEM_SERVER] = step_server, [ITEM_EXPORT] = step_export,
+        [ITEM_SERVER] = step_server, [ITEM_EXPORT] = step_export, [ITEM_IMAGE] = step_image,
     };
     struct job job = begin(cx, a, it);
     enum item_kind kind = it->kind;

@@ -350,8 +350,34 @@ static void cache_unuse(void *arg, const char *user)
     ctx_release(&cx);
 }
 
+/* Those that an earlier run of the agent kept. */
+static struct err *cache_kept(struct ctx *cx, void *arg, const char ***ret_ids, size_t *ret_n)
+{
+    struct image_cache *c = arg;
+    size_t n = 0, cap = 0;
+    const char **ids = NULL;
+    DIR *d = opendir(path_of(cx, c, "used"));
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (!str_starts(e->d_name, CACHED_IMAGE))
+            continue;
+        if (n == cap) {
+            cap = cap ? cap * 2 : 16;
+            const char **more = arena_new_array(cx->arena, const char *, cap);
+            if (n)
+                memcpy(more, ids, n * sizeof(*more));
+            ids = more;
+        }
+        ids[n++] = arena_strdup(cx->arena, e->d_name + strlen(CACHED_IMAGE));
+    }
+    if (d)
+        closedir(d);
+    *ret_ids = ids;
+    *ret_n = n;
+    return NULL;
+}
+
 struct image_source image_cache_source(struct image_cache *c)
 {
     return (struct image_source){
-        .want = cache_want, .use = cache_use, .unuse = cache_unuse, .arg = c};
+        .want = cache_want, .use = cache_use, .unuse = cache_unuse, .kept = cache_kept, .arg = c};
 }

@@ -2,7 +2,7 @@
 /*
  * Images on this host: DIR/<sha512>, fetched once however many guests wait for it, checked against
  * its digest before it has its name. DIR/used/<user> says who stands on which (a server, its rescue
- * disk, a volume in the making), so that none is evicted under it.
+ * disk, a volume in the making, the control plane's wish), so that none is evicted under it.
  */
 #pragma once
 

@@ -152,6 +152,24 @@ static void test_eviction(void **state UNUSED)
                src.use(&cx, src.arg, "s2", &(struct spec_image){.id = "x", .sha512 = "y"}, &path));
 }
 
+static void test_kept(void **state UNUSED)
+{
+    const char *path, **ids;
+    size_t n;
+    here(&abc);
+    sem_wait(&arrived);
+    assert_ok(&cx, src.use(&cx, src.arg, "s1", &abc, &path));
+    assert_ok(&cx, src.use(&cx, src.arg, CACHED_IMAGE "i1", &abc, &path));
+    image_cache_free(cache);
+    start_cache(0);
+    assert_ok(&cx, src.kept(&cx, src.arg, &ids, &n));
+    assert_int_equal(n, 1);
+    assert_string_equal(ids[0], "i1");
+    src.unuse(src.arg, CACHED_IMAGE "i1");
+    assert_ok(&cx, src.kept(&cx, src.arg, &ids, &n));
+    assert_int_equal(n, 0);
+}
+
 static void test_left_half_done(void **state UNUSED)
 {
     const char *part = arena_printf(cx.arena, "%s/.part-" ABC, dir);
@@ -167,6 +185,6 @@ static void test_left_half_done(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_once), TEST(test_wrong), TEST(test_eviction),
-                                       TEST(test_left_half_done)};
+                                       TEST(test_kept), TEST(test_left_half_done)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

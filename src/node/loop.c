@@ -23,7 +23,7 @@ enum {
 static const struct lane {
     unsigned kinds;
     int64_t deadline_s;
-} quick_lane = {1 << ITEM_NETWORK | 1 << ITEM_ROUTER | 1 << ITEM_SERVER, 120},
+} quick_lane = {1 << ITEM_NETWORK | 1 << ITEM_ROUTER | 1 << ITEM_SERVER | 1 << ITEM_IMAGE, 120},
   volume_lane = {1 << ITEM_VOLUME, 6 * 3600}, export_lane = {1 << ITEM_EXPORT, 6 * 3600};
 enum { VOLUME_WORKERS = 2, EXPORT_WORKERS = 1 };
 

@@ -142,6 +142,13 @@ struct spec_volume {
     const char *server_id; /* what may have it open; NULL: nothing */
 };
 
+/* An image that is wanted here before anything stands on it. */
+struct spec_cached {
+    const char *id;
+    int64_t revision;
+    struct spec_image image;
+};
+
 /* The disk of a server or a volume that becomes an image: copied at one instant, sent, forgotten.
  */
 struct spec_export {
@@ -174,4 +181,5 @@ MUST_USE struct err *spec_server_read(struct ctx *cx, const json_t *j, struct sp
 MUST_USE struct err *spec_network_read(struct ctx *cx, const json_t *j, struct spec_network *ret);
 MUST_USE struct err *spec_router_read(struct ctx *cx, const json_t *j, struct spec_router *ret);
 MUST_USE struct err *spec_volume_read(struct ctx *cx, const json_t *j, struct spec_volume *ret);
+MUST_USE struct err *spec_image_read(struct ctx *cx, const json_t *j, struct spec_cached *ret);
 MUST_USE struct err *spec_export_read(struct ctx *cx, const json_t *j, struct spec_export *ret);

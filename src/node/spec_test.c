@@ -59,6 +59,9 @@ static const char volume_text[] = "{'id':'" NET "','size_gib':2,'source':{'image
                                   ",'volume_id':null,'snapshot_id':null},'snapshots':['" PORT
                                   "','" SUBNET "'],'server_id':'" SERVER "'}";
 
+static const char image_text[] = "{'id':'" NET "','image':{'id':'" NET
+                                 "','size':5,'sha512':'" SHA64 SHA64 "','disk_format':'raw'}}";
+
 static const char export_text[] =
     "{'id':'" NET "','server_id':'" SERVER "','volume_id':null,'disk_format':'qcow2'}";
 
@@ -133,6 +136,7 @@ static void test_volume(void **state UNUSED)
     ctx_init(&cx);
     struct spec_volume v;
     struct spec_export x;
+    struct spec_cached ci;
     assert_ok(&cx, spec_volume_read(&cx, tree(&cx, volume_text, NULL, NULL), &v));
     assert_int_equal(v.size_gib, 2);
     assert_string_equal(v.source.image.id, SUBNET);
@@ -149,6 +153,8 @@ static void test_volume(void **state UNUSED)
               spec_volume_read(&cx, tree(&cx, "{'id':'" NET "','size_gib':1}", NULL, NULL), &v));
     assert_true(!v.source.volume_id && !v.n_snapshots && !v.server_id);
     assert_ok(&cx, spec_export_read(&cx, tree(&cx, export_text, NULL, NULL), &x));
+    assert_ok(&cx, spec_image_read(&cx, tree(&cx, image_text, NULL, NULL), &ci));
+    assert_int_equal(ci.image.size_bytes, 5);
     assert_string_equal(x.server_id, SERVER);
     assert_null(x.volume_id);
 }
@@ -253,6 +259,13 @@ static const struct bad bad_volumes[] = {
     {"'server_id':'" SERVER "'", "'server_id':''"},
 };
 
+static const struct bad bad_images[] = {
+    {"{'id':'" NET "','image'", "{'id':'" PORT "','image'"},
+    {"'size':5", "'size':-5"},
+    {"'disk_format':'raw'", "'disk_format':'iso'"},
+    {",'image':{", ",'picture':{"},
+};
+
 static const struct bad bad_exports[] = {
     {"'id':'" NET "'", "'id':'../x'"},
     {"'volume_id':null", "'volume_id':'" PORT "'"},
@@ -307,6 +320,7 @@ static void test_refused(void **state UNUSED)
                        &cx, tree(&cx, router_text, bad_routers[i].from, bad_routers[i].to), &r));
     struct spec_volume v;
     struct spec_export x;
+    struct spec_cached ci;
     const char *full =
         arena_printf(cx.arena, "%.*s%s}", (int)(strstr(server_text, "'user_data'") - server_text),
                      server_text, more_text);
@@ -317,6 +331,10 @@ static void test_refused(void **state UNUSED)
         assert_err(&cx, ERR_INVALID,
                    spec_volume_read(
                        &cx, tree(&cx, volume_text, bad_volumes[i].from, bad_volumes[i].to), &v));
+    for (size_t i = 0; i < ARRAY_LEN(bad_images); i++)
+        assert_err(
+            &cx, ERR_INVALID,
+            spec_image_read(&cx, tree(&cx, image_text, bad_images[i].from, bad_images[i].to), &ci));
     for (size_t i = 0; i < ARRAY_LEN(bad_exports); i++)
         assert_err(&cx, ERR_INVALID,
                    spec_export_read(

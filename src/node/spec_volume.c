@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Specs of volumes and exports. See spec_read.h. */
+/* Specs of volumes, images and exports. See spec_read.h. */
 #include "node/spec_read.h"
 
 enum { SNAPSHOTS_MAX = 64 };
@@ -30,6 +30,18 @@ struct err *spec_volume_read(struct ctx *cx, const json_t *j, struct spec_volume
     out.snapshots = read_ids(r, j, "snapshots", SNAPSHOTS_MAX, &out.n_snapshots);
     if (!rd.err && str_eq(out.source.volume_id, out.id))
         read_refuse(r, "source", "is the volume itself");
+    if (!rd.err)
+        *ret = out;
+    return rd.err;
+}
+
+struct err *spec_image_read(struct ctx *cx, const json_t *j, struct spec_cached *ret)
+{
+    struct reader rd = {.cx = cx, .what = "image spec"}, *r = &rd;
+    struct spec_cached out = {.id = read_text(r, j, "id", spec_is_id, false)};
+    read_image(r, j, false, &out.image);
+    if (!rd.err && !str_eq(out.id, out.image.id))
+        read_refuse(r, "image", "is another one");
     if (!rd.err)
         *ret = out;
     return rd.err;

@@ -38,6 +38,17 @@ static struct err *image_use(struct ctx *cx UNUSED, void *arg, const char *user,
     return NULL;
 }
 
+static struct err *images_kept(struct ctx *cx, void *arg UNUSED, const char ***ret_ids,
+                               size_t *ret_n)
+{
+    *ret_ids = arena_new_array(cx->arena, const char *, fx->n_users + 1);
+    *ret_n = 0;
+    for (size_t i = 0; i < fx->n_users; i++)
+        if (str_starts(fx->users[i], CACHED_IMAGE))
+            (*ret_ids)[(*ret_n)++] = fx->users[i] + strlen(CACHED_IMAGE);
+    return NULL;
+}
+
 static struct err *image_send(struct ctx *cx, void *arg UNUSED, const char *image_id UNUSED,
                               const char *path)
 {
@@ -58,7 +69,7 @@ static void start_agent(void)
     struct agent_setup s = {.guests = fx->guests,
                             .net = fx->net,
                             .volumes = fx->volumes,
-                            .images = {image_want, image_use, image_unuse, NULL},
+                            .images = {image_want, image_use, image_unuse, NULL, images_kept},
                             .exports = {.send = image_send},
                             .dir = fx->dir};
     fx->a = agent_new(&s);
@@ -159,6 +170,14 @@ const char *export_item(const char *id, const char *source, const char *disk_for
                         "{'kind':'export','id':'%s','revision':%d,'spec':{'id':'%s',%s,"
                         "'disk_format':'%s'}}",
                         id, (int)fx->revision, id, source, disk_format);
+}
+
+const char *image_item(void)
+{
+    return arena_printf(fx->cx.arena,
+                        "{'kind':'image','id':'" IMAGE "','revision':%d,'spec':{'id':'" IMAGE
+                        "','image':" IMAGE_SPEC "}}",
+                        (int)fx->revision);
 }
 
 const char *network_item(bool port)

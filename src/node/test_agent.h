@@ -53,6 +53,7 @@ const char *server_item(const char *id, bool on, int boot, int build, bool nic);
 const char *network_item(bool port);
 const char *volume_item(const char *id, int size_gib, const char *more);
 const char *export_item(const char *id, const char *source, const char *disk_format);
+const char *image_item(void);
 const char *deleted_item(const char *kind, const char *id);
 /* One answer with up to two items, asked for since what the agent has. */
 void take(bool full, const char *one, const char *two);

@@ -1130,3 +1130,9 @@ CREATE TABLE aggregate_hosts (
     host_name TEXT NOT NULL,
     PRIMARY KEY (aggregate_id, host_id)
 );
+CREATE TABLE cached_images (
+    host_id TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    until BIGINT NOT NULL,
+    PRIMARY KEY (host_id, image_id)
+);
