@@ -502,7 +502,7 @@ static void test_restart_binds_at_once(void **state UNUSED)
     ctx_init(&cx);
     struct test_server a, b;
     uint16_t port;
-    AUTO_FD int reserved = port_reserve(&port);
+    AUTO_FD UNUSED int reserved = port_reserve(&port);
     test_server_start(&a, &(struct http_config){.port = port});
     AUTO_FD int fd = raw_connect(a.port);
     raw_text(fd, "GET /json HTTP/1.1\r\nHost: x\r\n\r\n");
