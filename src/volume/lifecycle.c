@@ -188,7 +188,7 @@ static const struct attach_life attach_lives[AT_COUNT] = {
                       AT_DETACHING, VS_ATTACHING},
     [AT_ATTACHED] = {"attached", VS(AT_DETACHING), 0, AT_ATTACHED, VS_IN_USE},
     /* The host says neither that the guest let go nor that it is gone: it has the volume still. */
-    [AT_DETACHING] = {"detaching", VS(AT_ATTACHED), 300, AT_ATTACHED, VS_DETACHING},
+    [AT_DETACHING] = {"detaching", VS(AT_ATTACHED), 120, AT_ATTACHED, VS_DETACHING},
 };
 
 const struct attach_life *attach_life_of(enum attach_state state)
