@@ -94,7 +94,9 @@ static void log_in(const struct guest_backend *b, const char *id)
     usleep(200000); /* what is typed before the echo is off gets lost */
     type(b, id, "secret\n");
     await_console(b, id, ":~# ", 1);
-    type(b, id, "stty -echo; PS1=; TERM=dumb\n");
+    /* From here on the console has only what commands print. */
+    type(b, id, "stty -echo; PS1=; echo quiet''ly\n");
+    await_console(b, id, "quietly", 1);
 }
 
 /* What a command prints. */
@@ -110,6 +112,7 @@ static const char *sh(const struct guest_backend *b, const char *id, const char 
     assert_non_null(text);
     text += strlen(begins);
     const char *end = strstr(text, ends);
+    assert_non_null(end);
     text += strspn(text, "\r\n");
     while (end > text && (end[-1] == '\n' || end[-1] == '\r'))
         end--;
