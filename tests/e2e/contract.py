@@ -36,6 +36,8 @@ def filled(path, project=UNKNOWN):
 
 
 def service_of(path):
+    if path == "/console/websocket":
+        return "compute"
     return FAMILIES.get(path.split("/")[1], "identity")
 
 
