@@ -21,8 +21,6 @@ static struct err *check(struct call *c, const struct server *s, unsigned when, 
 struct err *act_migrate(struct call *c, struct server *s, const json_t *args)
 {
     const json_t *host = json_get(args, "host");
-    if (!json_is_null(args) && !(json_is_object(args) && c->microversion >= 56))
-        return bad_member(c, "migrate", args, "it is not of type 'null'");
     if (host && !json_is_null(host) && !json_is_string(host))
         return bad_member(c, "host", host, "it is not of type 'string'");
     TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_SHUTOFF), "migrate"));
