@@ -23,19 +23,7 @@ static struct err *read_text(struct call *c, const json_t *args, const char *nam
 
 static struct err *read_backup(struct call *c, const json_t *args, struct backup *ret)
 {
-    static const char *const members[] = {"name", "backup_type", "rotation", "metadata"};
-    const char *key;
-    json_t *v;
-    if (!json_is_object(args))
-        return bad_member(c, "createBackup", args, "it is not of type 'object'");
-    json_object_foreach((json_t *)(uintptr_t)args, key, v)
-    {
-        bool known = false;
-        for (size_t i = 0; i < ARRAY_LEN(members); i++)
-            known = known || str_eq(members[i], key);
-        if (!known)
-            return bad_member(c, "createBackup", args, "Additional properties are not allowed");
-    }
+    TRY(ONLY_MEMBERS(c, "createBackup", args, "name", "backup_type", "rotation", "metadata"));
     TRY(read_text(c, args, "name", &ret->name));
     TRY(read_text(c, args, "backup_type", &ret->type));
     const json_t *rotation = json_get(args, "rotation");

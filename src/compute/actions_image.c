@@ -7,20 +7,10 @@
 static struct err *read_body(struct call *c, const json_t *args, const char **ret_name,
                              const json_t **ret_metadata)
 {
-    const char *key;
-    json_t *v, *canonical = NULL;
+    json_t *canonical = NULL;
     *ret_name = NULL;
     *ret_metadata = NULL;
-    if (!json_is_object(args))
-        return bad_member(c, "createImage", args, "it is not of type 'object'");
-    json_object_foreach((json_t *)(uintptr_t)args, key, v)
-    {
-        if (!str_eq(key, "name") && !str_eq(key, "metadata"))
-            return bad_member(
-                c, "createImage", args,
-                arena_printf(c->cx->arena,
-                             "Additional properties are not allowed ('%s' was unexpected)", key));
-    }
+    TRY(ONLY_MEMBERS(c, "createImage", args, "name", "metadata"));
     const json_t *name = json_get(args, "name");
     *ret_name = json_string_value(name);
     if (!name)

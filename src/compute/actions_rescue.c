@@ -2,26 +2,24 @@
 /* Rescue: the server stands on a disk of another image, its own root disk beside it. */
 #include "compute/impl.h"
 
+static struct err *read_text(struct call *c, const json_t *args, const char *name, const char **ret)
+{
+    const json_t *v = json_get(args, name);
+    *ret = json_string_value(v);
+    if (!v || (*ret && **ret && strlen(*ret) <= 255))
+        return NULL;
+    return bad_member(c, name, v, "a text of 1 to 255 characters is needed");
+}
+
 static struct err *read_rescue(struct call *c, const json_t *args, const char **ret_password,
                                const char **ret_image_id)
 {
-    const char *key;
-    json_t *v;
     *ret_password = *ret_image_id = NULL;
-    if (!json_is_object(args) && !json_is_null(args))
-        return bad_member(c, "rescue", args, "it is not of type 'object'");
-    json_object_foreach((json_t *)(uintptr_t)args, key, v)
-    {
-        const char **out = str_eq(key, "adminPass")          ? ret_password
-                           : str_eq(key, "rescue_image_ref") ? ret_image_id
-                                                             : NULL;
-        if (!out)
-            return bad_member(c, "rescue", args, "Additional properties are not allowed");
-        if (!json_is_string(v) || !json_string_length(v) || json_string_length(v) > 255)
-            return bad_member(c, key, v, "a text of 1 to 255 characters is needed");
-        *out = json_string_value(v);
-    }
-    return NULL;
+    if (json_is_null(args))
+        return NULL;
+    TRY(ONLY_MEMBERS(c, "rescue", args, "adminPass", "rescue_image_ref"));
+    TRY(read_text(c, args, "adminPass", ret_password));
+    return read_text(c, args, "rescue_image_ref", ret_image_id);
 }
 
 /* Its own image, where none is named: as it is now, or, once that is deleted, as its disk stands on

@@ -9,21 +9,8 @@
 static struct err *read_resize(struct call *c, const json_t *args, const char **ret_flavor,
                                const char **ret_disk_config)
 {
-    const char *key;
-    json_t *v;
     *ret_flavor = *ret_disk_config = NULL;
-    if (!json_is_object(args))
-        return bad_member(c, "resize", args, "it is not of type 'object'");
-    json_object_foreach(
-        (json_t *)(uintptr_t)args, key,
-        v) if (!str_eq(key, "flavorRef") &&
-               !str_eq(key,
-                       "OS-DCF:diskConfig")) return bad_member(c, "resize", args,
-                                                               arena_printf(
-                                                                   c->cx->arena,
-                                                                   "Additional properties are not "
-                                                                   "allowed ('%s' was unexpected)",
-                                                                   key));
+    TRY(ONLY_MEMBERS(c, "resize", args, "flavorRef", "OS-DCF:diskConfig"));
     const json_t *ref = json_get(args, "flavorRef"), *config = json_get(args, "OS-DCF:diskConfig");
     *ret_flavor = json_is_integer(ref) ? json_text(c->cx, ref) : json_string_value(ref);
     *ret_disk_config = json_string_value(config);

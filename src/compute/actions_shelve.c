@@ -79,21 +79,23 @@ struct unshelve_wish {
     const char *zone, *host;
 };
 
+static struct err *read_text(struct call *c, const json_t *args, const char *name, const char **ret)
+{
+    const json_t *v = json_get(args, name);
+    *ret = json_string_value(v);
+    return !v || *ret || json_is_null(v) ? NULL
+                                         : bad_member(c, name, v, "it is not of type 'string'");
+}
+
 static struct err *read_unshelve(struct call *c, const json_t *args, struct unshelve_wish *ret)
 {
-    const char *key;
-    json_t *v;
     *ret = (struct unshelve_wish){0};
-    json_object_foreach((json_t *)(uintptr_t)args, key, v)
-    {
-        bool zone = str_eq(key, "availability_zone") && c->microversion >= 77,
-             host = str_eq(key, "host") && c->microversion >= 91;
-        if (!zone && !host)
-            return bad_member(c, "unshelve", args, "Additional properties are not allowed");
-        if (!json_is_string(v) && !json_is_null(v))
-            return bad_member(c, key, v, "it is not of type 'string'");
-        *(zone ? &ret->zone : &ret->host) = json_string_value(v);
-    }
+    if (!json_is_object(args)) /* very old clients send anything */
+        return NULL;
+    TRY(ONLY_MEMBERS(c, "unshelve", args, c->microversion >= 77 ? "availability_zone" : NULL,
+                     c->microversion >= 91 ? "host" : NULL));
+    TRY(read_text(c, args, "availability_zone", &ret->zone));
+    TRY(read_text(c, args, "host", &ret->host));
     if (ret->host && !c->actor->admin)
         return fail(c->cx, ERR_FORBIDDEN,
                     "Policy doesn't allow os_compute_api:os-shelve:unshelve_to_host to be "

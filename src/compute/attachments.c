@@ -118,28 +118,11 @@ static struct err *check_device(struct call *c, const json_t *v, const char **re
 
 static struct err *check_members(struct call *c, const json_t *j, bool update)
 {
-    const struct {
-        const char *name;
-        bool good;
-    } members[] = {{"volumeId", true},
-                   {"device", true},
-                   {"tag", c->microversion >= 49},
-                   {"delete_on_termination", c->microversion >= (update ? 85 : 79)},
-                   {"serverId", update && c->microversion >= 85},
-                   {"id", update && c->microversion >= 85}};
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)j, key, v)
-    {
-        bool good = false;
-        for (size_t i = 0; i < ARRAY_LEN(members); i++)
-            good = good || (members[i].good && str_eq(members[i].name, key));
-        if (!good)
-            return bad_member(
-                c, "volumeAttachment", j,
-                arena_printf(c->cx->arena,
-                             "Additional properties are not allowed ('%s' was unexpected)", key));
-    }
+    bool repeats = update && c->microversion >= 85; /* what names the attachment */
+    TRY(ONLY_MEMBERS(c, "volumeAttachment", j, "volumeId", "device",
+                     c->microversion >= 49 ? "tag" : NULL,
+                     c->microversion >= (update ? 85 : 79) ? "delete_on_termination" : NULL,
+                     repeats ? "serverId" : NULL, repeats ? "id" : NULL));
     const json_t *id = json_get(j, "volumeId");
     if (!id)
         return bad_member(c, "volumeAttachment", j, "'volumeId' is a required property");

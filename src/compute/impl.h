@@ -61,6 +61,12 @@ extern struct compute_config compute_cfg;
 struct err *bad_member(struct call *c, const char *name, const json_t *value, const char *reason);
 /* The member of the body with this name, an object; ERR_INVALID otherwise. */
 MUST_USE struct err *body_object(struct call *c, const char *name, const json_t **ret);
+/* An object with no other members than these; a NULL among them is none. */
+MUST_USE struct err *only_members(struct call *c, const char *what, const json_t *obj,
+                                  const char *const *names, size_t n);
+#define ONLY_MEMBERS(c, what, obj, ...)                                                            \
+    only_members(c, what, obj, (const char *const[]){__VA_ARGS__},                                 \
+                 ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
 /* The only member of the body, whatever its name: actions. */
 MUST_USE struct err *body_only_member(struct call *c, const char **ret_name,
                                       const json_t **ret_value);

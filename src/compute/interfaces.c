@@ -103,18 +103,8 @@ static struct err *read_fixed_ip(struct call *c, const json_t *j, const char **r
 
 static struct err *check_members(struct call *c, const json_t *j)
 {
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)j, key, v)
-    {
-        bool good = str_eq(key, "net_id") || str_eq(key, "port_id") || str_eq(key, "fixed_ips") ||
-                    (str_eq(key, "tag") && c->microversion >= 49);
-        if (!good)
-            return bad_member(
-                c, "interfaceAttachment", j,
-                arena_printf(c->cx->arena,
-                             "Additional properties are not allowed ('%s' was unexpected)", key));
-    }
+    TRY(ONLY_MEMBERS(c, "interfaceAttachment", j, "net_id", "port_id", "fixed_ips",
+                     c->microversion >= 49 ? "tag" : NULL));
     const json_t *tag = json_get(j, "tag");
     const char *text = json_string_value(tag);
     if (tag && (!text || !*text || str_utf8_len(text) > 60 || strpbrk(text, "/,")))

@@ -49,6 +49,27 @@ struct err *body_object(struct call *c, const char *name, const json_t **ret)
     return NULL;
 }
 
+struct err *only_members(struct call *c, const char *what, const json_t *obj,
+                         const char *const *names, size_t n)
+{
+    const char *key;
+    json_t *v;
+    if (!json_is_object(obj))
+        return bad_member(c, what, obj, "it is not of type 'object'");
+    json_object_foreach((json_t *)(uintptr_t)obj, key, v)
+    {
+        bool known = false;
+        for (size_t i = 0; i < n; i++)
+            known = known || str_eq(names[i], key);
+        if (!known)
+            return bad_member(
+                c, what, obj,
+                arena_printf(c->cx->arena,
+                             "Additional properties are not allowed ('%s' was unexpected)", key));
+    }
+    return NULL;
+}
+
 struct err *body_only_member(struct call *c, const char **ret_name, const json_t **ret_value)
 {
     if (!json_is_object(c->json) || json_object_size(c->json) != 1)

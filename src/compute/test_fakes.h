@@ -15,6 +15,17 @@
 #define IMAGE_P2 "bbbbbbbb-0000-4000-8000-000000000004" /* private to project p2 */
 
 extern const struct service fake_network_service;
+/* Its tables are the network's too. */
+#define FAKE_IMAGES_DDL                                                                            \
+    "CREATE TABLE fake_images (\n"                                                                 \
+    "    id TEXT PRIMARY KEY NOT NULL,\n"                                                          \
+    "    server_id TEXT,\n"                                                                        \
+    "    held BIGINT NOT NULL,\n"                                                                  \
+    "    name TEXT NOT NULL,\n"                                                                    \
+    "    project_id TEXT NOT NULL,\n"                                                              \
+    "    properties TEXT NOT NULL,\n"                                                              \
+    "    number BIGINT NOT NULL\n"                                                                 \
+    ");\n"
 
 struct compute_world {
     struct test_api t;

@@ -240,6 +240,31 @@ static void born_on_a_new_volume(void **state UNUSED)
     expect_volume(v, "deleting");
 }
 
+/* Its volumes keep everything: no image is made, and it comes back to where they lie. */
+static void on_a_volume_it_is_shelved_without_an_image(void **state UNUSED)
+{
+    struct test_reply r = create(202, V2(FROM_IMAGE_OK));
+    const char *id = test_str(T, &r, "server.id"),
+               *v = world_show(&w, id, "os-extended-volumes:volumes_attached[0].id");
+    world_report_volume(&w, v, "'ready':true,'size_gib':1,'snapshots':[]");
+    report(id, text("'power':'on','volumes':[{'volume_id':'%s','plugged':true}]", v), false);
+    world_act(&w, 202, "p1", id, "{'shelve':null}");
+    report(id, text("'power':'off','volumes':[{'volume_id':'%s','plugged':false}]", v), false);
+    assert_string_equal(world_show(&w, id, "OS-EXT-STS:task_state"), "shelving_offloading");
+    assert_null(spec_of(id));
+    world_report(&w, w.host_id[0], id, "{'power':'absent'}");
+    assert_string_equal(world_status(&w, id), "SHELVED_OFFLOADED");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images"), 0);
+    expect_volume(v, "in-use");
+    test_expect(T, 403, "p1", "DELETE", one_of(id, v), NULL);
+    world_act(&w, 202, "p1", id, "{'unshelve':null}");
+    const json_t *spec = spec_of(id);
+    assert_true(json_is_null(json_get(spec, "image")));
+    assert_int_equal(json_array_size(json_get(spec, "volumes")), 1);
+    world_report(&w, w.host_id[0], id, "{'power':'on','boot_seq':2,'build_seq':2}");
+    assert_string_equal(world_status(&w, id), "ACTIVE");
+}
+
 static void born_on_what_is_there(void **state UNUSED)
 {
     const char *v = world_volume(&w);
@@ -433,6 +458,7 @@ int main(void)
         WORLD_TEST(members_by_version),
         WORLD_TEST(deletion_frees_or_takes_along),
         WORLD_TEST(born_on_a_new_volume),
+        WORLD_TEST(on_a_volume_it_is_shelved_without_an_image),
         WORLD_TEST(born_on_what_is_there),
         WORLD_TEST(an_image_of_a_server_on_volumes),
         WORLD_TEST(more_disks_beside_the_image),
