@@ -377,6 +377,8 @@ static void an_image_is_made_of_it(void **state UNUSED)
     assert_non_null(location);
     assert_non_null(strstr(location, "/image/v2/images/"));
     expect(id, "ACTIVE", "image_uploading");
+    r = test_expect(T, 200, "p1", "GET", "/compute/v2.1/servers?task_state=image_uploading", NULL);
+    assert_int_equal(json_array_size(json_get(r.json, "servers")), 1);
     refused(id, "createImage", "{'createImage':{'name':'second'}}");
     refused(id, "stop", "{'os-stop':null}");
     assert_int_equal(world_count(&w, "SELECT 1 FROM fake_images WHERE name = 'copy' AND held = 0 "

@@ -137,6 +137,7 @@ MUST_USE struct err *action_finish(struct ctx *cx, struct tx *tx, const struct s
                                    const char *action, bool good);
 /* The lock, then the state: 409 in nova's words. */
 MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
+#define TASK_COPIED "image_uploading"
 /* Also while it stands, but its root disk is being copied. */
 const char *task_state_of(const struct server *s);
 /* 409 in nova's words: not in this state. */

@@ -82,6 +82,10 @@ static void several_forms(void **state UNUSED)
     T->headers[0] = "X-OpenStack-Nova-API-Version: 2.70";
     r = attach(200, "p1", id, "'net_id':'" NET_A "','tag':'fast'");
     assert_string_equal(test_str(T, &r, "interfaceAttachment.tag"), "fast");
+    const json_t *devices =
+        json_get(json_get(world_spec(&w, w.host_id[0], id), "meta_data"), "devices");
+    assert_string_equal(json_get_str(json_array_get(devices, 0), "mac"),
+                        test_str(T, &r, "interfaceAttachment.mac_addr"));
     T->headers[0] = NULL;
     assert_int_equal(nics(id), 4);
 }

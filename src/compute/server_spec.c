@@ -30,8 +30,50 @@ static void write_key(struct jw *w, const struct server *s)
     jw_arr_end(w);
 }
 
+/* What is inside the server, beside the columns of its row. */
+struct devices {
+    struct server_port *ports;
+    struct volume_use *uses;
+    size_t n_ports, n_uses;
+};
+
+static void write_tag(struct jw *w, const char *tag)
+{
+    jw_karr(w, "tags");
+    jw_str(w, tag);
+    jw_arr_end(w);
+    jw_obj_end(w);
+}
+
+/* Those that their user tagged: so that the guest knows which is which. */
+static void write_tagged(struct ctx *cx, struct jw *w, const struct devices *d)
+{
+    jw_karr(w, "devices");
+    for (size_t i = 0; i < d->n_ports; i++) {
+        if (!d->ports[i].tag || d->ports[i].leaving)
+            continue;
+        jw_obj(w);
+        jw_kstr(w, "type", "nic");
+        jw_kstr(w, "bus", "pci");
+        jw_kstr(w, "mac", d->ports[i].mac);
+        write_tag(w, d->ports[i].tag);
+    }
+    for (size_t i = 0; i < d->n_uses; i++) {
+        if (!d->uses[i].tag || d->uses[i].state == USE_DETACHING)
+            continue;
+        jw_obj(w);
+        jw_kstr(w, "type", "disk");
+        jw_kstr(w, "bus", "virtio");
+        jw_kstr(w, "path", d->uses[i].device);
+        jw_kstr(w, "serial", arena_strndup(cx->arena, d->uses[i].volume_id, 20));
+        write_tag(w, d->uses[i].tag);
+    }
+    jw_arr_end(w);
+}
+
 /* meta_data.json, whole: https://docs.openstack.org/nova/latest/user/metadata.html */
-static void write_meta_data(struct jw *w, const struct server *s)
+static void write_meta_data(struct ctx *cx, struct jw *w, const struct server *s,
+                            const struct devices *d)
 {
     jw_kobj(w, "meta_data");
     jw_kstr(w, "uuid", s->id);
@@ -42,7 +84,7 @@ static void write_meta_data(struct jw *w, const struct server *s)
     jw_kstr(w, "project_id", s->project_id);
     jw_kraw(w, "meta", s->metadata);
     jw_kstr(w, "random_seed", s->random_seed);
-    jw_kraw(w, "devices", "[]");
+    write_tagged(cx, w, d);
     if (s->admin_pass)
         jw_kstr(w, "admin_pass", s->admin_pass);
     write_key(w, s);
@@ -90,23 +132,21 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
                         struct jw *w, bool *ret_present)
 {
     void *row = NULL;
-    struct server_port *ports;
-    struct volume_use *uses;
-    size_t n_ports, n_uses;
+    struct devices d;
     *ret_present = false;
     TRY(res_get(cx, tx, &server_resource, item_id, &row));
     const struct server *s = row;
     if (!s || !str_eq(s->host_id, host_id) || lifecycle_of(state_of(s))->leaves_host)
         return NULL;
-    TRY(server_ports(cx, tx, s->id, &ports, &n_ports));
-    TRY(server_uses(cx, tx, s->id, &uses, &n_uses));
+    TRY(server_ports(cx, tx, s->id, &d.ports, &d.n_ports));
+    TRY(server_uses(cx, tx, s->id, &d.uses, &d.n_uses));
     *ret_present = true;
     jw_obj(w);
     write_machine(w, s);
     write_condition(w, s);
-    write_nics(w, ports, n_ports);
-    write_volumes(w, uses, n_uses);
-    write_meta_data(w, s);
+    write_nics(w, d.ports, d.n_ports);
+    write_volumes(w, d.uses, d.n_uses);
+    write_meta_data(cx, w, s, &d);
     jw_key(w, "network_data");
     TRY(network_data_write(cx, tx, s->id, w));
     jw_kraw(w, "vendor_data", "{}");

@@ -180,7 +180,7 @@ struct err *server_check_lock(struct call *c, const struct server *s)
 const char *task_state_of(const struct server *s)
 {
     const char *task = lifecycle_of(state_of(s))->task_state;
-    return !task && s->export_image ? "image_uploading" : task;
+    return !task && s->export_image ? TASK_COPIED : task;
 }
 
 struct err *server_refuse(struct call *c, const struct server *s, const char *action)

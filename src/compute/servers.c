@@ -47,6 +47,9 @@ static const char *states_with(struct ctx *cx, const char *status, const char *w
 {
     struct buf b;
     size_t n = 0;
+    if (str_eq(what, "task_state") && strcasecmp(status, TASK_COPIED) == 0) /* as it stands */
+        return "export_image IS NOT NULL AND state IN ('ACTIVE', 'SHUTOFF', 'PAUSED', "
+               "'SUSPENDED')";
     buf_init(&b, cx->arena);
     for (int i = 0; i < ST_COUNT; i++) {
         const struct lifecycle *l = lifecycle_of((enum server_state)i);

@@ -164,6 +164,9 @@ static void members_by_version(void **state UNUSED)
                                       "'delete_on_termination':true}}",
                                       v);
     assert_string_equal(test_str(T, &r, "volumeAttachment.tag"), "data");
+    const json_t *devices = json_get(json_get(spec_of(id), "meta_data"), "devices");
+    assert_int_equal(json_array_size(devices), 1); /* the guest reads which one it is */
+    assert_string_equal(json_get_str(json_array_get(devices, 0), "serial"), text("%.20s", v));
     assert_string_equal(test_str(T, &r, "volumeAttachment.delete_on_termination"), "true");
     report(id, text("'power':'on','volumes':[{'volume_id':'%s','plugged':true}]", v), false);
     version(85);
