@@ -324,8 +324,8 @@ static void events_reach_the_servers_host(void **state UNUSED)
         "{'events':[7]}",
         "{'events':[{'name':'made-up','server_uuid':'aaaaaaaa-0000-4000-8000-00000000000a'}]}",
         "{'events':[{'name':'network-changed','server_uuid':'x'}]}",
-        "{'events':[{'name':'network-changed','server_uuid':"
-        "'aaaaaaaa-0000-4000-8000-00000000000a','status':'done'}]}",
+        ("{'events':[{'name':'network-changed','server_uuid':"
+         "'aaaaaaaa-0000-4000-8000-00000000000a','status':'done'}]}"),
         "{'events':[{'name':'network-changed','x':'y'}]}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         test_expect(T, 400, "admin", "POST", url, "%s", bad[i]);
