@@ -5,16 +5,7 @@
 #define V "/compute/v2.1"
 static struct compute_world w;
 #define T (&w.t)
-
-static const char *path(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *path(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    const char *p = arena_vprintf(w.t.cx.arena, fmt, ap);
-    va_end(ap);
-    return p;
-}
+#define path(...) world_path(&w, __VA_ARGS__)
 
 static struct test_reply act(int status, const char *who, const char *id, const char *body)
 {

@@ -5,16 +5,8 @@
 #define V "/compute/v2.1"
 static struct compute_world w;
 #define T (&w.t)
-
-static const char *path(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *path(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    const char *p = arena_vprintf(w.t.cx.arena, fmt, ap);
-    va_end(ap);
-    return p;
-}
+#define path(...) world_path(&w, __VA_ARGS__)
+#define version(minor) world_version(&w, minor)
 
 static int setup(void **state UNUSED)
 {
@@ -26,12 +18,6 @@ static int teardown(void **state UNUSED)
 {
     world_stop(&w);
     return 0;
-}
-
-static void version(const char *minor)
-{
-    T->headers[0] =
-        minor ? arena_printf(T->cx.arena, "X-OpenStack-Nova-API-Version: 2.%s", minor) : NULL;
 }
 
 static void networks_are_shown_in_two_shapes(void **state UNUSED)

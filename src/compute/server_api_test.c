@@ -6,6 +6,7 @@
 #define V "/compute/v2.1"
 static struct compute_world w;
 #define T (&w.t)
+#define path(...) world_path(&w, __VA_ARGS__)
 
 static int setup(void **state UNUSED)
 {
@@ -17,16 +18,6 @@ static int teardown(void **state UNUSED)
 {
     world_stop(&w);
     return 0;
-}
-
-static const char *path(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *path(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    const char *p = arena_vprintf(w.t.cx.arena, fmt, ap);
-    va_end(ap);
-    return p;
 }
 
 static void version(unsigned minor)

@@ -406,6 +406,21 @@ const char *world_running(struct compute_world *w, const char *project)
     return id;
 }
 
+const char *world_path(struct compute_world *w, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const char *p = arena_vprintf(w->t.cx.arena, fmt, ap);
+    va_end(ap);
+    return p;
+}
+
+void world_version(struct compute_world *w, const char *minor)
+{
+    w->t.headers[0] =
+        minor ? arena_printf(w->t.cx.arena, "X-OpenStack-Nova-API-Version: 2.%s", minor) : NULL;
+}
+
 const char *world_at(struct compute_world *w, const char *server_id, const char *rest)
 {
     return arena_printf(w->t.cx.arena, "/compute/v2.1/servers/%s%s", server_id, rest);

@@ -55,6 +55,10 @@ int64_t world_revision(struct compute_world *w, const char *server_id);
 void world_export_end(struct compute_world *w, const char *server_id, const char *error);
 /* Rows that the statement gives. */
 size_t world_count(struct compute_world *w, const char *sql);
+/* Formatted, in the world's arena. */
+const char *world_path(struct compute_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Requests ask for 2.MINOR from here on; NULL: for none. */
+void world_version(struct compute_world *w, const char *minor);
 /* "/compute/v2.1/servers/ID" and what follows. */
 const char *world_at(struct compute_world *w, const char *server_id, const char *rest);
 /* POST …/action by this actor; asserts the status. */
