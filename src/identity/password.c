@@ -107,9 +107,11 @@ static struct err *record_once(struct ctx *cx, struct store *s, const char *user
 /* Log-ins at the same time are all counted. */
 static struct err *record_login(struct ctx *cx, struct store *s, const char *user_id, bool good)
 {
-    struct err *e = record_once(cx, s, user_id, good);
-    for (int tries = 0; e && e->kind == ERR_STALE && tries < 16; tries++)
+    unsigned tries = 0;
+    struct err *e;
+    do
         e = record_once(cx, s, user_id, good);
+    while (tx_again(cx, e, &tries));
     return e;
 }
 

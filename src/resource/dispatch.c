@@ -4,8 +4,6 @@
 #include "resource/engine.h"
 #include <stdatomic.h>
 
-#define STALE_RETRIES 8
-
 /* ---------------------------------------------------------------- construction */
 
 static char *base_of(const char *pattern)
@@ -373,12 +371,11 @@ static struct err *run_handler(struct call *c, struct tx **begun)
         TRY(decode_body(c));
         return c->route->handler(c);
     }
-    struct err *e = NULL;
-    for (int tries = 0; tries < STALE_RETRIES; tries++) {
+    for (unsigned tries = 0;;) {
         size_t n_headers = c->rp->n_headers;
-        e = run_in_tx(c, !is_read(c), begun);
+        struct err *e = run_in_tx(c, !is_read(c), begun);
         c->tx = NULL;
-        if (!e || e->kind != ERR_STALE)
+        if (!tx_again(c->cx, e, &tries))
             return e;
         c->rp->n_headers = n_headers;
         c->rp->content_type = NULL;
@@ -386,7 +383,6 @@ static struct err *run_handler(struct call *c, struct tx **begun)
         buf_clear(&c->rp->body);
         c->rp->status = 0;
     }
-    return e;
 }
 
 static bool has_word(const char *words, const char *word)

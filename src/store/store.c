@@ -21,6 +21,11 @@ static const struct {
     {"postgres://", &postgres_engine, .whole_url = true},
 };
 
+/* Lost races: the first pause's limit, how often it doubles, and how many races are lost for good. */
+#define AGAIN_US 1000
+#define AGAIN_DOUBLES 6
+#define AGAIN_TRIES 20
+
 static void tx_free(struct tx *tx)
 {
     for (struct prepared *p; (p = cache_pop(&tx->cache));)
@@ -214,6 +219,17 @@ struct err *tx_read(struct ctx *cx, struct store *s, struct tx **ret)
 struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret)
 {
     return tx_start(cx, s, TX_WRITE, ret);
+}
+
+bool tx_again(struct ctx *cx, const struct err *e, unsigned *tries)
+{
+    if (!e || e->kind != ERR_STALE || *tries >= AGAIN_TRIES)
+        return false;
+    uint64_t limit = (uint64_t)AGAIN_US << (*tries < AGAIN_DOUBLES ? *tries : AGAIN_DOUBLES);
+    uint64_t us = rng_below(cx->rng, limit);
+    nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+    ++*tries;
+    return true;
 }
 
 struct store *tx_store(const struct tx *tx)

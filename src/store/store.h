@@ -34,6 +34,12 @@ MUST_USE struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret);
  */
 MUST_USE struct err *tx_commit(struct ctx *cx, struct tx **tx);
 void tx_rollback(struct tx **tx); /* NULL and ended transactions are fine */
+/*
+ * Whether e is a lost race (ERR_STALE) worth running the transaction again; *tries, 0 at first,
+ * counts. Waits before it says so, each time longer and at random: losers who come back at once
+ * meet again.
+ */
+bool tx_again(struct ctx *cx, const struct err *e, unsigned *tries);
 #define AUTO_TXN __attribute__((cleanup(tx_rollback)))
 /*
  * fn(arg) runs once, after a successful commit, in the committing thread, when the connection is
