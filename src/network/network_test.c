@@ -261,8 +261,13 @@ static void addresses(void **state)
         test_expect(t, 200, "p1", "GET", path(t, "ports?network_id=%s", net), NULL);
     assert_string_equal(test_str(t, &r, "ports[0].device_owner"), "network:dhcp");
     assert_string_equal(test_str(t, &r, "ports[0].fixed_ips[0].ip_address"), "10.0.0.2");
-    test_expect(t, 409, "p1", "DELETE", path(t, "ports/%s", test_str(t, &r, "ports[0].id")), NULL);
-    const char *ids[4];
+    const char *ids[4], *dhcp = test_str(t, &r, "ports[0].id");
+    test_expect(t, 404, "p2", "DELETE", path(t, "ports/%s", dhcp), NULL);
+    test_expect(t, 204, "p1", "DELETE", path(t, "ports/%s", dhcp), NULL);
+    r = test_expect(t, 200, "p1", "GET", path(t, "ports?network_id=%s", net), NULL);
+    assert_string_not_equal(test_str(t, &r, "ports[0].id"), dhcp); /* another took its place */
+    assert_string_equal(test_str(t, &r, "ports[0].fixed_ips[0].ip_address"), "10.0.0.2");
+    assert_int_equal(json_array_size(test_at(&r, "ports")), 1);
     for (int i = 0; i < 4; i++) {
         r = test_expect(t, 201, "p1", "POST", NW "ports", "{'port':{'network_id':'%s'}}", net);
         ids[i] = test_str(t, &r, "port.id");

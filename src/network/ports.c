@@ -319,15 +319,25 @@ struct err *nw_port_update(struct call *c)
     return call_reply_row(c, 200, &port_resource, p);
 }
 
+/* Its subnets are served on, from a new port. */
+static struct err *serve_again(struct call *c, const struct port *p)
+{
+    void *network = NULL;
+    TRY(res_find(c->cx, c->tx, &network_resource, p->network_id, &network));
+    return nw_dhcp_sync(c->cx, c->tx, network);
+}
+
 struct err *nw_port_delete(struct call *c)
 {
     struct port *p = c->target;
-    if (p->router_id || str_eq(p->device_owner, OWNER_DHCP))
+    if (p->router_id)
         return fail_type(
             c->cx, ERR_CONFLICT, "ServicePortInUse",
             "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id,
             p->device_owner);
     TRY(nw_port_remove(c->cx, c->tx, p));
+    if (str_eq(p->device_owner, OWNER_DHCP))
+        TRY(serve_again(c, p));
     if (p->server_id && p->host_id) /* its guest loses the NIC */
         TRY(fleet_touch(c->cx, c->tx, p->host_id, "server", p->server_id));
     call_reply_empty(c, 204);
