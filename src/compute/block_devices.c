@@ -487,7 +487,8 @@ struct err *attach_block_devices(struct call *c, const struct server *s,
         struct use_request rq = {.server_id = s->id,
                                  .tag = d->tag,
                                  .boot_index = d->boot_index,
-                                 .delete_on_termination = d->delete_on_termination};
+                                 .delete_on_termination = d->delete_on_termination,
+                                 .born = true};
         /* The root disk is vda, whatever others are called. */
         rq.device = is_root_name(d->name) != (d->boot_index == 0) ? NULL : d->name;
         TRY(volume_of(c, s, d, &rq.volume_id));

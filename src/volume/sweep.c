@@ -141,9 +141,7 @@ static struct err *expire_attachment(struct ctx *cx, struct tx *tx, void *row)
     void *found = NULL;
     TRY(res_find(cx, tx, &volume_resource, a->volume_id, &found));
     struct volume *v = found;
-    /* Nothing to plug yet; or the root disk: without it there is no server, which has a deadline of
-     * its own. */
-    if (!v->seen_ready || a->boot_index == 0) {
+    if (!v->seen_ready) { /* nothing to plug yet */
         a->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return res_update(cx, tx, &attachment_resource, a);
     }

@@ -214,6 +214,8 @@ struct err *volume_attach(struct call *c, const struct use_request *rq, struct v
     a->boot_index = rq->boot_index;
     a->delete_on_termination = rq->delete_on_termination;
     set_state(c->cx, a, AT_ATTACHING);
+    if (rq->born)
+        a->state_deadline = 0;
     TRY(res_insert(c->cx, c->tx, &attachment_resource, a));
     if (volume_state_of(v) == VS_AVAILABLE)
         volume_move(c->cx, v, VS_ATTACHING);

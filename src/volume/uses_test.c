@@ -237,14 +237,19 @@ static void what_no_host_confirms_is_undone(void **state UNUSED)
     assert_string_equal(vworld_status(&w, id), "available");
 }
 
-/* A server without its root disk is none: it waits for it as long as it is wanted. */
-static void a_root_disk_is_not_undone(void **state UNUSED)
+/* A server's image may take longer to come than any of its volumes: they wait with it. */
+static void what_a_server_was_born_with_is_not_undone(void **state UNUSED)
 {
-    struct attach root = {
-        .rq = {.volume_id = vworld_ready(&w, "p1"), .server_id = SERVER_A, .boot_index = 0}};
-    AS(attach_fn, &root);
-    assert_true(vworld_expire(&w) >= 1);
+    struct attach data = {.rq = {.volume_id = vworld_ready(&w, "p1"),
+                                 .server_id = SERVER_A,
+                                 .boot_index = -1,
+                                 .born = true}};
+    AS(attach_fn, &data);
+    vworld_expire(&w);
     assert_int_equal(uses_of(SERVER_A).all[0].state, USE_ATTACHING);
+    assert_string_equal(vworld_status(&w, data.rq.volume_id), "attaching");
+    AS(attached_fn, &data.use);
+    assert_int_equal(uses_of(SERVER_A).all[0].state, USE_ATTACHED);
     AS(release_fn, (void *)(uintptr_t)SERVER_A);
 }
 
@@ -257,7 +262,7 @@ int main(void)
         cmocka_unit_test(what_others_need_outlives_a_server),
         cmocka_unit_test(a_volume_is_made_for_a_server),
         cmocka_unit_test(what_no_host_confirms_is_undone),
-        cmocka_unit_test(a_root_disk_is_not_undone),
+        cmocka_unit_test(what_a_server_was_born_with_is_not_undone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -64,6 +64,7 @@ struct use_request {
     const char *device, *tag; /* NULL: the next free one; none */
     int64_t boot_index;
     bool delete_on_termination;
+    bool born; /* asked for with its server, which has a deadline of its own: this has none */
 };
 /* available → attaching. ERR_INVALID in nova's words where it is not free, ERR_NOT_FOUND. A volume
  * made for this server may still be creating. */
