@@ -21,11 +21,15 @@ struct err *act_shelve(struct call *c, struct server *s, const json_t *args UNUS
     return server_accepted(c, s);
 }
 
-/* Servers leave their host as soon as their image is there: none waits for this. */
+/* Shelved servers leave their host by themselves: who asks for it meanwhile has it. */
 struct err *act_shelve_offload(struct call *c, struct server *s, const json_t *args UNUSED)
 {
     TRY(server_check_lock(c, s));
-    return server_refuse(c, s, "shelveOffload");
+    if (state_of(s) != ST_OFFLOADING)
+        return server_refuse(c, s, "shelveOffload");
+    TRY(action_record(c, s, "shelveOffload", "compute_shelve_offload_instance", RECORD_OPEN));
+    call_reply_empty(c, 202);
+    return NULL;
 }
 
 static struct err *not_shelved(struct ctx *cx, struct tx *tx, struct server *s)

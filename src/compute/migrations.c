@@ -238,3 +238,25 @@ struct err *server_migration_show(struct call *c)
     jw_obj_end(&w);
     return NULL;
 }
+
+/* ---------------------------------------------------------------- of one under way */
+
+/* Both ask for a server that is migrating live, and none here ever is. */
+struct err *server_migration_abort(struct call *c)
+{
+    TRY(server_check_lock(c, c->target));
+    return server_refuse(c, c->target, "abort live migration");
+}
+
+struct err *server_migration_act(struct call *c)
+{
+    const char *action;
+    const json_t *args;
+    TRY(body_only_member(c, &action, &args));
+    if (!str_eq(action, "force_complete"))
+        return fail(c->cx, ERR_INVALID, "There is no such action: %s", action);
+    if (!json_is_null(args))
+        return bad_member(c, action, args, "it is not of type 'null'");
+    TRY(server_check_lock(c, c->target));
+    return server_refuse(c, c->target, "force_complete");
+}

@@ -77,6 +77,7 @@ static void there_and_back(void **state UNUSED)
     const char *id = world_running(&w, "p1"), *host = world_host_of(&w, id);
     world_act(&w, 409, "p1", id, "{'unshelve':null}");
     world_act(&w, 403, "p1", id, "{'shelveOffload':null}");
+    world_act(&w, 409, "admin", id, "{'shelveOffload':null}");
     world_act(&w, 202, "p1", id, "{'shelve':null}");
     expect(id, "ACTIVE", "shelving");
     assert_string_equal(json_get_str(world_spec(&w, host, id), "power"), "off");
@@ -90,12 +91,16 @@ static void there_and_back(void **state UNUSED)
     world_export_end(&w, id, NULL);
     expect(id, "SHELVED", "shelving_offloading");
     assert_null(world_spec(&w, host, id));
-    world_act(&w, 409, "admin", id, "{'shelveOffload':null}");
+    world_act(&w, 202, "admin", id, "{'shelveOffload':null}");
     world_act(&w, 409, "p1", id, "{'unshelve':null}");
     report(id, "{'power':'off','boot_seq':1,'build_seq':1}");
     expect(id, "SHELVED", "shelving_offloading");
     report(id, "{'power':'absent'}");
     expect(id, "SHELVED_OFFLOADED", "null");
+    world_act(&w, 409, "admin", id, "{'shelveOffload':null}");
+    assert_int_equal(world_count(&w, "SELECT 1 FROM instance_actions WHERE action = "
+                                     "'shelveOffload' AND result = 'Success'"),
+                     1);
     assert_string_equal(shelve_result(), "Success");
     assert_null(world_host_of(&w, id));
     assert_string_equal(world_show(&w, id, "OS-EXT-STS:power_state"), "0");

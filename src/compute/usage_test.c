@@ -228,6 +228,26 @@ static void moves_are_listed(void **state UNUSED)
     version(NULL);
 }
 
+/* No server here moves while it runs. */
+static void no_move_is_ended_half_way(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1"), *one = path(V "/servers/%s/migrations/1", id);
+    const char *act = path("%s/action", one);
+    test_expect(T, 404, "admin", "DELETE", one, NULL); /* not known before 2.24 */
+    version("24");
+    test_expect(T, 403, "p1", "DELETE", one, NULL);
+    struct test_reply r = test_expect(T, 409, "admin", "DELETE", one, NULL);
+    assert_non_null(strstr(r.text, "Cannot 'abort live migration' instance"));
+    test_expect(T, 403, "p1", "POST", act, "{'force_complete':null}");
+    r = test_expect(T, 409, "admin", "POST", act, "{'force_complete':null}");
+    assert_non_null(strstr(r.text, "Cannot 'force_complete' instance"));
+    test_expect(T, 400, "admin", "POST", act, "{'force_complete':1}");
+    test_expect(T, 400, "admin", "POST", act, "{'pause':null}");
+    test_expect(T, 400, "admin", "POST", act, "{}");
+    test_expect(T, 404, "admin", "DELETE", V "/servers/dddddddd-0000-4000-8000-00000000000d/migrations/1", NULL);
+    version(NULL);
+}
+
 /* ---------------------------------------------------------------- passwords */
 
 static struct err *report_password(const char *id, const char *password)
@@ -267,6 +287,7 @@ int main(void)
         WORLD_TEST(use_is_paged_by_servers),
         WORLD_TEST(the_audit_log_counts_servers_by_host),
         cmocka_unit_test_setup_teardown(moves_are_listed, setup_moves, teardown),
+        WORLD_TEST(no_move_is_ended_half_way),
         WORLD_TEST(a_guests_password_is_kept_until_cleared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
