@@ -123,6 +123,8 @@ bool agent_knows_server(struct agent *a, const char *id);
  * ERR_INVALID when it is no text or too long. */
 MUST_USE struct err *agent_leave_password(struct ctx *cx, struct agent *a, const char *server_id,
                                           const char *text, size_t len);
+/* The control plane has what it left, or there is nothing to tell. */
+bool agent_password_told(struct ctx *cx, struct agent *a, const char *server_id);
 
 struct agent_stats {
     size_t items[ITEM_KINDS], busy, due, failing, undelivered;

@@ -209,7 +209,7 @@ static void test_password(void **state UNUSED)
     assert_int_equal(access(file, F_OK), -1);
 }
 
-static int ask(const char *path, const char *body, struct buf *ret)
+static int ask_again(const char *path, const char *body, int64_t waited_us, struct buf *ret)
 {
     const char *type = NULL;
     int status = 0;
@@ -217,11 +217,17 @@ static int ask(const char *path, const char *body, struct buf *ret)
                                    .source_ip = "10.0.0.5",
                                    .path = path,
                                    .body = body,
-                                   .body_size = body ? strlen(body) : 0};
+                                   .body_size = body ? strlen(body) : 0,
+                                   .waited_us = waited_us};
     buf_init(ret, fx->cx.arena);
     assert_ok(&fx->cx, metadata_answer(&fx->cx, fx->a, &a, ret, &type, &status));
     assert_string_equal(type, "text/plain");
     return status;
+}
+
+static int ask(const char *path, const char *body, struct buf *ret)
+{
+    return ask_again(path, body, 0, ret);
 }
 
 /* As the guest does it. */
@@ -236,8 +242,14 @@ static void test_password_service(void **state UNUSED)
     assert_int_equal(ask("/openstack/latest/user_data", "x", &b), 405);
     assert_int_equal(ask("/latest/password", "x", &b), 405);
     assert_int_equal(ask("/openstack/latest/password", "", &b), 400);
-    assert_int_equal(ask("/openstack/2013-04-04/password", "c2VjcmV0", &b), 200);
+    const char *path = "/openstack/2013-04-04/password";
+    assert_int_equal(ask(path, "c2VjcmV0", &b), METADATA_LATER);
     assert_int_equal(ask("/openstack/latest/password", "x", &b), 409);
+    run_for(1);
+    assert_int_equal(ask_again(path, "c2VjcmV0", 1, &b), METADATA_LATER); /* nobody heard of it */
+    assert_int_equal(ask_again(path, "c2VjcmV0", 60000000, &b), 200); /* nobody may for long */
+    report_of(S1);
+    assert_int_equal(ask_again(path, "c2VjcmV0", 1, &b), 200);
     assert_int_equal(ask("//openstack/latest/password?x", NULL, &b), 200);
     assert_string_equal(buf_cstr(&b), "c2VjcmV0");
 }

@@ -84,6 +84,7 @@ static bool password(struct request *rq)
 }
 
 #define PASSWORD "password"
+#define PASSWORD_WAIT_US 5000000 /* for the control plane to have it */
 
 static const struct page openstack_pages[] = {
     {"meta_data.json", meta_data, "application/json"},
@@ -324,16 +325,23 @@ static bool is_password(struct ctx *cx, const char *path)
     return str_eq(rest, PASSWORD);
 }
 
-/* What is wrong with a guest's request is the guest's to hear, the rest is ours. */
+/* Kept in a file from the first moment on. Who has left it may tell others: so they find it, unless
+ * the control plane is away for long. */
 static struct err *leave_password(struct ctx *cx, struct agent *a, const char *server_id,
                                   const struct metadata_ask *ask, int *ret_status)
 {
     *ret_status = 405;
     if (!is_password(cx, ask->path))
         return NULL;
-    struct err *e = agent_leave_password(cx, a, server_id, ask->body, ask->body_size);
-    *ret_status = e ? err_http_status(e->kind) : 200;
-    return *ret_status < 500 ? NULL : e;
+    if (!ask->waited_us) {
+        struct err *e = agent_leave_password(cx, a, server_id, ask->body, ask->body_size);
+        *ret_status = e ? err_http_status(e->kind) : 200;
+        if (e) /* what is wrong with a guest's request is the guest's to hear, the rest is ours */
+            return *ret_status < 500 ? NULL : e;
+    }
+    bool told = agent_password_told(cx, a, server_id) || ask->waited_us >= PASSWORD_WAIT_US;
+    *ret_status = told ? 200 : METADATA_LATER;
+    return NULL;
 }
 
 struct err *metadata_answer(struct ctx *cx, void *agent, const struct metadata_ask *ask,

@@ -117,3 +117,13 @@ struct err *agent_leave_password(struct ctx *cx, struct agent *a, const char *se
     item_due(a, it, 0);
     return NULL;
 }
+
+bool agent_password_told(struct ctx *cx, struct agent *a, const char *server_id)
+{
+    AUTO_LOCK(&a->lock);
+    struct item *it = item_find(a, ITEM_SERVER, server_id);
+    if (!it)
+        return true;
+    load(cx, a, it);
+    return !it->password || it->password_told;
+}

@@ -184,14 +184,18 @@ struct metadata_ask {
     const char *network_id, *source_ip, *path;
     const char *body; /* of a POST; NULL: a GET */
     size_t body_size;
+    int64_t waited_us; /* since it was first answered METADATA_LATER; 0: it never was */
 };
+/* No answer yet: the same is asked again soon. */
+#define METADATA_LATER 0
 
 struct kernel_net_config {
     const char *netns;    /* the "host" namespace; NULL: the process's own */
     const char *data_dir; /* its path tells our namespaces from other agents' */
     const char
         *external_cidr; /* address put on br-ext, "203.0.113.1/24"; NULL: br-ext is the admin's */
-    /* Answers for the metadata service. ret_status: 200, or the refusal's. Any thread. */
+    /* Answers for the metadata service. ret_status: 200, the refusal's, or METADATA_LATER. Any
+     * thread. */
     struct err *(*metadata)(struct ctx *cx, void *arg, const struct metadata_ask *ask,
                             struct buf *ret_body, const char **ret_content_type, int *ret_status);
     void *metadata_arg;

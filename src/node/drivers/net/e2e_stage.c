@@ -70,6 +70,8 @@ struct err *stage_answer(struct ctx *cx, void *arg, const struct metadata_ask *a
     snprintf(s->md_path, sizeof(s->md_path), "%s", ask->path);
     pthread_mutex_unlock(&s->lock);
     *ret_status = str_eq(ask->path, "/absent") ? 404 : 200;
+    if (str_eq(ask->path, "/later") && !ask->waited_us)
+        *ret_status = METADATA_LATER;
     *ret_content_type = "text/plain";
     if (ask->body)
         buf_printf(ret_body, "you said %.*s", (int)ask->body_size, ask->body);

@@ -113,6 +113,8 @@ static void test_dhcp_and_metadata(void **state)
     assert_string_equal(s->md_source, "10.0.0.11");
     assert_int_equal(sh("cvt-b1", "curl -s -m 5 -d secret http://169.254.169.254/p"), 0);
     assert_string_equal(sh_out, "you said secret");
+    assert_int_equal(sh("cvt-b1", "curl -s -m 5 -d patience http://169.254.169.254/later"), 0);
+    assert_string_equal(sh_out, "you said patience");
     sh("cvt-a1", "curl -s -m 5 -o /dev/null -w '%%{http_code}' http://169.254.169.254/absent");
     assert_string_equal(sh_out, "404");
     sh("cvt-a1", "curl -s -m 5 -o /dev/null -w '%%{http_code}' -X PUT http://169.254.169.254/");

@@ -22,6 +22,7 @@
 #define BACKLOG 32
 #define EVENTS 32
 #define LISTEN_TRIES 50
+#define ASK_AGAIN_MS 50
 
 enum source_kind { SOURCE_WAKE, SOURCE_LISTENER, SOURCE_CONNECTION };
 
@@ -56,6 +57,7 @@ struct connection {
     size_t request_len;
     char *reply; /* set once the request is complete */
     size_t reply_len, reply_sent;
+    int64_t waits_since_us; /* its answer takes a while */
     bool done;
 };
 
@@ -293,6 +295,21 @@ static void reply_status(struct connection *c, int status)
     reply(c, status, "text/plain; charset=UTF-8", body, (size_t)n);
 }
 
+/* Until it is asked again, only its end is listened for. */
+static void let_wait(struct metadata *md, struct connection *c)
+{
+    struct epoll_event ev = {.events = 0, .data.ptr = c};
+    if (c->waits_since_us)
+        return;
+    c->waits_since_us = mono_now();
+    c->done = epoll_ctl(md->epoll, EPOLL_CTL_MOD, c->fd, &ev) < 0;
+}
+
+static int64_t waited_us(const struct connection *c)
+{
+    return c->waits_since_us ? max_i64(1, mono_now() - c->waits_since_us) : 0;
+}
+
 static void answer(struct metadata *md, struct connection *c, const struct metadata_request *rq)
 {
     struct ctx cx AUTO_CTX;
@@ -303,13 +320,16 @@ static void answer(struct metadata *md, struct connection *c, const struct metad
                                      .source_ip = c->source,
                                      .path = rq->path,
                                      .body = rq->post ? c->request + rq->body_at : NULL,
-                                     .body_size = rq->body_size};
+                                     .body_size = rq->body_size,
+                                     .waited_us = waited_us(c)};
     ctx_init(&cx);
     buf_init(&body, cx.arena);
     struct err *e = md->answer(&cx, md->arg, &ask, &body, &type, &status);
     if (e) {
         log_err(&cx, LOG_DEBUG, e, "metadata request failed", "network", c->network->id, NULL);
         reply_status(c, 500);
+    } else if (status == METADATA_LATER) {
+        let_wait(md, c);
     } else if (status != 200) {
         reply_status(c, status);
     } else {
@@ -321,7 +341,7 @@ static void answer(struct metadata *md, struct connection *c, const struct metad
 static void read_request(struct metadata *md, struct connection *c)
 {
     struct metadata_request rq;
-    while (!c->done && !c->reply) {
+    while (!c->done && !c->reply && !c->waits_since_us) {
         ssize_t got =
             read(c->fd, c->request + c->request_len, METADATA_REQUEST_BYTES - c->request_len);
         if (got < 0 && errno == EINTR)
@@ -362,12 +382,36 @@ static void write_reply(struct metadata *md, struct connection *c)
     c->done = true;
 }
 
+static bool waits(const struct connection *c)
+{
+    return c->waits_since_us && !c->reply && !c->done;
+}
+
 static void on_connection(struct metadata *md, struct connection *c)
 {
-    if (!c->reply)
+    if (waits(c))
+        c->done = true; /* its guest has gone */
+    else if (!c->reply)
         read_request(md, c);
     if (c->reply)
         write_reply(md, c);
+}
+
+/* True: some wait on. */
+static bool ask_again(struct metadata *md)
+{
+    bool more = false;
+    for (struct connection *c = md->connections; c; c = c->next) {
+        struct metadata_request rq;
+        if (!waits(c))
+            continue;
+        must(metadata_request_parse(c->request, c->request_len, &rq) == 0);
+        answer(md, c, &rq);
+        if (c->reply)
+            write_reply(md, c);
+        more |= waits(c);
+    }
+    return more;
 }
 
 static void on_listener(struct metadata *md, struct listener *l)
@@ -455,7 +499,8 @@ static void *serve(void *arg)
     struct metadata *md = arg;
     struct epoll_event events[EVENTS];
     for (;;) {
-        int n = epoll_wait(md->epoll, events, EVENTS, md->n_connections ? 1000 : -1);
+        int timeout_ms = ask_again(md) ? ASK_AGAIN_MS : md->n_connections ? 1000 : -1;
+        int n = epoll_wait(md->epoll, events, EVENTS, timeout_ms);
         for (int i = 0; i < n; i++)
             dispatch(md, events[i].data.ptr);
         pthread_mutex_lock(&md->lock);
