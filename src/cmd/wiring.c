@@ -66,6 +66,41 @@ static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *hos
     return image_open(cx, tx, image_id, ret_fd, ret_size);
 }
 
+static struct err *read_ratio(struct ctx *cx, const char *name, const char *text, int64_t *ret)
+{
+    if (place_ratio_read(text, ret))
+        return NULL;
+    return fail(cx, ERR_INVALID, "%s must be a number above 0 such as 1.5, not '%s'", name, text);
+}
+
+static struct err *read_weight(struct ctx *cx, const char *name, const char *text, double *ret)
+{
+    if (place_weight_read(text, ret))
+        return NULL;
+    return fail(cx, ERR_INVALID, "%s_weight_multiplier must be a number such as -1.0, not '%s'",
+                name, text);
+}
+
+static struct err *compute_settings(struct ctx *cx, const struct settings *s,
+                                    struct compute_config *ret)
+{
+    *ret = (struct compute_config){.default_zone = "nova",
+                                   .reserved_vcpus = s->reserved_host_cpus,
+                                   .reserved_memory_mib = s->reserved_host_memory_mib,
+                                   .reserved_disk_gib = s->reserved_host_disk_gib,
+                                   .servers_max = s->max_instances_per_host,
+                                   .placement.subset = s->host_subset_size};
+    TRY(read_ratio(cx, "cpu_allocation_ratio", s->cpu_allocation_ratio, &ret->ratios.vcpus));
+    TRY(read_ratio(cx, "ram_allocation_ratio", s->ram_allocation_ratio, &ret->ratios.memory));
+    TRY(read_ratio(cx, "disk_allocation_ratio", s->disk_allocation_ratio, &ret->ratios.disk));
+#define WEIGHER(name, dflt, doc)                                                                   \
+    TRY(read_weight(cx, #name, s->name##_weight_multiplier,                                        \
+                    &ret->placement.weights[PLACE_WEIGH_##name]));
+#include "schedule/weighers.def"
+#undef WEIGHER
+    return place_filters_read(cx, s->enabled_filters, &ret->placement.filters);
+}
+
 struct err *configure_services(struct ctx *cx, const struct settings *s)
 {
     const struct identity_config identity = {.region = s->region,
@@ -83,8 +118,8 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
         .dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
         .size_max_bytes = s->image_max_gib << 30};
     const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
-    const struct compute_config compute = {.default_zone = "nova",
-                                           .placement = place_policy_default};
+    struct compute_config compute;
+    TRY(compute_settings(cx, s, &compute));
     const struct volume_config volume = {.default_zone = "nova",
                                          .used_elsewhere = compute_disk_by_host,
                                          .zones = compute_zone_by_host,

@@ -359,6 +359,17 @@ static bool key_ok(const char *key)
     return n > 0 && n <= MAX_METADATA_TEXT;
 }
 
+/* What says how much its hosts hold must say it so that it counts. */
+static const char *check_size(const char *key, const char *text)
+{
+    int64_t n;
+    if (str_eq(key, HOST_CPU_RATIO) || str_eq(key, HOST_RAM_RATIO) || str_eq(key, HOST_DISK_RATIO))
+        return place_ratio_read(text, &n) ? NULL : "it is not a ratio such as '4.0'";
+    if (str_eq(key, HOST_MAX_SERVERS))
+        return str_to_i64(text, 1, INT32_MAX, &n) ? NULL : "it is not a number of servers";
+    return NULL;
+}
+
 static struct err *set_member(struct call *c, struct aggregate *a, json_t *metadata,
                               const char *key, json_t *value)
 {
@@ -374,6 +385,9 @@ static struct err *set_member(struct call *c, struct aggregate *a, json_t *metad
         return bad_member(c, key, value, "A text of at most 255 characters, or null, is needed");
     if (str_eq(key, "availability_zone"))
         return set_zone(c, &change, a, text && *text ? text : NULL);
+    const char *reason = text ? check_size(key, text) : NULL;
+    if (reason)
+        return bad_member(c, key, value, reason);
     if (text)
         json_object_set(metadata, key, value);
     else

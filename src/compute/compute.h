@@ -10,6 +10,10 @@ extern const struct service compute_service;
 struct compute_config {
     const char *default_zone; /* of hosts that name none */
     struct place_policy placement;
+    /* Of hosts that neither say otherwise themselves nor by an aggregate. */
+    struct place_ratios ratios;
+    int64_t reserved_vcpus, reserved_memory_mib, reserved_disk_gib;
+    int64_t servers_max; /* on one host; 0: any number */
 };
 /* Once, at start, before requests. Text is kept, not copied. Registers the kind "server" with the
  * fleet. */

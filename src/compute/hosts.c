@@ -12,7 +12,7 @@ const struct stmt stmt_zone_by_host = {
                     "h.aggregate_id WHERE a.zone IS NOT NULL"};
 const struct stmt stmt_metadata_by_host = {
     "metadata_by_host", "SELECT h.host_id, a.zone, a.metadata FROM aggregate_hosts h JOIN "
-                        "aggregates a ON a.id = h.aggregate_id"};
+                        "aggregates a ON a.id = h.aggregate_id ORDER BY a.id"};
 
 /* Of the host's aggregates but one. */
 const struct stmt stmt_zones_of_host = {
@@ -65,19 +65,18 @@ static void take_use(struct place_host *h, const struct db_rows *use, size_t i)
     h->servers = db_int(use, i, 4);
 }
 
-/* An aggregate's zone goes before what the host says of itself. */
-static struct err *take_sums(struct ctx *cx, struct tx *tx, struct place_host *hosts, size_t n)
+static struct err *take_sums(struct ctx *cx, struct tx *tx, struct place_host **sorted, size_t n)
 {
-    struct place_host **sorted = by_id(cx, hosts, n), *h;
-    struct db_rows use, zones;
+    struct place_host *h;
+    struct db_rows use, volumes;
     TRY(db_query(cx, tx, &stmt_use_by_host, NULL, 0, &use));
-    TRY(db_query(cx, tx, &stmt_zone_by_host, NULL, 0, &zones));
+    TRY(volume_use_by_host(cx, tx, &volumes)); /* on the same disks */
     for (size_t i = 0; i < use.n_rows; i++)
         if ((h = host_with_id(sorted, n, db_text(&use, i, 0))))
             take_use(h, &use, i);
-    for (size_t i = 0; i < zones.n_rows; i++)
-        if ((h = host_with_id(sorted, n, db_text(&zones, i, 0))))
-            h->zone = db_text(&zones, i, 1);
+    for (size_t i = 0; i < volumes.n_rows; i++)
+        if ((h = host_with_id(sorted, n, db_text(&volumes, i, 0))))
+            h->used_disk_gib += db_int(&volumes, i, 1);
     return NULL;
 }
 
@@ -94,29 +93,6 @@ struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *ho
     TRY(db_query(cx, tx, &stmt_zones_of_host, params, 2, &rows));
     *ret = rows.n_rows ? db_text(&rows, 0, 0) : own_zone(host);
     return NULL;
-}
-
-struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n)
-{
-    struct fleet_host *hosts;
-    size_t n;
-    TRY(fleet_hosts(cx, tx, &hosts, &n));
-    struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        const struct fleet_host *h = &hosts[i];
-        out[i] = (struct place_host){.id = h->id,
-                                     .name = h->name,
-                                     .zone = own_zone(h),
-                                     .disabled_reason = h->disabled_reason,
-                                     .enabled = h->enabled,
-                                     .alive = h->alive,
-                                     .vcpus = h->vcpus,
-                                     .memory_mib = h->memory_mib,
-                                     .disk_gib = h->disk_gib};
-    }
-    *ret = out;
-    *ret_n = n;
-    return take_sums(cx, tx, out, n);
 }
 
 /* ---------------------------------------------------------------- what is said of hosts */
@@ -149,6 +125,10 @@ static void add_values(struct ctx *cx, struct place_host *h, const char *key, co
 
 static void add_capabilities(struct ctx *cx, const struct fleet_host *f, struct place_host *h)
 {
+    json_t *cpu = NULL;
+    if (f->cpu_info && !json_read(cx, f->cpu_info, strlen(f->cpu_info), &cpu) &&
+        json_get_str(cpu, "arch"))
+        add_pair(cx, h, "capabilities:cpu_arch", json_get_str(cpu, "arch"));
     add_pair(cx, h, "capabilities:hypervisor_type", f->hypervisor_type);
     add_pair(cx, h, "capabilities:hypervisor_version",
              arena_printf(cx->arena, "%" PRId64, f->hypervisor_version));
@@ -158,28 +138,109 @@ static void add_capabilities(struct ctx *cx, const struct fleet_host *f, struct 
     add_pair(cx, h, "capabilities:num_instances", arena_printf(cx->arena, "%" PRId64, h->servers));
 }
 
-struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts, size_t n)
+/* ---------------------------------------------------------------- aggregates */
+
+static void lower_ratio(int64_t *ratio, const char *text)
 {
-    struct place_host **sorted = by_id(cx, hosts, n), *h;
-    struct fleet_host *fleet;
-    struct db_rows rows;
-    size_t n_fleet;
-    TRY(fleet_hosts(cx, tx, &fleet, &n_fleet));
-    TRY(db_query(cx, tx, &stmt_metadata_by_host, NULL, 0, &rows));
-    for (size_t i = 0; i < n_fleet; i++)
-        if ((h = host_with_id(sorted, n, fleet[i].id))) {
-            h->address = host_ip(cx, &fleet[i]);
-            add_capabilities(cx, &fleet[i], h);
-        }
-    for (size_t i = 0; i < rows.n_rows; i++) {
-        const char *key, *text = db_text(&rows, i, 2);
-        json_t *metadata = NULL, *value;
-        if (!(h = host_with_id(sorted, n, db_text(&rows, i, 0))))
-            continue;
-        if (db_text(&rows, i, 1))
-            add_pair(cx, h, "availability_zone", db_text(&rows, i, 1));
-        TRY(json_read(cx, text, strlen(text), &metadata));
-        json_object_foreach(metadata, key, value) add_values(cx, h, key, json_string_value(value));
+    int64_t v;
+    if (place_ratio_read(text, &v) && (!*ratio || v < *ratio))
+        *ratio = v;
+}
+
+/* What an aggregate's metadata says of its hosts' size: of several the least. */
+static void take_sizes(struct place_host *h, const char *key, const char *value)
+{
+    int64_t most;
+    if (str_eq(key, HOST_CPU_RATIO))
+        lower_ratio(&h->ratios.vcpus, value);
+    else if (str_eq(key, HOST_RAM_RATIO))
+        lower_ratio(&h->ratios.memory, value);
+    else if (str_eq(key, HOST_DISK_RATIO))
+        lower_ratio(&h->ratios.disk, value);
+    else if (str_eq(key, HOST_MAX_SERVERS) && str_to_i64(value, 1, INT32_MAX, &most))
+        h->servers_max = h->servers_max ? min_i64(h->servers_max, most) : most;
+}
+
+static void take_metadata(struct ctx *cx, struct place_host *h, const char *zone, json_t *metadata)
+{
+    const char *key;
+    json_t *value;
+    if (zone) {
+        h->zone = zone; /* goes before what the host says of itself */
+        add_pair(cx, h, "availability_zone", zone);
     }
+    json_object_foreach(metadata, key, value)
+    {
+        take_sizes(h, key, json_string_value(value));
+        add_values(cx, h, key, json_string_value(value));
+    }
+}
+
+static struct err *take_aggregates(struct ctx *cx, struct tx *tx, struct place_host **sorted,
+                                   size_t n)
+{
+    const char *last = NULL;
+    json_t *metadata = NULL;
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_metadata_by_host, NULL, 0, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++) {
+        const char *text = db_text(&rows, i, 2);
+        struct place_host *h = host_with_id(sorted, n, db_text(&rows, i, 0));
+        if (!str_eq(text, last)) /* an aggregate's hosts stand together */
+            TRY(json_read(cx, text, strlen(text), &metadata));
+        last = text;
+        if (h)
+            take_metadata(cx, h, db_text(&rows, i, 1), metadata);
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- the snapshot */
+
+static struct place_host first_of(struct ctx *cx, const struct fleet_host *f)
+{
+    struct place_host h = {.id = f->id,
+                           .name = f->name,
+                           .zone = own_zone(f),
+                           .address = host_ip(cx, f),
+                           .disabled_reason = f->disabled_reason,
+                           .enabled = f->enabled,
+                           .alive = f->alive,
+                           .vcpus = f->vcpus,
+                           .memory_mib = f->memory_mib,
+                           .disk_gib = f->disk_gib,
+                           .reserved_vcpus = compute_cfg.reserved_vcpus,
+                           .reserved_memory_mib = compute_cfg.reserved_memory_mib,
+                           .reserved_disk_gib = compute_cfg.reserved_disk_gib};
+    return h;
+}
+
+static void default_sizes(struct place_host *h)
+{
+    const struct place_ratios *dflt = &compute_cfg.ratios;
+    h->ratios.vcpus = h->ratios.vcpus ? h->ratios.vcpus : dflt->vcpus;
+    h->ratios.memory = h->ratios.memory ? h->ratios.memory : dflt->memory;
+    h->ratios.disk = h->ratios.disk ? h->ratios.disk : dflt->disk;
+    h->servers_max = h->servers_max ? h->servers_max : compute_cfg.servers_max;
+    place_size(h);
+}
+
+struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n)
+{
+    struct fleet_host *fleet;
+    size_t n;
+    TRY(fleet_hosts(cx, tx, &fleet, &n));
+    struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
+    for (size_t i = 0; i < n; i++)
+        out[i] = first_of(cx, &fleet[i]);
+    struct place_host **sorted = by_id(cx, out, n);
+    TRY(take_sums(cx, tx, sorted, n));
+    TRY(take_aggregates(cx, tx, sorted, n));
+    for (size_t i = 0; i < n; i++) {
+        add_capabilities(cx, &fleet[i], &out[i]);
+        default_sizes(&out[i]);
+    }
+    *ret = out;
+    *ret_n = n;
     return NULL;
 }

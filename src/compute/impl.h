@@ -242,9 +242,11 @@ MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_
 /* Of one host: its aggregate's, its own, or the default. */
 MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *host,
                                const char *except_aggregate, const char **ret);
-/* Adds addresses, capabilities and the metadata of aggregates. */
-MUST_USE struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts,
-                                   size_t n);
+/* Members of an aggregate's metadata that say what its hosts hold. */
+#define HOST_CPU_RATIO "cpu_allocation_ratio"
+#define HOST_RAM_RATIO "ram_allocation_ratio"
+#define HOST_DISK_RATIO "disk_allocation_ratio"
+#define HOST_MAX_SERVERS "max_instances_per_host"
 
 /* ---- aggregates.c, cached_images.c */
 /* By the number in the path. */

@@ -204,16 +204,39 @@ static void ask_specs(struct ctx *cx, const struct server *s, struct place_reque
     rq->specs = specs;
 }
 
+/* ---------------------------------------------------------------- the image */
+
+static struct err *ask_image(struct ctx *cx, struct tx *tx, const struct server *s,
+                             struct place_request *rq)
+{
+    struct image_info image;
+    bool found = false;
+    const char *key;
+    json_t *all, *value;
+    if (s->image_id)
+        TRY(image_get_any(cx, tx, s->image_id, &image, &found));
+    if (!found || !image.properties)
+        return NULL;
+    all = parsed(cx, image.properties);
+    struct place_pair *pairs =
+        arena_new_array(cx->arena, struct place_pair, json_object_size(all) + 1);
+    json_object_foreach(all, key, value) if (json_is_string(value)) pairs[rq->n_image++] =
+        (struct place_pair){key, json_string_value(value)};
+    rq->image = pairs;
+    return NULL;
+}
+
 struct err *placement_for(struct ctx *cx, struct tx *tx, const struct server *s,
                           struct place_host **ret_hosts, size_t *ret_n, struct place_request *ret)
 {
     *ret = (struct place_request){.vcpus = s->vcpus,
                                   .memory_mib = s->memory_mib,
                                   .disk_gib = server_disk_gib(s),
-                                  .zone = s->pinned_zone};
+                                  .zone = s->pinned_zone,
+                                  .project_id = s->project_id,
+                                  .flavor_name = s->flavor_name};
     TRY(hosts_snapshot(cx, tx, ret_hosts, ret_n));
     ask_specs(cx, s, ret);
-    if (s->hints)
-        TRY(ask_hints(cx, tx, s, *ret_hosts, *ret_n, ret));
-    return ret->n_specs || ret->near ? hosts_details(cx, tx, *ret_hosts, *ret_n) : NULL;
+    TRY(ask_image(cx, tx, s, ret));
+    return s->hints ? ask_hints(cx, tx, s, *ret_hosts, *ret_n, ret) : NULL;
 }

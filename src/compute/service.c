@@ -2,7 +2,7 @@
 /* The compute service, put together from topics.def; and helpers that its files share. */
 #include "compute/impl.h"
 
-struct compute_config compute_cfg = {.default_zone = "nova", .placement = {1600, 100, 100}};
+struct compute_config compute_cfg;
 
 void compute_configure(const struct compute_config *cfg)
 {
@@ -11,8 +11,10 @@ void compute_configure(const struct compute_config *cfg)
     compute_cfg = *cfg;
     if (!compute_cfg.default_zone)
         compute_cfg.default_zone = "nova";
-    if (!compute_cfg.placement.vcpu_percent)
+    if (!compute_cfg.placement.filters)
         compute_cfg.placement = place_policy_default;
+    if (!compute_cfg.ratios.vcpus)
+        compute_cfg.ratios = place_ratios_default;
     fleet_add_kind(&servers);
     fleet_add_kind(&cached_image_kind);
     image_on_export(EXPORT_SERVER, server_exported);

@@ -243,26 +243,49 @@ void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
     world_start_with(w, n_hosts, memory_mib, NULL);
 }
 
-void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
-                      const struct service *more)
+static void configure(void)
 {
-    static const struct service *services[] = {&engine_service,       &fleet_service,
-                                               &fake_network_service, &volume_service,
-                                               &compute_service,      NULL};
-    services[ARRAY_LEN(services) - 1] = more; /* the api keeps the array */
-    static const struct compute_config cfg = {.default_zone = "nova",
-                                              .placement = {1600, 100, 100}};
+    static const struct compute_config cfg = {.default_zone = "nova"};
     static bool configured;
     if (!configured)
         compute_configure(&cfg);
     configured = true;
     volume_configure(&(struct volume_config){.used_elsewhere = compute_disk_by_host});
-    *w = (struct compute_world){.n_hosts = n_hosts};
-    test_api_start(&w->t, services, ARRAY_LEN(services) - !more);
+}
+
+static void populate(struct compute_world *w, size_t n_hosts, int64_t memory_mib)
+{
     assert_ok(&w->t.cx, compute_bootstrap(&w->t.cx, w->t.store));
     assert_ok(&w->t.cx, volume_bootstrap(&w->t.cx, w->t.store));
+    w->n_hosts = n_hosts;
     for (size_t i = 0; i < n_hosts; i++)
         add_host(w, i, memory_mib);
+}
+
+/* The api keeps the array; the last place is for a service of the test's own. */
+static const struct service *services[] = {&engine_service,       &fleet_service,
+                                           &fake_network_service, &volume_service,
+                                           &compute_service,      NULL};
+#define N_SERVICES (ARRAY_LEN(services) - 1)
+
+void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
+                      const struct service *more)
+{
+    services[N_SERVICES] = more;
+    configure();
+    *w = (struct compute_world){0};
+    test_api_start(&w->t, services, N_SERVICES + (more != NULL));
+    populate(w, n_hosts, memory_mib);
+}
+
+void world_start_on(struct compute_world *w, size_t n_hosts, int64_t memory_mib, const char *url,
+                    bool joins)
+{
+    configure();
+    *w = (struct compute_world){0};
+    test_api_start_on(&w->t, services, N_SERVICES, url, joins);
+    if (!joins)
+        populate(w, n_hosts, memory_mib);
 }
 
 void world_stop(struct compute_world *w)

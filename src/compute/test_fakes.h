@@ -38,6 +38,10 @@ void world_start(struct compute_world *w, size_t n_hosts, int64_t memory_mib);
 /* With a service of the test's own beside. */
 void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,
                       const struct service *more);
+/* On a database of the caller's; joins: one that world_start_on has filled, without its hosts'
+ * ids. */
+void world_start_on(struct compute_world *w, size_t n_hosts, int64_t memory_mib, const char *url,
+                    bool joins);
 void world_stop(struct compute_world *w);
 /* What the host's agent would say; body_fmt with single quotes. */
 void world_report(struct compute_world *w, const char *host_id, const char *server_id,

@@ -71,15 +71,18 @@ void test_api_later(struct test_api *t, int64_t seconds)
     atomic_fetch_add(&t->clock.later_us, seconds * 1000000);
 }
 
-void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
-{
-    static const struct api_hooks hooks = {.authenticate = fake_authenticate,
-                                           .authenticate_node = fake_node};
-    test_api_start_with(t, services, n, &hooks);
-}
+static const struct api_hooks fake_hooks = {.authenticate = fake_authenticate,
+                                            .authenticate_node = fake_node};
 
-void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n,
-                         const struct api_hooks *hooks)
+struct start {
+    const struct service *const *services;
+    size_t n;
+    const struct api_hooks *hooks;
+    const char *url;
+    bool empties, joins;
+};
+
+static void start(struct test_api *t, const struct start *s)
 {
     static const struct api_config cfg = {.region = "RegionOne"};
     struct http_config http = {.host = "127.0.0.1",
@@ -95,18 +98,45 @@ void test_api_start_with(struct test_api *t, const struct service *const *servic
     t->port_reserved = port_reserve(&http.port);
     ctx_init_with(&t->cx, &t->clock.clock, rng_system());
     log_set_level(LOG_ERROR);
-    const char *url = getenv("COLVERT_TEST_POSTGRES");
-    assert_ok(&t->cx, store_open(&t->cx, url ? url : "sqlite::memory:", 4, &t->store));
-    if (url)
+    assert_ok(&t->cx, store_open(&t->cx, s->url, 4, &t->store));
+    if (s->empties)
         empty_database(t);
-    t->api = api_new(t->store, services, n, hooks, &cfg);
-    struct migration first = {1, "first", api_ddl(&t->cx, services, n)};
-    assert_ok(&t->cx, store_migrate(&t->cx, t->store, &first, 1));
+    t->api = api_new(t->store, s->services, s->n, s->hooks, &cfg);
+    struct migration first = {1, "first", api_ddl(&t->cx, s->services, s->n)};
+    if (!s->joins)
+        assert_ok(&t->cx, store_migrate(&t->cx, t->store, &first, 1));
     struct http_app app = api_app(t->api);
     assert_ok(&t->cx, http_server_start(&t->cx, &http, &app, &t->server));
     api_set_server(t->api, t->server);
     snprintf(t->url, sizeof(t->url), "http://127.0.0.1:%u", http_server_port(t->server));
     t->client = http_client_new();
+}
+
+void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n,
+                         const struct api_hooks *hooks)
+{
+    const char *url = getenv("COLVERT_TEST_POSTGRES");
+    start(t, &(struct start){.services = services,
+                             .n = n,
+                             .hooks = hooks,
+                             .url = url ? url : "sqlite::memory:",
+                             .empties = url != NULL});
+}
+
+void test_api_start(struct test_api *t, const struct service *const *services, size_t n)
+{
+    test_api_start_with(t, services, n, &fake_hooks);
+}
+
+void test_api_start_on(struct test_api *t, const struct service *const *services, size_t n,
+                       const char *url, bool joins)
+{
+    start(t, &(struct start){.services = services,
+                             .n = n,
+                             .hooks = &fake_hooks,
+                             .url = url,
+                             .empties = !joins && str_starts(url, "postgres"),
+                             .joins = joins});
 }
 
 void test_api_stop(struct test_api *t)

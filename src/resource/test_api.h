@@ -40,6 +40,9 @@ void test_api_start(struct test_api *t, const struct service *const *services, s
 /* With other hooks, such as identity's own. */
 void test_api_start_with(struct test_api *t, const struct service *const *services, size_t n,
                          const struct api_hooks *hooks);
+/* On a database of the caller's, empty or (joins) in use by others: one of several processes. */
+void test_api_start_on(struct test_api *t, const struct service *const *services, size_t n,
+                       const char *url, bool joins);
 void test_api_stop(struct test_api *t);
 /* The wall clock goes forward: what would be so after that time. */
 void test_api_later(struct test_api *t, int64_t seconds);

@@ -1,276 +1,238 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* See schedule.h. A filter is a row: it passes a host or tells what is missing. A weigher is a row:
- * the first that tells two hosts apart decides. */
-#include "schedule/schedule.h"
+/* See schedule.h. The rows that a request asks for are looked up once, then go over all hosts. */
+#include "schedule/impl.h"
 
-const struct place_policy place_policy_default = {
-    .vcpu_percent = 1600, .memory_percent = 100, .disk_percent = 100};
+const struct place_ratios place_ratios_default = {.vcpus = 16000, .memory = 1000, .disk = 1000};
 
-struct room {
-    int64_t need, free;
+static int64_t capacity(int64_t total, int64_t reserved, int64_t ratio)
+{
+    return max_i64(0, total - reserved) * ratio / 1000;
+}
+
+void place_size(struct place_host *h)
+{
+    h->can_vcpus = capacity(h->vcpus, h->reserved_vcpus, h->ratios.vcpus);
+    h->can_memory_mib = capacity(h->memory_mib, h->reserved_memory_mib, h->ratios.memory);
+    h->can_disk_gib = capacity(h->disk_gib, h->reserved_disk_gib, h->ratios.disk);
+}
+
+/* ---------------------------------------------------------------- filters */
+
+/* Rows in use for one request. */
+struct sieve {
+    const struct place_request *rq;
+    const struct filter *rows[32];
+    size_t n;
 };
 
-struct filter {
-    bool (*passes)(const struct place_policy *p, const struct place_host *h,
-                   const struct place_request *rq);
-    /* For capacities: what is needed and what is free. */
-    struct room (*room)(const struct place_policy *p, const struct place_host *h,
-                        const struct place_request *rq);
-    const char *refused; /* "disabled", "lack memory" */
-    const char *unit;
-    /* What to say of a refused host, or NULL. */
-    const char *(*about)(struct ctx *cx, const struct place_host *h,
-                         const struct place_request *rq);
-};
-
-static bool is_named(const struct place_policy *p UNUSED, const struct place_host *h,
-                     const struct place_request *rq)
+static struct sieve sieve_for(const struct place_policy *p, const struct place_request *rq)
 {
-    return !rq->host || str_eq(rq->host, h->name) || str_eq(rq->host, h->id);
-}
-
-static bool is_enabled(const struct place_policy *p UNUSED, const struct place_host *h,
-                       const struct place_request *rq UNUSED)
-{
-    return h->enabled;
-}
-
-static const char *disabled_reason(struct ctx *cx UNUSED, const struct place_host *h,
-                                   const struct place_request *rq UNUSED)
-{
-    return h->disabled_reason && *h->disabled_reason ? h->disabled_reason : NULL;
-}
-
-static bool is_alive(const struct place_policy *p UNUSED, const struct place_host *h,
-                     const struct place_request *rq UNUSED)
-{
-    return h->alive;
-}
-
-static bool in_zone(const struct place_policy *p UNUSED, const struct place_host *h,
-                    const struct place_request *rq)
-{
-    return !rq->zone || str_eq(rq->zone, h->zone);
-}
-
-static const char *asked_zone(struct ctx *cx, const struct place_host *h UNUSED,
-                              const struct place_request *rq)
-{
-    return arena_printf(cx->arena, "requested: %s", rq->zone);
-}
-
-static bool is_one_of(const char *id, const char *const *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(ids[i], id))
-            return true;
-    return false;
-}
-
-static bool is_same_host(const struct place_policy *p UNUSED, const struct place_host *h,
-                         const struct place_request *rq)
-{
-    return !rq->same_hosts || is_one_of(h->id, rq->same_hosts, rq->n_same_hosts);
-}
-
-static bool is_different_host(const struct place_policy *p UNUSED, const struct place_host *h,
-                              const struct place_request *rq)
-{
-    return !is_one_of(h->id, rq->different_hosts, rq->n_different_hosts);
-}
-
-static bool is_near(const struct place_policy *p UNUSED, const struct place_host *h,
-                    const struct place_request *rq)
-{
-    return !rq->near || place_in_subnet(h->address, rq->near);
-}
-
-static const char *asked_subnet(struct ctx *cx UNUSED, const struct place_host *h UNUSED,
-                                const struct place_request *rq)
-{
-    return rq->near;
-}
-
-static const struct place_pair *unmet_spec(const struct place_host *h,
-                                           const struct place_request *rq)
-{
-    for (size_t i = 0; i < rq->n_specs; i++) {
-        bool met = false;
-        for (size_t k = 0; k < h->n_metadata && !met; k++)
-            met = str_eq(h->metadata[k].key, rq->specs[i].key) &&
-                  place_spec_match(h->metadata[k].value, rq->specs[i].value);
-        if (!met)
-            return &rq->specs[i];
+    struct sieve s = {.rq = rq};
+    for (size_t i = 0; i < place_n_filters; i++) {
+        const struct filter *f = &place_filters[i];
+        if ((p->filters & (UINT32_C(1) << i)) && (!f->asked || f->asked(rq)))
+            s.rows[s.n++] = f;
     }
-    return NULL;
+    return s;
 }
 
-static bool has_specs(const struct place_policy *p UNUSED, const struct place_host *h,
-                      const struct place_request *rq)
-{
-    return !unmet_spec(h, rq);
-}
-
-static const char *asked_spec(struct ctx *cx, const struct place_host *h,
-                              const struct place_request *rq)
-{
-    const struct place_pair *spec = unmet_spec(h, rq);
-    return arena_printf(cx->arena, "wants %s: %s", spec->key, spec->value);
-}
-
-static bool keeps_affinity(const struct place_policy *p UNUSED, const struct place_host *h,
-                           const struct place_request *rq)
-{
-    return rq->group != PLACE_AFFINITY || rq->soft || !rq->group_size || h->group_members;
-}
-
-static bool keeps_anti_affinity(const struct place_policy *p UNUSED, const struct place_host *h,
-                                const struct place_request *rq)
-{
-    return rq->group != PLACE_ANTI_AFFINITY || rq->soft ||
-           h->group_members < max_i64(1, rq->group_per_host);
-}
-
-/* A single server never gets more of a kind than the host really has: ratios are for many small
- * ones. */
-static struct room room_of(int64_t need, int64_t total, int64_t percent, int64_t used)
-{
-    int64_t left = total * percent / 100 - used;
-    return (struct room){need, max_i64(0, min_i64(left, total))};
-}
-
-static struct room vcpu_room(const struct place_policy *p, const struct place_host *h,
-                             const struct place_request *rq)
-{
-    return room_of(rq->vcpus, h->vcpus, p->vcpu_percent, h->used_vcpus);
-}
-
-static struct room memory_room(const struct place_policy *p, const struct place_host *h,
-                               const struct place_request *rq)
-{
-    return room_of(rq->memory_mib, h->memory_mib, p->memory_percent, h->used_memory_mib);
-}
-
-static struct room disk_room(const struct place_policy *p, const struct place_host *h,
-                             const struct place_request *rq)
-{
-    return room_of(rq->disk_gib, h->disk_gib, p->disk_percent, h->used_disk_gib);
-}
-
-static const struct filter filters[] = {
-    {.passes = is_named, .refused = "not the requested host"},
-    {.passes = is_enabled, .refused = "disabled", .about = disabled_reason},
-    {.passes = is_alive, .refused = "not reporting"},
-    {.passes = in_zone, .refused = "in another availability zone", .about = asked_zone},
-    {.passes = is_same_host, .refused = "without the servers that same_host names"},
-    {.passes = is_different_host, .refused = "with a server that different_host names"},
-    {.passes = is_near, .refused = "outside of the requested subnet", .about = asked_subnet},
-    {.passes = has_specs, .refused = "in no aggregate that suits the flavor", .about = asked_spec},
-    {.passes = keeps_affinity, .refused = "away from the server group"},
-    {.passes = keeps_anti_affinity, .refused = "full for the server group"},
-    {.room = vcpu_room, .refused = "lack vCPUs", .unit = ""},
-    {.room = memory_room, .refused = "lack memory", .unit = " MiB"},
-    {.room = disk_room, .refused = "lack disk", .unit = " GiB"},
-};
-
-static bool passes(const struct filter *f, const struct place_policy *p, const struct place_host *h,
+static bool passes(const struct filter *f, const struct place_host *h,
                    const struct place_request *rq)
 {
     if (f->passes)
-        return f->passes(p, h, rq);
-    struct room r = f->room(p, h, rq);
+        return f->passes(h, rq);
+    struct room r = f->room(h, rq);
     return r.need <= r.free;
 }
 
-/* The first filter that refuses the host, or the number of filters. */
-static size_t refused_by(const struct place_policy *p, const struct place_host *h,
-                         const struct place_request *rq)
+/* The first row that refuses the host, or the number of rows. */
+static size_t refused_by(const struct sieve *s, const struct place_host *h)
 {
     size_t i = 0;
-    while (i < ARRAY_LEN(filters) && passes(&filters[i], p, h, rq))
+    while (i < s->n && passes(s->rows[i], h, s->rq))
         i++;
     return i;
 }
 
-/* ---------------------------------------------------------------- weighers: more wins */
+/* ---------------------------------------------------------------- weighers */
 
-static int64_t weigh_group(const struct place_policy *p UNUSED, const struct place_host *h,
-                           const struct place_request *rq)
+struct weigher {
+    bool (*asked)(const struct place_request *rq); /* NULL: always */
+    int64_t (*of)(const struct place_host *h);
+};
+
+static int64_t spare_vcpus(const struct place_host *h)
 {
-    if (!rq->soft || rq->group == PLACE_ALONE)
-        return 0;
-    return rq->group == PLACE_AFFINITY ? h->group_members : -h->group_members;
+    return max_i64(0, h->can_vcpus - h->used_vcpus);
 }
 
-static int64_t weigh_memory(const struct place_policy *p, const struct place_host *h,
-                            const struct place_request *rq)
+static int64_t spare_memory(const struct place_host *h)
 {
-    return memory_room(p, h, rq).free;
+    return max_i64(0, h->can_memory_mib - h->used_memory_mib);
 }
 
-/* Fewer vCPUs promised for each that is there. */
-static int64_t weigh_vcpus(const struct place_policy *p UNUSED, const struct place_host *h,
-                           const struct place_request *rq UNUSED)
+static int64_t spare_disk(const struct place_host *h)
 {
-    return -h->used_vcpus * 1000000 / max_i64(1, h->vcpus);
+    return max_i64(0, h->can_disk_gib - h->used_disk_gib);
 }
 
-static int64_t (*const weighers[])(const struct place_policy *p, const struct place_host *h,
-                                   const struct place_request *rq) = {weigh_group, weigh_memory,
-                                                                      weigh_vcpus};
-
-static bool better(const struct place_policy *p, const struct place_host *a,
-                   const struct place_host *b, const struct place_request *rq)
+static int64_t servers_of(const struct place_host *h)
 {
-    for (size_t i = 0; i < ARRAY_LEN(weighers); i++) {
-        int64_t of_a = weighers[i](p, a, rq), of_b = weighers[i](p, b, rq);
-        if (of_a != of_b)
-            return of_a > of_b;
+    return h->servers;
+}
+
+static int64_t members_of(const struct place_host *h)
+{
+    return h->group_members;
+}
+
+static int64_t strangers_of(const struct place_host *h)
+{
+    return -h->group_members;
+}
+
+static bool soft_affinity(const struct place_request *rq)
+{
+    return rq->soft && rq->group == PLACE_AFFINITY;
+}
+
+static bool soft_anti_affinity(const struct place_request *rq)
+{
+    return rq->soft && rq->group == PLACE_ANTI_AFFINITY;
+}
+
+static const struct weigher weighers[PLACE_WEIGHERS] = {
+    [PLACE_WEIGH_ram] = {.of = spare_memory},
+    [PLACE_WEIGH_cpu] = {.of = spare_vcpus},
+    [PLACE_WEIGH_disk] = {.of = spare_disk},
+    [PLACE_WEIGH_num_instances] = {.of = servers_of},
+    [PLACE_WEIGH_soft_affinity] = {.asked = soft_affinity, .of = members_of},
+    [PLACE_WEIGH_soft_anti_affinity] = {.asked = soft_anti_affinity, .of = strangers_of},
+};
+
+const struct place_policy place_policy_default = {
+    .filters = UINT32_MAX,
+    .subset = 1,
+    .weights = {
+#define WEIGHER(name, dflt, doc) [PLACE_WEIGH_##name] = dflt,
+#include "schedule/weighers.def"
+#undef WEIGHER
+    }};
+
+/* Weighers in use for one request, and what their figures are shares of. */
+struct scales {
+    const struct weigher *rows[PLACE_WEIGHERS];
+    double factors[PLACE_WEIGHERS];
+    size_t n;
+};
+
+struct candidate {
+    int idx;
+    double weight;
+};
+
+static struct scales scales_for(const struct place_policy *p, const struct place_host *hosts,
+                                const struct candidate *all, size_t n,
+                                const struct place_request *rq)
+{
+    struct scales s = {.n = 0};
+    for (size_t w = 0; w < PLACE_WEIGHERS; w++) {
+        if (p->weights[w] == 0 || (weighers[w].asked && !weighers[w].asked(rq)))
+            continue;
+        int64_t most = 0;
+        for (size_t i = 0; i < n; i++) {
+            int64_t v = weighers[w].of(&hosts[all[i].idx]);
+            most = max_i64(most, v < 0 ? -v : v);
+        }
+        if (!most)
+            continue;
+        s.rows[s.n] = &weighers[w];
+        s.factors[s.n++] = p->weights[w] / (double)most;
     }
-    return false;
+    return s;
+}
+
+static void weigh(const struct scales *s, const struct place_host *hosts, struct candidate *all,
+                  size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        all[i].weight = 0;
+        for (size_t w = 0; w < s->n; w++)
+            all[i].weight += s->factors[w] * (double)s->rows[w]->of(&hosts[all[i].idx]);
+    }
+}
+
+/* The first of the best comes to the front. */
+static void best_first(struct candidate *all, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (all[i].weight > all[best].weight)
+            best = i;
+    struct candidate c = all[best];
+    memmove(all + 1, all, best * sizeof(*all));
+    all[0] = c;
+}
+
+static size_t rank(struct ctx *cx, const struct place_policy *p, size_t n)
+{
+    size_t among = (size_t)min_i64(p->subset, (int64_t)n);
+    return among < 2 ? 0 : rng_below(cx->rng, among);
+}
+
+static int choose(struct ctx *cx, const struct place_policy *p, const struct place_host *hosts,
+                  struct candidate *all, size_t n, const struct place_request *rq)
+{
+    const struct scales s = scales_for(p, hosts, all, n, rq);
+    size_t r = rank(cx, p, n);
+    weigh(&s, hosts, all, n);
+    for (size_t i = 0; i <= r; i++)
+        best_first(all + i, n - i);
+    return all[r].idx;
 }
 
 /* ---------------------------------------------------------------- reasons */
 
 /* In parentheses after the count: the most room among those refused, or what the first of them has
  * to say. */
-static void explain(struct ctx *cx, struct buf *b, size_t f, const struct place_policy *p,
-                    const struct place_host *hosts, size_t n, const struct place_request *rq)
+static void explain(struct ctx *cx, struct buf *b, const struct sieve *s, size_t row,
+                    const struct place_host *hosts, size_t n)
 {
+    const struct filter *f = s->rows[row];
     const struct place_host *best = NULL;
     const char *about = NULL;
     struct room room = {0, -1};
     for (size_t i = 0; i < n; i++) {
-        if (refused_by(p, &hosts[i], rq) != f)
+        if (refused_by(s, &hosts[i]) != row)
             continue;
-        if (filters[f].room && filters[f].room(p, &hosts[i], rq).free > room.free) {
+        if (f->room && f->room(&hosts[i], s->rq).free > room.free) {
             best = &hosts[i];
-            room = filters[f].room(p, &hosts[i], rq);
+            room = f->room(&hosts[i], s->rq);
         }
-        if (filters[f].about && !about)
-            about = filters[f].about(cx, &hosts[i], rq);
+        if (f->about && !about)
+            about = f->about(cx, &hosts[i], s->rq);
     }
     if (best)
-        buf_printf(b, " (need %" PRId64 "%s, most free %" PRId64 " on %s)", room.need,
-                   filters[f].unit, room.free, best->name);
+        buf_printf(b, " (need %" PRId64 "%s, most free %" PRId64 " on %s)", room.need, f->unit,
+                   room.free, best->name);
     else if (about)
         buf_printf(b, " (%s)", about);
 }
 
-static const char *reason(struct ctx *cx, const struct place_policy *p,
-                          const struct place_host *hosts, size_t n, const struct place_request *rq)
+static const char *reason(struct ctx *cx, const struct sieve *s, const struct place_host *hosts,
+                          size_t n)
 {
-    size_t counts[ARRAY_LEN(filters) + 1] = {0}, listed = 0;
+    size_t counts[ARRAY_LEN(s->rows) + 1] = {0}, listed = 0;
     struct buf b;
     buf_init(&b, cx->arena);
     for (size_t i = 0; i < n; i++)
-        counts[refused_by(p, &hosts[i], rq)]++;
+        counts[refused_by(s, &hosts[i])]++;
     buf_printf(&b, "%zu host%s", n, n == 1 ? "" : "s");
-    for (size_t f = 0; f < ARRAY_LEN(filters); f++) {
-        if (!counts[f])
+    for (size_t row = 0; row < s->n; row++) {
+        if (!counts[row])
             continue;
-        buf_printf(&b, "%s%zu %s", listed++ ? ", " : ": ", counts[f], filters[f].refused);
-        explain(cx, &b, f, p, hosts, n, rq);
+        buf_printf(&b, "%s%zu %s", listed++ ? ", " : ": ", counts[row], s->rows[row]->refused);
+        explain(cx, &b, s, row, hosts, n);
     }
     return buf_cstr(&b);
 }
@@ -278,14 +240,16 @@ static const char *reason(struct ctx *cx, const struct place_policy *p,
 int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts,
           size_t n, const struct place_request *rq, const char **ret_reason)
 {
-    int best = -1;
+    const struct sieve s = sieve_for(policy, rq);
+    struct candidate *all = arena_new_array(cx->arena, struct candidate, n + 1);
+    size_t n_left = 0;
     for (size_t i = 0; i < n; i++)
-        if (refused_by(policy, &hosts[i], rq) == ARRAY_LEN(filters) &&
-            (best < 0 || better(policy, &hosts[i], &hosts[best], rq)))
-            best = (int)i;
-    if (best < 0)
-        *ret_reason = reason(cx, policy, hosts, n, rq);
-    return best;
+        if (refused_by(&s, &hosts[i]) == s.n)
+            all[n_left++].idx = (int)i;
+    if (n_left)
+        return choose(cx, policy, hosts, all, n_left, rq);
+    *ret_reason = reason(cx, &s, hosts, n);
+    return -1;
 }
 
 void place_book(struct place_host *host, struct place_request *rq)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Placement: pure functions over a snapshot of hosts. Knows nothing of stores or APIs. */
+/*
+ * Placement: pure functions over a snapshot of hosts. Knows nothing of stores or APIs. What refuses
+ * a host is a row of filters.c, what prefers one a row of weighers.def.
+ */
 #pragma once
 
 #include "base/base.h"
@@ -8,23 +11,42 @@ struct place_pair {
     const char *key, *value;
 };
 
+/* Thousandths of what there is that may be promised: 16000 is sixteen times. */
+struct place_ratios {
+    int64_t vcpus, memory, disk;
+};
+
 struct place_host {
     const char *id, *name, *zone, *disabled_reason;
     const char *address; /* where it is reached; may be NULL */
     bool enabled, alive;
-    int64_t vcpus, memory_mib, disk_gib;                /* what there is */
+    int64_t vcpus, memory_mib, disk_gib; /* what there is: the most that one server gets */
+    int64_t reserved_vcpus, reserved_memory_mib, reserved_disk_gib; /* of it: the host's own */
+    struct place_ratios ratios;                                     /* of the rest */
+    int64_t can_vcpus, can_memory_mib, can_disk_gib;    /* so all servers together: place_size */
     int64_t used_vcpus, used_memory_mib, used_disk_gib; /* what is promised to servers already */
     int64_t servers;
-    const struct place_pair *metadata; /* of its aggregates: a key may stand there several times */
+    int64_t servers_max; /* 0: as many as there is room for */
+    const struct place_pair
+        *metadata; /* of its aggregates, and capabilities: a key may stand there several times */
     size_t n_metadata;
     int64_t group_members; /* servers here of the request's group */
 };
 
+enum place_weigher {
+#define WEIGHER(name, dflt, doc) PLACE_WEIGH_##name,
+#include "schedule/weighers.def"
+#undef WEIGHER
+    PLACE_WEIGHERS
+};
+
 struct place_policy {
-    int64_t vcpu_percent, memory_percent,
-        disk_percent; /* of what there is may be promised: 1600 is sixteen times */
+    uint32_t filters; /* those in use: bits of place_filters_read */
+    int64_t subset;   /* one of so many best hosts is taken, at random */
+    double weights[PLACE_WEIGHERS];
 };
 extern const struct place_policy place_policy_default;
+extern const struct place_ratios place_ratios_default;
 
 enum place_group {
     PLACE_ALONE,
@@ -43,6 +65,9 @@ struct place_request {
     const char *near;               /* "10.0.0.0/24": hosts with an address in it; NULL: any */
     const struct place_pair *specs; /* what the hosts' aggregates must say: see place_spec_match */
     size_t n_specs;
+    const struct place_pair *image; /* the image's properties */
+    size_t n_image;
+    const char *project_id, *flavor_name; /* for aggregates that are for some only; NULL: unknown */
     enum place_group group;
     bool soft;              /* the group is a wish, not a condition */
     int64_t group_per_host; /* anti-affinity: so many are still apart; 0: one */
@@ -53,12 +78,22 @@ struct place_request {
  * The best host's index, or -1. Then *ret_reason says, filter by filter, how many hosts were
  * refused for what
  * ("3 hosts: 2 lack memory (need 4096 MiB, most free 2048 on h1), 1 disabled (maintenance)"); a
- * host counts for the first filter it fails.
+ * host counts for the first filter it fails. Of equally good hosts the first wins.
  */
 int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts,
           size_t n, const struct place_request *rq, const char **ret_reason);
 /* Books the request on the host, for the next one of the same snapshot. */
 void place_book(struct place_host *host, struct place_request *rq);
+/* Sets what may be promised, from what there is, what is reserved, and the ratios. */
+void place_size(struct place_host *host);
+
+/* ---- settings.c: what an operator writes */
+/* Names of filters, separated by commas; empty: all. ERR_INVALID names those there are. Room is
+ * always looked at. */
+MUST_USE struct err *place_filters_read(struct ctx *cx, const char *text, uint32_t *ret);
+/* "16.0" → 16000 */
+bool place_ratio_read(const char *text, int64_t *ret);
+bool place_weight_read(const char *text, double *ret);
 
 /* ---- specs.c */
 /*

@@ -5,14 +5,17 @@
 
 static struct place_host host(const char *name, int64_t memory_mib)
 {
-    return (struct place_host){.id = name,
-                               .name = name,
-                               .zone = "nova",
-                               .enabled = true,
-                               .alive = true,
-                               .vcpus = 4,
-                               .memory_mib = memory_mib,
-                               .disk_gib = 100};
+    struct place_host h = {.id = name,
+                           .name = name,
+                           .zone = "nova",
+                           .enabled = true,
+                           .alive = true,
+                           .vcpus = 4,
+                           .memory_mib = memory_mib,
+                           .disk_gib = 100,
+                           .ratios = place_ratios_default};
+    place_size(&h);
+    return h;
 }
 
 static const struct place_request small = {.vcpus = 1, .memory_mib = 512, .disk_gib = 5};
@@ -98,10 +101,104 @@ static void ratios_stretch_what_there_is(void **state UNUSED)
         placed++;
     }
     assert_int_equal(placed, 32); /* 4 vCPUs sixteen times over, two each */
-    const struct place_policy strict = {100, 100, 100};
     struct place_host fresh = host("a", 100000);
     fresh.used_vcpus = 3;
-    assert_int_equal(place(&cx, &strict, &fresh, 1, &rq, &reason), -1);
+    fresh.ratios.vcpus = 1000;
+    place_size(&fresh);
+    assert_int_equal(place(&cx, &place_policy_default, &fresh, 1, &rq, &reason), -1);
+    fresh.ratios.vcpus = 1500;
+    fresh.reserved_vcpus = 1;
+    place_size(&fresh);
+    assert_int_equal(fresh.can_vcpus, 4);
+    fresh.reserved_vcpus = 5;
+    place_size(&fresh);
+    assert_int_equal(fresh.can_vcpus, 0);
+}
+
+static void settings_are_read_or_refused(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    static const char *const bad[] = {"", "x", "1x", "0", "-1", "inf", "nan", "1e9"};
+    struct place_policy policy = place_policy_default;
+    const char *reason = NULL;
+    int64_t ratio;
+    double weight;
+    assert_true(place_ratio_read("1.125", &ratio));
+    assert_int_equal(ratio, 1125);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(place_ratio_read(bad[i], &ratio));
+    assert_true(place_weight_read("-1.5", &weight) && weight < -1.4);
+    assert_err(&cx, ERR_INVALID,
+               place_filters_read(&cx, "ComputeFilter,Nonsense", &policy.filters));
+    /* Without the zones' filter the zone asked for does not matter; room does, always. */
+    assert_ok(&cx, place_filters_read(&cx, "ComputeFilter, NumInstancesFilter", &policy.filters));
+    struct place_host h = host("a", 2048);
+    struct place_request rq = small;
+    rq.zone = "elsewhere";
+    assert_int_equal(place(&cx, &policy, &h, 1, &rq, &reason), 0);
+    rq.memory_mib = 4096;
+    assert_int_equal(place(&cx, &policy, &h, 1, &rq, &reason), -1);
+    assert_string_equal(reason, "1 host: 1 lack memory (need 4096 MiB, most free 2048 on a)");
+    assert_ok(&cx, place_filters_read(&cx, "", &policy.filters));
+    rq = small;
+    h.servers = h.servers_max = 3;
+    assert_int_equal(place(&cx, &policy, &h, 1, &rq, &reason), -1);
+    assert_string_equal(reason, "1 host: 1 have all the servers they may (at most 3 on a)");
+}
+
+static void weights_pack_or_spread(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct place_policy policy = place_policy_default;
+    const char *reason = NULL;
+    struct place_host hosts[] = {host("a", 4096), host("b", 4096), host("c", 4096)};
+    hosts[1].used_memory_mib = 2048;
+    assert_int_equal(place(&cx, &policy, hosts, 3, &small, &reason), 0);
+    policy.weights[PLACE_WEIGH_ram] = policy.weights[PLACE_WEIGH_cpu] = -1;
+    assert_int_equal(place(&cx, &policy, hosts, 3, &small, &reason), 1);
+    bool chosen[3] = {false};
+    policy = place_policy_default;
+    policy.subset = 2;
+    for (int i = 0; i < 200; i++)
+        chosen[place(&cx, &policy, hosts, 3, &small, &reason)] = true;
+    assert_true(chosen[0] && chosen[2]);
+    assert_false(chosen[1]);
+}
+
+static void aggregates_are_for_some(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    static const struct place_pair says[] = {{"filter_tenant_id", "p1"},
+                                             {"filter_tenant_id_2", "p2"},
+                                             {"instance_type", "small"},
+                                             {"os_distro", "debian"},
+                                             {"capabilities:cpu_arch", "x86_64"}};
+    static const struct place_pair arm = {"hw_architecture", "aarch64"};
+    static const struct place_pair other = {"os_distro", "windows"};
+    static const struct place_pair debian = {"os_distro", "Debian"};
+    struct place_host h = host("a", 4096);
+    struct place_request rq = small;
+    const char *reason = NULL;
+    h.metadata = says;
+    h.n_metadata = ARRAY_LEN(says);
+    rq.project_id = "p2";
+    rq.flavor_name = "small";
+    rq.image = &debian;
+    rq.n_image = 1;
+    assert_int_equal(place(&cx, &place_policy_default, &h, 1, &rq, &reason), 0);
+    rq.image = &other;
+    assert_string_equal(why(&cx, &h, 1, &rq), "1 host: 1 in an aggregate for other images");
+    rq.image = &arm;
+    assert_string_equal(why(&cx, &h, 1, &rq),
+                        "1 host: 1 unable to run the image (the image has hw_architecture: aarch64)");
+    rq.flavor_name = "large";
+    assert_string_equal(why(&cx, &h, 1, &rq), "1 host: 1 in an aggregate for other flavors");
+    rq.flavor_name = "small";
+    rq.project_id = "p3";
+    assert_string_equal(why(&cx, &h, 1, &rq), "1 host: 1 in an aggregate for other projects");
 }
 
 static void servers_of_a_group_stay_together_or_apart(void **state UNUSED)
@@ -247,6 +344,9 @@ int main(void)
         cmocka_unit_test(a_refusal_tells_filter_by_filter),
         cmocka_unit_test(nothing_is_promised_twice),
         cmocka_unit_test(ratios_stretch_what_there_is),
+        cmocka_unit_test(settings_are_read_or_refused),
+        cmocka_unit_test(weights_pack_or_spread),
+        cmocka_unit_test(aggregates_are_for_some),
         cmocka_unit_test(servers_of_a_group_stay_together_or_apart),
         cmocka_unit_test(the_first_of_a_group_goes_anywhere),
         cmocka_unit_test(other_servers_hosts_are_wanted_or_not),

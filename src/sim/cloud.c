@@ -178,8 +178,7 @@ struct err *cloud_open(struct ctx *cx, struct cloud *c)
                                                      &volume_service, &compute_service};
     static const struct api_hooks hooks = {.authenticate = authenticate};
     static const struct api_config cfg = {.region = "RegionOne"};
-    static const struct compute_config compute = {.default_zone = "nova",
-                                                  .placement = {1600, 100, 100}};
+    static const struct compute_config compute = {.default_zone = "nova"};
     snprintf(c->dir, sizeof(c->dir), "/tmp/colvert-sim-XXXXXX");
     if (!mkdtemp(c->dir))
         return fail(cx, ERR_UNAVAILABLE, "cannot make the folder '%s': %m", c->dir);

@@ -91,8 +91,7 @@ static int setup(void **state UNUSED)
     static const struct service *const services[] = {&engine_service, &fleet_service,
                                                      &image_service,  &network_service,
                                                      &volume_service, &compute_service};
-    static const struct compute_config compute = {.default_zone = "nova",
-                                                  .placement = {1600, 100, 100}};
+    static const struct compute_config compute = {.default_zone = "nova"};
     network_configure(&(struct network_config){.default_mtu = 1450});
     volume_configure(&(struct volume_config){.used_elsewhere = compute_disk_by_host});
     compute_configure(&compute);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Private to schedule/: the tables. */
+#pragma once
+
+#include "schedule/schedule.h"
+
+struct room {
+    int64_t need, free;
+};
+
+struct filter {
+    const char *name; /* nova's, where it has one; NULL: it can't be left out */
+    bool (*asked)(const struct place_request *rq); /* NULL: always */
+    bool (*passes)(const struct place_host *h, const struct place_request *rq);
+    /* For capacities: what is needed and what is free. */
+    struct room (*room)(const struct place_host *h, const struct place_request *rq);
+    const char *refused; /* "disabled", "lack memory" */
+    const char *unit;
+    /* What to say of a refused host, or NULL. */
+    const char *(*about)(struct ctx *cx, const struct place_host *h,
+                         const struct place_request *rq);
+};
+extern const struct filter place_filters[];
+extern const size_t place_n_filters;
