@@ -4,6 +4,14 @@
 #include <ctype.h>
 #include <sodium.h>
 
+bool str_in(const char *s, const char *const *list)
+{
+    for (; *list; list++)
+        if (str_eq(s, *list))
+            return true;
+    return false;
+}
+
 bool str_starts(const char *s, const char *prefix)
 {
     return s && strncmp(s, prefix, strlen(prefix)) == 0;

@@ -6,6 +6,8 @@ static inline bool str_eq(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
+/* list: NULL at its end. */
+bool str_in(const char *s, const char *const *list);
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 /* Whole string, decimal, no blanks, in [min, max]; false otherwise. */

@@ -3,8 +3,12 @@
  * its users. */
 #include "network/nw.h"
 
+static const char *const described_columns[] = {
+    "id",       "server_id", "network_id", "mac_address",     "status", "nic_tag",
+    "preserve", "leaving",   "fixed_ips",  "security_groups", NULL};
 const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH,
-                                                "server_id, created_at, id"};
+                                                "server_id, created_at, id",
+                                                .only = described_columns};
 const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "created_at, id"};
 const struct res_where nw_w_own_networks = {
     &network_resource,

@@ -50,12 +50,14 @@ enum field_flags {
     F_NOT_SHOWN = 1 << 12, /* accepted and kept in the struct, not encoded (F_VIRTUAL input) */
     F_REPEAT =
         1 << 13, /* not to be changed, but an update may repeat what it is (virtual: anything) */
-    F_NULL_DFLT = 1 << 14 /* null in a body stands for the default */
+    F_NULL_DFLT = 1 << 14, /* null in a body stands for the default */
+    F_UNLISTED = 1 << 15   /* a column that lists don't read: their rows have it empty */
 };
 
 struct row {
     uint64_t set[2];    /* which fields the body gave, by index */
     int64_t generation; /* compare-and-swap; 0: not stored yet */
+    bool partial;       /* some columns were not read: never written back */
     void *extra;        /* what .prepare loaded for encoding */
 };
 
@@ -103,10 +105,19 @@ struct res_index {
 
 enum extra_members { EXTRA_REJECT, EXTRA_IGNORE, EXTRA_KEEP };
 
+/* What a selection reads of a row. */
+struct projection {
+    const struct field **fields;
+    size_t n_fields;
+    const char *columns; /* "id, name, …, generation" in the fields' order */
+    bool partial;
+};
+
 /* SQL texts, built once by resource_init(). */
 struct resource_state {
     bool ready;
-    const char *columns, *insert, *get, *update, *del;
+    struct projection whole, listed;
+    const char *insert, *get, *update, *del;
 };
 
 struct resource {
@@ -222,11 +233,13 @@ MUST_USE struct err *res_update(struct ctx *cx, struct tx *tx, const struct reso
 MUST_USE struct err *res_delete(struct ctx *cx, struct tx *tx, const struct resource *res,
                                 void *row);
 
-/* A declared selection of whole rows: "SELECT … FROM table WHERE <where> [ORDER BY <order>]". */
+/* A declared selection of rows: "SELECT … FROM table WHERE <where> [ORDER BY <order>]". */
 struct res_where {
     const struct resource *res;
     const char *where; /* "network_id = $1" */
     const char *order; /* may be NULL */
+    /* Members, NULL at the end: only these are read, the others are empty. NULL: whole rows. */
+    const char *const *only;
 };
 MUST_USE struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
                                 const struct db_value *params, size_t n_params, void ***ret_rows,
@@ -246,7 +259,7 @@ const char *res_where_sql(struct ctx *cx, const struct res_where *q);
 #define ROW(type, rows, i) ((struct type *)(rows)[i])
 
 /* ---- for list.c */
-const char *res_columns(const struct resource *res); /* "id, name, …, generation" in field order */
-void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells,
-                   size_t n);
+const struct projection *res_listed(const struct resource *res); /* all but F_UNLISTED */
+void *res_row_from(struct ctx *cx, const struct resource *res, const struct projection *p,
+                   const struct db_value *cells, size_t n);
 struct db_value res_value(const struct resource *res, const struct field *f, const void *row);

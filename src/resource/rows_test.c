@@ -91,6 +91,26 @@ static void checks_of_the_table_hold(void **state UNUSED)
     store(new_widget("twin"));
 }
 
+static const char *const id_and_size[] = {"size", "id", NULL};
+
+static void a_selection_reads_what_it_names(void **state UNUSED)
+{
+    static const struct res_where some = {&widget_resource, "name = $1", NULL, .only = id_and_size};
+    struct tx *tx = NULL;
+    void *row = NULL;
+    struct widget *w = new_widget("some");
+    w->size = 9;
+    store(w);
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, res_first_by(&t.cx, tx, &some, &row, V_TEXT("some")));
+    tx_rollback(&tx);
+    const struct widget *r = row;
+    assert_string_equal(r->id, w->id);
+    assert_true(r->size == 9 && r->row.generation == 1 && r->row.partial);
+    assert_true(!r->name && !r->created_at && !r->metadata);
+    assert_false(fetch(w->id)->row.partial);
+}
+
 static void the_second_writer_is_told(void **state UNUSED)
 {
     struct tx *tx = NULL;
@@ -281,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nulls_and_extremes_come_back),
         cmocka_unit_test(checks_of_the_table_hold),
+        cmocka_unit_test(a_selection_reads_what_it_names),
         cmocka_unit_test(the_second_writer_is_told),
         cmocka_unit_test(strangers_find_nothing),
         cmocka_unit_test(selections),

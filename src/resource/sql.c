@@ -83,6 +83,40 @@ static void check_fields(const struct resource *res)
     }
 }
 
+/* Fields that have a column, of these members (NULL: any) and without this flag. */
+static struct projection project(struct ctx *cx, const struct resource *res,
+                                 const char *const *only, unsigned without)
+{
+    struct projection p = {arena_new_array(cx->arena, const struct field *, res->n_fields)};
+    struct buf b;
+    buf_init(&b, cx->arena);
+    for (size_t i = 0; i < res->n_fields; i++) {
+        const struct field *f = &res->fields[i];
+        if (!is_column(f))
+            continue;
+        if ((f->flags & without) || (only && !str_in(f->member, only))) {
+            p.partial = true;
+            continue;
+        }
+        p.fields[p.n_fields++] = f;
+        buf_printf(&b, "%s, ", f->member);
+    }
+    buf_str(&b, "generation");
+    p.columns = buf_cstr(&b);
+    return p;
+}
+
+static struct projection keep_projection(struct ctx *cx, const struct projection *p)
+{
+    struct projection kept = *p;
+    kept.fields = calloc(p->n_fields, sizeof(*p->fields));
+    if (!kept.fields)
+        bug_at(WHERE, "out of memory");
+    memcpy(kept.fields, p->fields, p->n_fields * sizeof(*p->fields));
+    kept.columns = keep(cx, p->columns);
+    return kept;
+}
+
 void resource_init(const struct resource *res)
 {
     struct resource_state *st = res->state;
@@ -93,11 +127,14 @@ void resource_init(const struct resource *res)
         AUTO_CTX struct ctx cx;
         ctx_init(&cx);
         int n = count_columns(res);
-        const char *cols = columns_text(&cx, res, NULL, false), *key = key_field(res)->member;
-        st->columns = keep(&cx, arena_printf(cx.arena, "%s, generation", cols));
+        const char *key = key_field(res)->member;
+        const struct projection whole = project(&cx, res, NULL, 0);
+        const struct projection listed = project(&cx, res, NULL, F_UNLISTED);
+        st->whole = keep_projection(&cx, &whole);
+        st->listed = keep_projection(&cx, &listed);
         st->insert = keep(&cx, build_insert(&cx, res));
-        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", st->columns,
-                                         res->table, key));
+        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1",
+                                         whole.columns, res->table, key));
         st->update = keep(
             &cx,
             arena_printf(
@@ -151,10 +188,10 @@ const char *resource_ddl(struct ctx *cx, const struct resource *res)
     return buf_cstr(&b);
 }
 
-const char *res_columns(const struct resource *res)
+const struct projection *res_listed(const struct resource *res)
 {
     must(res->state && res->state->ready);
-    return res->state->columns;
+    return &res->state->listed;
 }
 
 /* ---------------------------------------------------------------- values */
@@ -219,16 +256,15 @@ static void take_cell(struct ctx *cx, const struct field *f, const struct db_val
     }
 }
 
-void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_value *cells,
-                   size_t n)
+void *res_row_from(struct ctx *cx, const struct resource *res, const struct projection *p,
+                   const struct db_value *cells, size_t n)
 {
     char *row = res_new(cx, res);
-    size_t c = 0;
-    for (size_t i = 0; i < res->n_fields; i++)
-        if (is_column(&res->fields[i]))
-            take_cell(cx, &res->fields[i], &cells[c++], row);
-    must(c + 1 == n);
-    row_of(row)->generation = cells[c].i;
+    must(p->n_fields + 1 == n);
+    for (size_t i = 0; i < p->n_fields; i++)
+        take_cell(cx, p->fields[i], &cells[i], row);
+    row_of(row)->generation = cells[p->n_fields].i;
+    row_of(row)->partial = p->partial;
     return row;
 }
 
@@ -236,6 +272,7 @@ void *res_row_from(struct ctx *cx, const struct resource *res, const struct db_v
 
 struct collected {
     const struct resource *res;
+    const struct projection *read;
     void **rows;
     size_t n, cap;
 };
@@ -251,23 +288,34 @@ static struct err *collect(struct ctx *cx, const struct db_value *cells, size_t 
         c->rows = rows;
         c->cap = cap;
     }
-    c->rows[c->n++] = res_row_from(cx, c->res, cells, n_cells);
+    c->rows[c->n++] = res_row_from(cx, c->res, c->read, cells, n_cells);
     return NULL;
+}
+
+static struct projection read_by(struct ctx *cx, const struct res_where *q)
+{
+    must(q->res->state && q->res->state->ready);
+    return q->only ? project(cx, q->res, q->only, 0) : q->res->state->whole;
+}
+
+static const char *where_sql(struct ctx *cx, const struct res_where *q, const char *columns)
+{
+    return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", columns, q->res->table,
+                        q->where, q->order ? " ORDER BY " : "", q->order ? q->order : "");
 }
 
 const char *res_where_sql(struct ctx *cx, const struct res_where *q)
 {
-    return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", res_columns(q->res),
-                        q->res->table, q->where, q->order ? " ORDER BY " : "",
-                        q->order ? q->order : "");
+    return where_sql(cx, q, read_by(cx, q).columns);
 }
 
 struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
                        const struct db_value *params, size_t n_params, void ***ret_rows,
                        size_t *ret_n)
 {
-    struct stmt st = {.name = q->res->plural, .sql = res_where_sql(cx, q)};
-    struct collected c = {.res = q->res};
+    const struct projection read = read_by(cx, q);
+    struct stmt st = {.name = q->res->plural, .sql = where_sql(cx, q, read.columns)};
+    struct collected c = {.res = q->res, .read = &read};
     TRY(db_each(cx, tx, &st, params, n_params, collect, &c));
     *ret_rows = c.rows;
     *ret_n = c.n;
@@ -289,7 +337,7 @@ struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, c
 {
     must(res->state && res->state->ready);
     struct stmt st = {.name = res->name, .sql = res->state->get};
-    struct collected c = {.res = res};
+    struct collected c = {.res = res, .read = &res->state->whole};
     struct db_value param = V_TEXT(id);
     TRY(db_each(cx, tx, &st, &param, 1, collect, &c));
     *ret = c.n ? c.rows[0] : NULL;
@@ -352,6 +400,7 @@ struct err *res_update(struct ctx *cx, struct tx *tx, const struct resource *res
 {
     struct db_value values[MAX_PARAMS];
     int64_t changes = 0;
+    must(!row_of(row)->partial);
     set_time(res, "updated_at", row, now_us(cx), false);
     size_t n = row_values(res, row, values);
     values[n] = res_value(res, key_field(res), row);

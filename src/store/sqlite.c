@@ -109,9 +109,10 @@ static void start_limit(struct ctx *cx, struct conn *c)
 
 static void init_library(void)
 {
-    /* No statistics: they cost a lock around each allocation. Too late if SQLite was used before.
-     */
+    /* No statistics: they cost a lock around each allocation. A connection is used by one thread at
+     * a time. Too late for either if SQLite was used before. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 }
 
 /* Nobody else may read what is inside; SQLite gives the -wal and -shm files the same mode. */
@@ -344,25 +345,28 @@ static struct err *sqlite_start(struct ctx *cx, struct conn *c, struct prepared 
     return NULL;
 }
 
+/* By the value itself, which SQLITE_CONFIG_MULTITHREAD allows: each sqlite3_column_… call looks it
+ * up again. */
 static struct err *read_cell(struct ctx *cx, sqlite3_stmt *stmt, int i, struct db_value *v)
 {
-    switch (sqlite3_column_type(stmt, i)) {
+    sqlite3_value *cell = sqlite3_column_value(stmt, i);
+    switch (sqlite3_value_type(cell)) {
     case SQLITE_NULL:
         *v = V_NULL();
         return NULL;
     case SQLITE_INTEGER:
-        *v = V_INT(sqlite3_column_int64(stmt, i));
+        *v = V_INT(sqlite3_value_int64(cell));
         return NULL;
     case SQLITE_TEXT:
-        *v = (struct db_value){.type = DB_TEXT, .s = (const char *)sqlite3_column_text(stmt, i)};
+        *v = (struct db_value){.type = DB_TEXT, .s = (const char *)sqlite3_value_text(cell)};
         break;
     case SQLITE_BLOB:
-        *v = (struct db_value){.type = DB_BYTES, .s = sqlite3_column_blob(stmt, i)};
+        *v = (struct db_value){.type = DB_BYTES, .s = sqlite3_value_blob(cell)};
         break;
     default:
         return fail(cx, ERR_INTERNAL, "column %d: a floating point number", i);
     }
-    v->size = (size_t)sqlite3_column_bytes(stmt, i);
+    v->size = (size_t)sqlite3_value_bytes(cell);
     if (!v->s && v->size > 0)
         return fail(cx, ERR_UNAVAILABLE, "column %d: out of memory", i);
     if (!v->s)
