@@ -7,6 +7,7 @@ tree_root() {
     local packages=$1 kernel=$2 tiny=$3 root=$4
     mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,mnt,lib64,lib/x86_64-linux-gnu} \
         "$root"/{root/.ssh,home/cloud/.ssh,etc/dropbear,usr/bin,usr/sbin,var/lib/cloud,var/log}
+    ln -s ../run "$root/var/run"
     chmod 1777 "$root/tmp"
     chmod 700 "$root/root" "$root/root/.ssh" "$root/home/cloud/.ssh"
     cp -a "$tiny/root/." "$root/"
@@ -20,6 +21,7 @@ tree_root() {
     cp "$packages/usr/bin/dropbearkey" "$packages/usr/bin/dbclient" "$root/usr/bin/"
     ln -s dbclient "$root/usr/bin/ssh"
     cp "$packages/bin/lsblk" "$root/usr/bin/"
+    tree_mke2fs "$packages" "$root"
     tree_libraries "$packages" "$root"
     tree_modules "$packages" "$kernel" "$root" initrd root < <(sed 's/#.*//' "$tiny/modules")
 }
@@ -46,10 +48,22 @@ tree_busybox() {
     done
 }
 
+# busybox' own, which its shell takes unless told the file, makes ext2 only and knows no -t.
+tree_mke2fs() {
+    local packages=$1 root=$2 type
+    rm -f "$root"/bin/mke2fs "$root"/{bin,sbin}/mkfs.ext2
+    cp "$packages/sbin/mke2fs" "$root/sbin/"
+    cp "$packages/etc/mke2fs.conf" "$root/etc/"
+    for type in 2 3 4; do
+        ln -s mke2fs "$root/sbin/mkfs.ext$type"
+    done
+}
+
 # Copies the libraries that the dynamic programs need, and those that the libraries need.
 tree_libraries() {
     local packages=$1 root=$2 name file
-    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/{dropbearkey,dbclient,lsblk})
+    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/{dropbearkey,dbclient,lsblk}
+        "$root/sbin/mke2fs")
     while [ ${#queue[@]} -gt 0 ]; do
         local -a next=()
         for name in $(readelf -d "${queue[@]}" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u)
