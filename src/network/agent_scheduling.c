@@ -159,6 +159,18 @@ struct err *nw_l3_here(struct ctx *cx, struct tx *tx, const char *host_id, const
     return is_here(cx, tx, &nw_st_l3_here, host_id, router_id, ret);
 }
 
+struct err *nw_l3_anywhere(struct ctx *cx, struct tx *tx, const char *router_id, bool *ret)
+{
+    struct fleet_host *hosts;
+    size_t n;
+    bool here = false;
+    TRY(fleet_hosts(cx, tx, &hosts, &n));
+    for (size_t i = 0; i < n && !here; i++)
+        TRY(nw_l3_here(cx, tx, hosts[i].id, router_id, &here));
+    *ret = here;
+    return NULL;
+}
+
 static struct err *bind_agent(struct ctx *cx, struct tx *tx, const char *kind, const char *item_id,
                               const char *host_id, bool wanted)
 {

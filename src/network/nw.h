@@ -234,6 +234,8 @@ MUST_USE struct err *nw_dhcp_here(struct ctx *cx, struct tx *tx, const char *hos
                                   const char *network_id, bool *ret);
 MUST_USE struct err *nw_l3_here(struct ctx *cx, struct tx *tx, const char *host_id,
                                 const char *router_id, bool *ret);
+MUST_USE struct err *nw_l3_anywhere(struct ctx *cx, struct tx *tx, const char *router_id,
+                                    bool *ret); /* some host carries it, or is to */
 /* A network with DHCP that no host serves yet falls to one: before its first guest comes. */
 MUST_USE struct err *nw_dhcp_schedule(struct ctx *cx, struct tx *tx, const struct network *n);
 MUST_USE struct err *nw_agents_forget(struct ctx *cx, struct tx *tx, const char *item_id);

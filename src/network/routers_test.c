@@ -384,6 +384,42 @@ static void specs(void **state)
     assert_string_equal(test_str(t, &r, "router.status"), "ERROR");
 }
 
+static const char *status_of(struct test_api *t, const char *floatingip)
+{
+    struct test_reply r =
+        test_expect(t, 200, "p1", "GET", path(t, "floatingips/%s", floatingip), NULL);
+    return test_str(t, &r, "floatingip.status");
+}
+
+/* Floating IPs of a router that was taken off its host lead nowhere once the host has let go. */
+static void taken_off_its_host(void **state)
+{
+    struct test_api *t = *state;
+    const char *host = add_host(t);
+    struct world w = make_world(t, "p1");
+    struct server_port p = attach(t, host, SERVER, w.net, NULL);
+    struct test_reply r =
+        test_expect(t, 201, "p1", "POST", NW "floatingips",
+                    "{'floatingip':{'floating_network_id':'%s','port_id':'%s'}}", w.external, p.id);
+    const char *fip = test_str(t, &r, "floatingip.id");
+    report(t, &nw_kind_router, w.router, "{\"revision\":1,\"error\":null}");
+    /* While it is to be there: it will be again. */
+    report(t, &nw_kind_router, w.router, "{\"revision\":2,\"absent\":true}");
+    assert_string_equal(status_of(t, fip), "ACTIVE");
+    r = test_expect(t, 200, "admin", "GET", path(t, "routers/%s/l3-agents", w.router), NULL);
+    const char *l3 = test_str(t, &r, "agents[0].id");
+    test_expect(t, 204, "admin", "DELETE", path(t, "agents/%s/l3-routers/%s", l3, w.router), NULL);
+    report(t, &nw_kind_router, w.router, "{\"revision\":3,\"absent\":true}");
+    assert_string_equal(status_of(t, fip), "DOWN");
+    r = test_expect(t, 200, "admin", "GET", path(t, "ports?device_id=%s&status=ACTIVE", w.router),
+                    NULL);
+    assert_string_equal(test_str(t, &r, "ports"), "[]");
+    test_expect(t, 201, "admin", "POST", path(t, "agents/%s/l3-routers", l3), "{'router_id':'%s'}",
+                w.router);
+    report(t, &nw_kind_router, w.router, "{\"revision\":4,\"error\":null}");
+    assert_string_equal(status_of(t, fip), "ACTIVE");
+}
+
 /* Rows of the feed for this item, so far. */
 static int64_t revision_of(struct test_api *t, const char *host, const char *id)
 {
@@ -550,10 +586,15 @@ static void groups_for_compute(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NW_TEST(router_life),   NW_TEST(router_refusals),
-        NW_TEST(floating_life), NW_TEST(floating_refusals),
-        NW_TEST(specs),         NW_TEST(touches),
-        NW_TEST(server_ports),  NW_TEST(groups_for_compute),
+        NW_TEST(router_life),
+        NW_TEST(router_refusals),
+        NW_TEST(floating_life),
+        NW_TEST(floating_refusals),
+        NW_TEST(specs),
+        NW_TEST(touches),
+        NW_TEST(server_ports),
+        NW_TEST(groups_for_compute),
+        NW_TEST(taken_off_its_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,9 +194,22 @@ static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id UNUSE
     return db_query(cx, tx, &nw_st_view_routers, NULL, 0, ret_ids);
 }
 
+/* A host has let go of it: nothing is translated any more, unless it is to be on a host again. */
+static struct err *report_absent(struct ctx *cx, struct tx *tx, const char *id)
+{
+    bool wanted = false;
+    TRY(nw_l3_anywhere(cx, tx, id, &wanted));
+    if (wanted)
+        return NULL;
+    TRY(db_run(cx, tx, &nw_st_report_router_ports, V_TEXT(id), V_TEXT("DOWN")));
+    return db_run(cx, tx, &nw_st_report_floating, V_TEXT(id), V_TEXT("DOWN"));
+}
+
 static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id,
                           const json_t *observed)
 {
+    if (json_get_bool(observed, "absent", false))
+        return report_absent(cx, tx, id);
     bool ok = !json_get_str(observed, "error");
     TRY(db_run(cx, tx, &nw_st_report_router, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR")));
     TRY(db_run(cx, tx, &nw_st_report_router_ports, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "DOWN")));
