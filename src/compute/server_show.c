@@ -461,7 +461,7 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
 }
 
 static const struct res_index server_indexes[] = {
-    {"servers_project", "project_id, created_at", false, NULL},
+    {"servers_project", "project_id, created_at, id", false, NULL},
     {"servers_host", "host_id", false, "host_id IS NOT NULL"},
     {"servers_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };

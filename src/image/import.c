@@ -27,8 +27,10 @@ static void task_schema_encode(struct ctx *cx UNUSED, struct jw *w, const void *
 #define RESOURCE_DEF "image/task.def"
 #include "resource/declare_fields.h"
 
-static const struct res_index task_indexes[] = {{"image_tasks_image", "image_id", false, NULL},
-                                                {"image_tasks_expires", "expires_at", false, NULL}};
+static const struct res_index task_indexes[] = {
+    {"image_tasks_image", "image_id", false, NULL},
+    {"image_tasks_owner", "owner, created_at, id", false, NULL},
+    {"image_tasks_expires", "expires_at", false, NULL}};
 
 const struct resource task_resource = {.name = "task",
                                        .plural = "tasks",

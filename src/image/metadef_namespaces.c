@@ -58,7 +58,7 @@ static void encode_more(struct ctx *cx, struct jw *w, const void *row, const str
 
 static const struct res_index metadef_namespace_indexes[] = {
     {"metadef_namespaces_id", "id", true, NULL},
-    {"metadef_namespaces_owner", "owner", false, NULL},
+    {"metadef_namespaces_owner", "owner, created_at, namespace", false, NULL},
 };
 
 const struct resource metadef_namespace_resource = {

@@ -76,7 +76,8 @@ static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct
 }
 
 static const struct res_index security_group_indexes[] = {
-    {"security_groups_project", "project_id, name, id", false, NULL},
+    {"security_groups_project", "project_id, created_at, id", false, NULL},
+    {"security_groups_name", "project_id, name, id", false, NULL},
     {"security_groups_default", "project_id", true, "is_default = 1"},
 };
 

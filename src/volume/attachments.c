@@ -44,6 +44,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
 }
 
 static const struct res_index attachment_indexes[] = {
+    {"attachments_project", "project_id, created_at, id", false, NULL},
     {"attachments_volume", "volume_id", false, NULL},
     {"attachments_server", "server_id", false, "server_id IS NOT NULL"},
     {"attachments_deadline", "state_deadline", false, "state_deadline IS NOT NULL"}};

@@ -18,7 +18,7 @@ static bool shown_not_brief(const void *row UNUSED, const struct view *v)
 #include "resource/declare_fields.h"
 
 static const struct res_index group_snapshot_indexes[] = {
-    {"volume_group_snapshots_project", "project_id, created_at", false, NULL},
+    {"volume_group_snapshots_project", "project_id, created_at, id", false, NULL},
     {"volume_group_snapshots_group", "group_id", false, NULL}};
 const struct resource group_snapshot_resource = {
     .name = "group_snapshot",

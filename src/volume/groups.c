@@ -69,7 +69,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
 }
 
 static const struct res_index group_indexes[] = {
-    {"volume_groups_project", "project_id, created_at", false, NULL},
+    {"volume_groups_project", "project_id, created_at, id", false, NULL},
     {"volume_groups_type", "group_type_id", false, NULL}};
 const struct resource group_resource = {.name = "group",
                                         .plural = "groups",

@@ -15,7 +15,7 @@ static void encode_links(struct ctx *cx, struct jw *w, const void *row, const st
 #include "resource/declare_fields.h"
 
 static const struct res_index message_indexes[] = {
-    {"messages_project", "project_id, created_at", false, NULL},
+    {"messages_project", "project_id, created_at, id", false, NULL},
     {"messages_expire", "expires_at", false, NULL}};
 const struct resource message_resource = {.name = "message",
                                           .plural = "messages",

@@ -40,7 +40,7 @@ static void encode_true(struct ctx *cx UNUSED, struct jw *w, const void *row UNU
 #include "resource/declare_fields.h"
 
 static const struct res_index snapshot_indexes[] = {
-    {"snapshots_project", "project_id, created_at", false, NULL},
+    {"snapshots_project", "project_id, created_at, id", false, NULL},
     {"snapshots_volume", "volume_id", false, NULL},
     {"snapshots_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };

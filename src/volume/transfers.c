@@ -50,7 +50,8 @@ static void encode_links(struct ctx *cx, struct jw *w, const void *row, const st
 #include "resource/declare_fields.h"
 
 static const struct res_index transfer_indexes[] = {
-    {"volume_transfers_volume", "volume_id", true, NULL}};
+    {"volume_transfers_volume", "volume_id", true, NULL},
+    {"volume_transfers_project", "project_id, created_at, id", false, NULL}};
 const struct resource transfer_resource = {.name = "transfer",
                                            .plural = "transfers",
                                            .table = "volume_transfers",

@@ -340,7 +340,7 @@ CREATE TABLE images (
     unbootable TEXT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX images_owner ON images (owner, created_at);
+CREATE INDEX images_owner ON images (owner, created_at, id);
 CREATE INDEX images_created ON images (created_at, id);
 CREATE TABLE image_tasks (
     id TEXT PRIMARY KEY NOT NULL,
@@ -359,6 +359,7 @@ CREATE TABLE image_tasks (
     generation BIGINT NOT NULL
 );
 CREATE INDEX image_tasks_image ON image_tasks (image_id);
+CREATE INDEX image_tasks_owner ON image_tasks (owner, created_at, id);
 CREATE INDEX image_tasks_expires ON image_tasks (expires_at);
 CREATE TABLE image_members (
     id TEXT PRIMARY KEY NOT NULL,
@@ -397,7 +398,7 @@ CREATE TABLE metadef_namespaces (
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX metadef_namespaces_id ON metadef_namespaces (id);
-CREATE INDEX metadef_namespaces_owner ON metadef_namespaces (owner);
+CREATE INDEX metadef_namespaces_owner ON metadef_namespaces (owner, created_at, namespace);
 CREATE TABLE metadef_parts (
     id TEXT PRIMARY KEY NOT NULL,
     namespace_id TEXT NOT NULL,
@@ -537,7 +538,7 @@ CREATE TABLE ports (
 );
 CREATE UNIQUE INDEX ports_network_mac ON ports (network_id, mac_address);
 CREATE INDEX ports_project ON ports (project_id, created_at, id);
-CREATE INDEX ports_server ON ports (server_id) WHERE server_id IS NOT NULL;
+CREATE INDEX ports_server ON ports (server_id, created_at, id) WHERE server_id IS NOT NULL;
 CREATE INDEX ports_device ON ports (device_id) WHERE device_id <> '';
 CREATE INDEX ports_host ON ports (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX ports_router ON ports (router_id) WHERE router_id IS NOT NULL;
@@ -564,7 +565,8 @@ CREATE TABLE security_groups (
     updated_at BIGINT NOT NULL,
     generation BIGINT NOT NULL
 );
-CREATE INDEX security_groups_project ON security_groups (project_id, name, id);
+CREATE INDEX security_groups_project ON security_groups (project_id, created_at, id);
+CREATE INDEX security_groups_name ON security_groups (project_id, name, id);
 CREATE UNIQUE INDEX security_groups_default ON security_groups (project_id) WHERE is_default = 1;
 CREATE TABLE security_rules (
     id TEXT PRIMARY KEY NOT NULL,
@@ -769,7 +771,7 @@ CREATE TABLE volumes (
     state_deadline BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX volumes_project ON volumes (project_id, created_at);
+CREATE INDEX volumes_project ON volumes (project_id, created_at, id);
 CREATE INDEX volumes_host ON volumes (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX volumes_deadline ON volumes (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE INDEX volumes_being_made ON volumes (state, source_id, snapshot_id, image_id) WHERE state = 'creating';
@@ -797,7 +799,7 @@ CREATE TABLE snapshots (
     state_deadline BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX snapshots_project ON snapshots (project_id, created_at);
+CREATE INDEX snapshots_project ON snapshots (project_id, created_at, id);
 CREATE INDEX snapshots_volume ON snapshots (volume_id);
 CREATE INDEX snapshots_deadline ON snapshots (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE TABLE attachments (
@@ -819,6 +821,7 @@ CREATE TABLE attachments (
     state_deadline BIGINT,
     generation BIGINT NOT NULL
 );
+CREATE INDEX attachments_project ON attachments (project_id, created_at, id);
 CREATE INDEX attachments_volume ON attachments (volume_id);
 CREATE INDEX attachments_server ON attachments (server_id) WHERE server_id IS NOT NULL;
 CREATE INDEX attachments_deadline ON attachments (state_deadline) WHERE state_deadline IS NOT NULL;
@@ -834,6 +837,7 @@ CREATE TABLE volume_transfers (
     generation BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX volume_transfers_volume ON volume_transfers (volume_id);
+CREATE INDEX volume_transfers_project ON volume_transfers (project_id, created_at, id);
 CREATE TABLE volume_group_types (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -859,7 +863,7 @@ CREATE TABLE volume_groups (
     project_id TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
-CREATE INDEX volume_groups_project ON volume_groups (project_id, created_at);
+CREATE INDEX volume_groups_project ON volume_groups (project_id, created_at, id);
 CREATE INDEX volume_groups_type ON volume_groups (group_type_id);
 CREATE TABLE volume_group_snapshots (
     id TEXT PRIMARY KEY NOT NULL,
@@ -872,7 +876,7 @@ CREATE TABLE volume_group_snapshots (
     project_id TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
-CREATE INDEX volume_group_snapshots_project ON volume_group_snapshots (project_id, created_at);
+CREATE INDEX volume_group_snapshots_project ON volume_group_snapshots (project_id, created_at, id);
 CREATE INDEX volume_group_snapshots_group ON volume_group_snapshots (group_id);
 CREATE TABLE volume_messages (
     id TEXT PRIMARY KEY NOT NULL,
@@ -887,7 +891,7 @@ CREATE TABLE volume_messages (
     project_id TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
-CREATE INDEX messages_project ON volume_messages (project_id, created_at);
+CREATE INDEX messages_project ON volume_messages (project_id, created_at, id);
 CREATE INDEX messages_expire ON volume_messages (expires_at);
 CREATE TABLE volume_type_access (
     type_id TEXT NOT NULL,
@@ -1023,7 +1027,7 @@ CREATE TABLE servers (
     fault_at BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX servers_project ON servers (project_id, created_at);
+CREATE INDEX servers_project ON servers (project_id, created_at, id);
 CREATE INDEX servers_host ON servers (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX servers_deadline ON servers (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE TABLE instance_actions (
