@@ -15,7 +15,26 @@ enum tx_mode {
     TX_READ,
     TX_WRITE,
     TX_MIGRATE, /* as TX_WRITE, without a time limit, one at a time among all processes */
+    TX_MOVE, /* one snapshot to read and change, without a time limit; the claim keeps others out */
 };
+
+/*
+ * Each connection has a claim on its database, as long as it lives: any number share it, or one has
+ * it alone. So what a lone one did is not undone by somebody who hasn't heard of it.
+ */
+enum claim { CLAIM_SHARED, CLAIM_ALONE, CLAIM_NONE /* writes nothing */ };
+/* Stands in a database whose rows were moved to another one: nobody connects to it any more. */
+#define MOVED_TABLE "schema_moved"
+MUST_USE struct err *claim_refused(struct ctx *cx, enum claim claim);
+MUST_USE struct err *claim_moved(struct ctx *cx);
+
+/* Who wants to know of other processes' commits; topic NULL: some may have gone unheard. */
+struct hearer {
+    void (*fn)(void *arg, const char *topic);
+    void *arg;
+    const char *own; /* what one's own topics begin with: they are not told */
+};
+struct listener; /* an engine's */
 
 /* No statement runs longer, but those of migrations. */
 #define STMT_LIMIT_MS 10000
@@ -29,8 +48,15 @@ enum tx_mode {
 struct engine {
     const char *name;
     bool one_writer; /* the generic part queues writers */
+    bool remote;     /* a server, which may be away: the generic part tells callers at once */
+    /* Names of all tables; those of the table $1's columns, in order. */
+    const char *tables_sql, *columns_sql;
+    /* The table $1's foreign keys: column, table and column it refers to. */
+    const char *references_sql;
+    const char
+        *notify_sql; /* tells listeners the topics in $1, a line each; NULL: there are none */
 
-    struct err *(*connect)(struct ctx *cx, const char *where, struct conn **ret);
+    struct err *(*connect)(struct ctx *cx, const char *where, enum claim claim, struct conn **ret);
     void (*disconnect)(struct conn *c);
     bool (*broken)(const struct conn *c); /* not to be used again */
 
@@ -50,6 +76,11 @@ struct engine {
                         const struct db_value **ret_cells, size_t *ret_n);
     int64_t (*changes)(const struct conn *c); /* rows, after the last step */
     void (*finish)(struct conn *c, struct prepared *p);
+
+    /* A process that answers clients. Without a way to hear of others there must be none. */
+    struct err *(*listen)(struct ctx *cx, const char *where, const struct hearer *hearer,
+                          struct listener **ret);
+    void (*unlisten)(struct listener *l);
 };
 
 extern const struct engine sqlite_engine;

@@ -25,21 +25,32 @@ struct tx {
     enum err_kind failure; /* of the first error */
     struct hook *hooks;
     size_t n_hooks, cap_hooks;
+    char *topics; /* for other processes, a line each; NULL: none */
 };
 
 struct store {
     const struct engine *engine;
     char *where; /* the URL, or what follows its prefix */
-    bool keep;   /* the data live in the connection: never close it */
+    bool keep;   /* the data, or the claim, live in the connection: never close it */
+    enum claim claim;
     struct gate writers, conns;
     pthread_mutex_t lock; /* of idle */
     struct tx *idle; /* last used first: few connections do most of the work, the others get old */
     atomic_long calls, fail_at;
+    _Atomic int64_t away_until_us; /* of a server that didn't answer; 0: it does */
+    char own[24];                  /* names this store among those that listen */
+    struct listener *listener;
 };
 
 struct err *tx_start(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret);
+/* Tells other processes the transaction's topics, when it commits. */
+struct err *tx_send_topics(struct ctx *cx, struct tx *tx);
 /* Counts an engine call; an error when it is the one to fail. */
 struct err *fault(struct ctx *cx, struct store *s, const char *what);
+#define MIGRATION_TABLE "schema_migration"
+/* ERR_PRECONDITION unless exactly these were applied. */
+struct err *migrations_complete(struct ctx *cx, struct tx *tx, const struct migration *list,
+                                size_t n);
 /* A script inside the transaction; an error ends its use. */
 struct err *tx_script(struct ctx *cx, struct tx *tx, const char *sql);
 /* Remembers that the transaction failed; the error with the user's words in front. */

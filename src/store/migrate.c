@@ -8,7 +8,7 @@
 #include "store/impl.h"
 
 static const char create_sql[] =
-    "CREATE TABLE IF NOT EXISTS schema_migration (number BIGINT PRIMARY KEY, "
+    "CREATE TABLE IF NOT EXISTS " MIGRATION_TABLE " (number BIGINT PRIMARY KEY, "
     "name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 
 static const struct stmt applied_list = {
@@ -58,6 +58,25 @@ static struct err *apply(struct ctx *cx, struct tx *tx, const struct migration *
     return e ? wrap(cx, e, e->kind, "migration %d '%s' failed, nothing of it was applied",
                     m->number, m->name)
              : NULL;
+}
+
+struct err *migrations_complete(struct ctx *cx, struct tx *tx, const struct migration *list,
+                                size_t n)
+{
+    const struct stmt tables = {"migrations_tables", tx_store(tx)->engine->tables_sql};
+    struct db_rows rows, applied = {0};
+    bool any = false;
+    TRY(db_query(cx, tx, &tables, NULL, 0, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++)
+        any = any || str_eq(db_text(&rows, i, 0), MIGRATION_TABLE);
+    if (!any)
+        return fail(cx, ERR_PRECONDITION, "there is no region in the database");
+    TRY(db_query(cx, tx, &applied_list, NULL, 0, &applied));
+    TRY(check_applied(cx, &applied, list, n));
+    if (applied.n_rows < n)
+        return fail(cx, ERR_PRECONDITION,
+                    "the database is of an older version: run 'colvert admin migrate' first");
+    return NULL;
 }
 
 /* One transaction: applies the first migration that is missing, if any. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The PostgreSQL engine, on libpq. Parameters go as text (the server infers their types from the
- * statement), bytes and all results in binary: no parsing, and bytes need no copy.
+ * The PostgreSQL engine, on libpq (pg_conn.c connects and waits, pg_listen.c hears of others'
+ * commits). Parameters go as text (the server infers their types from the statement), bytes and all
+ * results in binary: no parsing, and bytes need no copy.
  */
 #include <endian.h>
 #include <limits.h>
-#include <libpq-fe.h>
-#include "store/engine.h"
+#include "store/pg.h"
 
 /* The server's object identifiers of types, from its catalog/pg_type.dat. */
 enum pg_type {
@@ -26,6 +26,10 @@ enum pg_type {
 /* Any number nobody else uses: migrations of all processes wait for each other on it. */
 #define MIGRATE_LOCK "7163840153628455"
 
+#define TX_MOVE_SQL                                                                                \
+    "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0; "         \
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SELECT 1"
+
 static const char *const begin_sql[] = {
     /* The snapshot is taken by the first query: at once. */
     [TX_READ] = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1",
@@ -34,133 +38,29 @@ static const char *const begin_sql[] = {
     [TX_MIGRATE] =
         "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; "
         "SELECT pg_advisory_xact_lock(" MIGRATE_LOCK ")",
+    [TX_MOVE] = TX_MOVE_SQL,
 };
 
-struct conn {
-    PGconn *pg;
-    bool broken;
-    unsigned next_name;
-    PGresult *res; /* the rows at hand; row is the next of them */
-    int row;
-    int64_t changes;
-    struct db_value *cells;
-    size_t cap_cells;
-};
+static const char tables_sql[] =
+    "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename";
+static const char columns_sql[] =
+    "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND "
+    "table_name = $1 ORDER BY ordinal_position";
+static const char references_sql[] =
+    "SELECT a.attname, r.relname, b.attname FROM pg_constraint AS c "
+    "JOIN pg_class AS t ON t.oid = c.conrelid JOIN pg_class AS r ON r.oid = c.confrelid "
+    "JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] "
+    "JOIN pg_attribute AS b ON b.attrelid = c.confrelid AND b.attnum = c.confkey[1] "
+    "WHERE c.contype = 'f' AND t.relnamespace = current_schema()::text::regnamespace "
+    "AND t.relname = $1 ORDER BY c.oid";
+/* Its answer is void, which is no kind of value. */
+static const char notify_sql[] = "SELECT count(pg_notify('" NOTIFY_CHANNEL
+                                 "', topic)) FROM unnest(string_to_array($1, chr(10))) AS topic";
 
 struct prepared {
     char name[16];
     size_t n_params;
 };
-
-static enum err_kind kind_of(const char *state)
-{
-    static const struct {
-        const char *state; /* a code, or a class of two characters */
-        enum err_kind kind;
-    } kinds[] = {
-        {"40001", ERR_STALE},    /* serialization failure */
-        {"40P01", ERR_STALE},    /* deadlock */
-        {"55P03", ERR_STALE},    /* lock not available */
-        {"0A000", ERR_STALE},    /* a plan from before a migration; the connection is replaced */
-        {"26000", ERR_STALE},    /* the same, for a statement that is gone */
-        {"23505", ERR_EXISTS},   /* unique */
-        {"23P01", ERR_EXISTS},   /* exclusion */
-        {"23503", ERR_IN_USE},   /* foreign key */
-        {"23001", ERR_IN_USE},   /* ON DELETE RESTRICT */
-        {"57014", ERR_TIMEOUT},  /* statement_timeout */
-        {"54", ERR_TOO_LARGE},   /* a limit of the server's */
-        {"08", ERR_UNAVAILABLE}, /* connection */
-        {"53", ERR_UNAVAILABLE}, /* out of memory, disk or connections */
-        {"57", ERR_UNAVAILABLE}, /* shutting down or starting up */
-        {"58", ERR_UNAVAILABLE}, /* input and output */
-        {"XX", ERR_UNAVAILABLE}, /* corrupted */
-    };
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (strncmp(state, kinds[i].state, strlen(kinds[i].state)) == 0)
-            return kinds[i].kind;
-    return ERR_INTERNAL;
-}
-
-/* The error of a result (NULL: of the connection); libpq ends its messages with a newline. */
-MUST_USE static struct err *pg_fail(struct ctx *cx, struct conn *c, const PGresult *res)
-{
-    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-    const char *message = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    bool lost = PQstatus(c->pg) != CONNECTION_OK;
-    if (lost || (state && (str_eq(state, "0A000") || str_eq(state, "26000"))))
-        c->broken = true;
-    if (!message)
-        message = PQerrorMessage(c->pg);
-    enum err_kind kind = lost || !state ? ERR_UNAVAILABLE : kind_of(state);
-    return fail(cx, kind, "PostgreSQL: %.*s (%s)", (int)strcspn(message, "\n"), message,
-                state ? state : "connection lost");
-}
-
-static struct err *run_sql(struct ctx *cx, struct conn *c, const char *sql)
-{
-    PGresult *res = PQexec(c->pg, sql);
-    ExecStatusType status = PQresultStatus(res);
-    struct err *e = NULL;
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-        e = pg_fail(cx, c, res);
-    PQclear(res);
-    return e;
-}
-
-/* Connections. */
-
-static void pg_disconnect(struct conn *c)
-{
-    PQclear(c->res);
-    PQfinish(c->pg);
-    free(c->cells);
-    free(c);
-}
-
-static void no_notice(void *arg UNUSED, const PGresult *res UNUSED)
-{
-}
-
-static struct err *configure(struct ctx *cx, struct conn *c)
-{
-    if (PQstatus(c->pg) != CONNECTION_OK)
-        return pg_fail(cx, c, NULL);
-    PQsetNoticeReceiver(c->pg, no_notice, NULL);
-    if (!str_eq(PQparameterStatus(c->pg, "server_encoding"), "UTF8"))
-        return fail(cx, ERR_PRECONDITION, "the database's encoding must be UTF8");
-    return run_sql(
-        cx, c,
-        "SET statement_timeout = " STRINGIFY(
-            STMT_LIMIT_MS) "; SET idle_in_transaction_session_timeout = 60000"
-                           "; SET client_min_messages = warning");
-}
-
-static struct err *pg_connect(struct ctx *cx, const char *url, struct conn **ret)
-{
-    /* A server that vanished is noticed in seconds, not hours, unless the URL says otherwise. */
-    static const char *const keys[] = {"application_name",
-                                       "connect_timeout",
-                                       "keepalives_idle",
-                                       "keepalives_interval",
-                                       "keepalives_count",
-                                       "tcp_user_timeout",
-                                       "dbname",
-                                       "client_encoding",
-                                       NULL};
-    const char *const values[] = {"colvert", "5", "10", "5", "3", "15000", url, "UTF8", NULL};
-    struct conn *c = calloc(1, sizeof(*c));
-    must(c);
-    c->pg = PQconnectdbParams(keys, values, 1);
-    must(c->pg);
-    struct err *e = configure(cx, c);
-    if (e) {
-        e = wrap(cx, e, e->kind, "cannot connect to the database");
-        pg_disconnect(c);
-        return e;
-    }
-    *ret = c;
-    return NULL;
-}
 
 static bool pg_broken(const struct conn *c)
 {
@@ -169,30 +69,45 @@ static bool pg_broken(const struct conn *c)
 
 /* Transactions. */
 
+/* Without a request's deadline: it may be over. */
+static void ask_aside(struct conn *c, const char *sql)
+{
+    pg_set_limit(&(struct ctx){.clock = clock_system()}, c, WAIT_US);
+    PQclear(pg_ask(c, sql));
+}
+
 static void pg_rollback(struct conn *c)
 {
     PGTransactionStatusType status = PQtransactionStatus(c->pg);
-    if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
-        PQclear(PQexec(c->pg, "ROLLBACK"));
+    if (!c->broken && (status == PQTRANS_INTRANS || status == PQTRANS_INERROR))
+        ask_aside(c, "ROLLBACK");
     if (PQtransactionStatus(c->pg) != PQTRANS_IDLE)
         c->broken = true;
 }
 
 static struct err *pg_begin(struct ctx *cx, struct conn *c, enum tx_mode mode)
 {
-    return run_sql(cx, c, begin_sql[mode]);
+    c->mode = mode;
+    pg_set_limit(cx, c, WAIT_US);
+    return pg_run(cx, c, begin_sql[mode]);
+}
+
+static void statement_limit(struct ctx *cx, struct conn *c)
+{
+    pg_set_limit(cx, c, STMT_LIMIT_MS * 1000 + ANSWER_GRACE_US);
 }
 
 static struct err *pg_commit(struct ctx *cx, struct conn *c)
 {
-    PGresult *res = PQexec(c->pg, "COMMIT");
+    statement_limit(cx, c);
+    PGresult *res = pg_ask(c, "COMMIT");
     struct err *e = NULL;
     if (PQresultStatus(res) != PGRES_COMMAND_OK)
         e = pg_fail(cx, c, res);
     else if (!str_eq(PQcmdStatus(res), "COMMIT"))
         e = fail(cx, ERR_INTERNAL, "PostgreSQL: the transaction was rolled back");
     PQclear(res);
-    if (e && PQstatus(c->pg) != CONNECTION_OK)
+    if (e && (c->broken || PQstatus(c->pg) != CONNECTION_OK))
         e = wrap(cx, e, ERR_UNAVAILABLE,
                  "the connection to the database was lost during the commit: "
                  "look whether the change was made before trying again");
@@ -201,7 +116,8 @@ static struct err *pg_commit(struct ctx *cx, struct conn *c)
 
 static struct err *pg_script(struct ctx *cx, struct conn *c, const char *sql)
 {
-    return run_sql(cx, c, sql);
+    statement_limit(cx, c);
+    return pg_run(cx, c, sql);
 }
 
 /* Statements. */
@@ -211,21 +127,22 @@ static void pg_unprepare(struct conn *c, struct prepared *p)
     if (!c->broken && PQtransactionStatus(c->pg) != PQTRANS_INERROR) {
         char sql[sizeof("DEALLOCATE ") + sizeof(p->name)];
         snprintf(sql, sizeof(sql), "DEALLOCATE %s", p->name);
-        PQclear(PQexec(c->pg, sql));
+        ask_aside(c, sql);
     }
     free(p);
 }
 
-static struct err *describe(struct ctx *cx, struct conn *c, struct prepared *p)
+/* The one result of what was just sent; *ret_e says if it isn't as good as wanted. */
+static PGresult *the_answer(struct ctx *cx, struct conn *c, int sent, struct err **ret_e)
 {
-    PGresult *res = PQdescribePrepared(c->pg, p->name);
-    struct err *e = NULL;
-    if (PQresultStatus(res) != PGRES_COMMAND_OK)
-        e = pg_fail(cx, c, res);
-    else
-        p->n_params = (size_t)PQnparams(res);
-    PQclear(res);
-    return e;
+    PGresult *last = NULL, *res;
+    while (sent && pg_wait(c) && (res = PQgetResult(c->pg))) {
+        PQclear(last);
+        last = res;
+    }
+    if (c->broken || PQresultStatus(last) != PGRES_COMMAND_OK)
+        *ret_e = pg_fail(cx, c, c->broken ? NULL : last);
+    return last;
 }
 
 static struct err *pg_prepare(struct ctx *cx, struct conn *c, const char *sql,
@@ -234,13 +151,14 @@ static struct err *pg_prepare(struct ctx *cx, struct conn *c, const char *sql,
     struct prepared *p = calloc(1, sizeof(*p));
     must(p);
     snprintf(p->name, sizeof(p->name), "s%u", c->next_name++);
-    PGresult *res = PQprepare(c->pg, p->name, sql, 0, NULL);
+    statement_limit(cx, c);
     struct err *e = NULL;
-    if (PQresultStatus(res) != PGRES_COMMAND_OK)
-        e = pg_fail(cx, c, res);
-    PQclear(res);
-    if (!e)
-        e = describe(cx, c, p);
+    PQclear(the_answer(cx, c, PQsendPrepare(c->pg, p->name, sql, 0, NULL), &e));
+    if (!e) {
+        PGresult *res = the_answer(cx, c, PQsendDescribePrepared(c->pg, p->name), &e);
+        p->n_params = e ? 0 : (size_t)PQnparams(res);
+        PQclear(res);
+    }
     if (e) {
         free(p);
         return e;
@@ -288,6 +206,7 @@ static struct err *pg_start(struct ctx *cx, struct conn *c, struct prepared *p,
     TRY(encode(cx, params, n_params, &w));
     c->changes = 0;
     c->row = 0;
+    statement_limit(cx, c);
     if (!PQsendQueryPrepared(c->pg, p->name, (int)n_params, w.values, w.lengths, w.formats, 1))
         return pg_fail(cx, c, NULL);
     if (walk)
@@ -385,6 +304,9 @@ static struct err *next_result(struct ctx *cx, struct conn *c, bool *ret_end)
 {
     PQclear(c->res);
     c->row = 0;
+    c->res = NULL;
+    if (!pg_wait(c))
+        return pg_fail(cx, c, NULL);
     c->res = PQgetResult(c->pg);
     *ret_end = !c->res;
     if (!c->res)
@@ -437,15 +359,21 @@ static int64_t pg_changes(const struct conn *c)
 
 static void pg_finish(struct conn *c, struct prepared *p UNUSED)
 {
-    do
+    do {
         PQclear(c->res);
-    while ((c->res = PQgetResult(c->pg)));
+        c->res = NULL;
+    } while (pg_wait(c) && (c->res = PQgetResult(c->pg)));
     if (PQstatus(c->pg) != CONNECTION_OK)
         c->broken = true;
 }
 
 const struct engine postgres_engine = {
     .name = "postgresql",
+    .remote = true,
+    .tables_sql = tables_sql,
+    .columns_sql = columns_sql,
+    .references_sql = references_sql,
+    .notify_sql = notify_sql,
     .connect = pg_connect,
     .disconnect = pg_disconnect,
     .broken = pg_broken,
@@ -460,4 +388,6 @@ const struct engine postgres_engine = {
     .step = pg_step,
     .changes = pg_changes,
     .finish = pg_finish,
+    .listen = pg_listen,
+    .unlisten = pg_unlisten,
 };

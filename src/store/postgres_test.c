@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* What only PostgreSQL has: connections that break, serialization failures. See
  * tests/with-postgres. */
+#include <signal.h>
 #include "store/test_env.h"
 
 static const struct stmt get = {"get", "SELECT n FROM t WHERE id = $1"};
@@ -162,6 +163,114 @@ static void test_schema_changed(void **state)
     assert_int_equal(r.n_cols, 3);
 }
 
+/* The server stands still: whoever waits for it is told in time, and nothing is left hanging. */
+static void test_server_stands_still(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct tx *tx;
+    assert_ok(cx, tx_write(cx, e->s, &tx));
+    pid_t pid = (pid_t)read_one(e, tx, &my_pid, 0);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    cx->deadline_us = mono_us(cx) + 100000;
+    struct err *err = db_run(cx, tx, &set, V_INT(1), V_INT(11));
+    assert_err(cx, ERR_UNAVAILABLE, err);
+    assert_err(cx, ERR_UNAVAILABLE, tx_commit(cx, &tx));
+    cx->deadline_us = 0;
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_ok(cx, tx_write(cx, e->s, &tx));
+    assert_int_not_equal(read_one(e, tx, &my_pid, 0), pid);
+    assert_int_equal(read_one(e, tx, &get, 1), 10);
+    tx_rollback(&tx);
+}
+
+/* What was heard of other processes' commits. */
+struct ear {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    unsigned n_all; /* "anything may have happened" */
+    char last[64], heard[256];
+};
+
+static void hear(void *arg, const char *topic)
+{
+    struct ear *ear = arg;
+    AUTO_LOCK(&ear->lock);
+    if (topic)
+        snprintf(ear->last, sizeof(ear->last), "%s", topic);
+    else
+        ear->n_all++;
+    size_t len = strlen(ear->heard);
+    if (topic)
+        snprintf(ear->heard + len, sizeof(ear->heard) - len, "%s ", topic);
+    pthread_cond_broadcast(&ear->more);
+}
+
+static void wait_all(struct ear *ear, unsigned n)
+{
+    AUTO_LOCK(&ear->lock);
+    while (ear->n_all < n)
+        pthread_cond_wait(&ear->more, &ear->lock);
+}
+
+static void wait_topic(struct ear *ear, const char *topic)
+{
+    AUTO_LOCK(&ear->lock);
+    while (!str_eq(ear->last, topic))
+        pthread_cond_wait(&ear->more, &ear->lock);
+}
+
+static void say(struct env *e, struct store *s, const char *a, const char *b, bool commit)
+{
+    struct ctx *cx = &e->cx;
+    struct tx *tx;
+    assert_ok(cx, tx_write(cx, s, &tx));
+    tx_notify(tx, a);
+    tx_notify(tx, b);
+    tx_notify(tx, a);
+    if (commit)
+        assert_ok(cx, tx_commit(cx, &tx));
+    tx_rollback(&tx);
+}
+
+static void test_topics(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct ear ear = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, "", ""};
+    struct store *other;
+    assert_ok(cx, store_open(cx, e->url, 2, &other));
+    assert_ok(cx, store_listen(cx, e->s, hear, &ear));
+    wait_all(&ear, 1);
+    say(e, other, "a", "lost", false);
+    say(e, e->s, "own", "own", true);
+    say(e, other, "a", "b", true);
+    say(e, other, "c", "end", true);
+    wait_topic(&ear, "end");
+    assert_string_equal(ear.heard, "a b c end ");
+    /* What is said while it is not connected is not heard: it is told so. */
+    env_run(e, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query = 'LISTEN "
+               "colvert'");
+    wait_all(&ear, 2);
+    say(e, other, "d", "again", true);
+    wait_topic(&ear, "again");
+    store_unlisten(e->s);
+    store_close(other);
+}
+
+static void test_alone(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct store *alone = NULL, *other = NULL;
+    assert_err(cx, ERR_IN_USE, store_open_alone(cx, e->url, &alone));
+    store_close(TAKE_PTR(e->s));
+    assert_ok(cx, store_open_alone(cx, e->url, &alone));
+    assert_err(cx, ERR_UNAVAILABLE, store_open(cx, e->url, 1, &other));
+    store_close(alone);
+    assert_ok(cx, store_open(cx, e->url, 1, &e->s));
+}
+
 static void test_no_server(void **state)
 {
     struct env *e = *state;
@@ -174,8 +283,15 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_lost_while_idle), T(test_lost_in_transaction), T(test_lost_at_commit),
-        T(test_lost_in_walk),    T(test_write_skew),          T(test_schema_changed),
+        T(test_lost_while_idle),
+        T(test_lost_in_transaction),
+        T(test_lost_at_commit),
+        T(test_lost_in_walk),
+        T(test_write_skew),
+        T(test_schema_changed),
+        T(test_server_stands_still),
+        T(test_topics),
+        T(test_alone),
         T(test_no_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,15 +2,14 @@
 /* Statements: checked parameters, the cache, rows copied into the arena or handed to a function. */
 #include "store/impl.h"
 
-struct db_value V_TEXT(const char *s)
-{
+struct db_value V_TEXT(const char *s) {
     if (!s)
         return V_NULL();
     return (struct db_value){.type = DB_TEXT, .s = s, .size = strlen(s)};
 }
 
-struct db_value V_BYTES(const void *data, size_t size)
-{
+struct db_value
+V_BYTES(const void *data, size_t size) {
     if (!data)
         return V_NULL();
     return (struct db_value){.type = DB_BYTES, .s = data, .size = size};
@@ -21,8 +20,7 @@ static const char *const user_words[ERR_KIND_COUNT] = {
     [ERR_EXISTS] = "an object with the same unique value exists already",
     [ERR_IN_USE] = "it is still in use, or refers to something that does not exist",
     [ERR_STALE] = "another change came first, try again",
-    [ERR_TIMEOUT] = "the database took too long",
-    [ERR_UNAVAILABLE] = "the database is unavailable, try again later",
+    [ERR_UNAVAILABLE] = "the database is unavailable or takes too long, try again later",
     [ERR_INVALID] = "a value cannot be stored",
 };
 

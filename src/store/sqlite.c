@@ -4,12 +4,13 @@
  * on disk before it returns. Page caches are small: the operating system's is the one that counts.
  */
 #include <sqlite3.h>
-#include "store/engine.h"
+#include <sys/stat.h>
+#include "store/claim.h"
 
 #define TRIES_WAL 50
 #define VM_STEPS_PER_CHECK 20000
 
-enum own_stmt { BEGIN_READ, SNAPSHOT, BEGIN_WRITE, COMMIT, ROLLBACK, OWN_STMTS };
+enum own_stmt { BEGIN_READ, SNAPSHOT, BEGIN_WRITE, COMMIT, ROLLBACK, WAS_MOVED, OWN_STMTS };
 
 static const char *const own_sql[OWN_STMTS] = {
     [BEGIN_READ] = "BEGIN",
@@ -17,10 +18,18 @@ static const char *const own_sql[OWN_STMTS] = {
     [BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
+    [WAS_MOVED] = "SELECT 1 FROM sqlite_schema WHERE name = '" MOVED_TABLE "'",
 };
+
+static const char tables_sql[] = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT "
+                                 "LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name";
+static const char columns_sql[] = "SELECT name FROM pragma_table_info($1) ORDER BY cid";
+static const char references_sql[] =
+    "SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list($1) ORDER BY id, seq";
 
 struct conn {
     sqlite3 *db;
+    int claim_fd; /* -1: nobody else can have it open */
     sqlite3_stmt *own[OWN_STMTS];
     enum tx_mode mode;
     bool broken;
@@ -60,9 +69,8 @@ static enum err_kind kind_of(int rc, const char *message)
     case SQLITE_READONLY:
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return ERR_UNAVAILABLE;
     case SQLITE_INTERRUPT:
-        return ERR_TIMEOUT;
+        return ERR_UNAVAILABLE;
     case SQLITE_TOOBIG:
         return ERR_TOO_LARGE;
     }
@@ -86,6 +94,7 @@ static void sqlite_disconnect(struct conn *c)
     for (size_t i = 0; i < OWN_STMTS; i++)
         sqlite3_finalize(c->own[i]);
     must(sqlite3_close(c->db) == SQLITE_OK);
+    close_fd_p(&c->claim_fd);
     free(c->cells);
     free(c);
 }
@@ -103,7 +112,7 @@ static void start_limit(struct ctx *cx, struct conn *c)
     if (cx->deadline_us)
         limit_us = min_i64(limit_us, cx->deadline_us - mono_us(cx));
     c->stop_at_us = 0;
-    if (c->mode != TX_MIGRATE)
+    if (c->mode < TX_MIGRATE)
         c->stop_at_us = mono_us(&(struct ctx){.clock = clock_system()}) + limit_us;
 }
 
@@ -115,13 +124,19 @@ static void init_library(void)
     sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 }
 
-/* Nobody else may read what is inside; SQLite gives the -wal and -shm files the same mode. */
+/* Nobody else may read what is inside; SQLite gives the -wal and -shm files the same mode. What
+ * root makes is for whom the folder belongs to. */
 static struct err *create_file(struct ctx *cx, const char *path)
 {
+    struct stat st;
+    const char *folder = arena_strndup(cx->arena, path, (size_t)(strrchr(path, '/') - path + 1));
     AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno != EEXIST)
-        return fail(cx, ERR_UNAVAILABLE, "cannot create database '%s': %m", path);
-    return NULL;
+    bool made = fd >= 0;
+    if (!made && errno == EEXIST)
+        return NULL;
+    if (made && geteuid() == 0 && stat(folder, &st) == 0)
+        made = fchown(fd, st.st_uid, st.st_gid) == 0;
+    return made ? NULL : fail(cx, ERR_UNAVAILABLE, "cannot create database '%s': %m", path);
 }
 
 static int take_journal_mode(void *arg, int n, char **values, char **names UNUSED)
@@ -172,22 +187,45 @@ static struct err *configure(struct ctx *cx, struct conn *c, const char *path)
     return rc == SQLITE_OK ? NULL : sqlite_fail(cx, c, rc);
 }
 
-static struct err *sqlite_connect(struct ctx *cx, const char *path, struct conn **ret)
+/* After the claim: it may have been moved while we waited for our turn to start. */
+static struct err *check_moved(struct ctx *cx, struct conn *c)
+{
+    int rc = sqlite3_step(c->own[WAS_MOVED]);
+    int rc_reset = sqlite3_reset(c->own[WAS_MOVED]);
+    if (rc == SQLITE_ROW)
+        return claim_moved(cx);
+    return rc == SQLITE_DONE ? NULL : sqlite_fail(cx, c, rc_reset);
+}
+
+static struct err *open_file(struct ctx *cx, struct conn *c, const char *path, int rc)
+{
+    if (rc != SQLITE_OK)
+        return sqlite_fail(cx, c, rc);
+    TRY(configure(cx, c, path));
+    return check_moved(cx, c);
+}
+
+static struct err *sqlite_connect(struct ctx *cx, const char *path, enum claim claim,
+                                  struct conn **ret)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init_library);
     if (path[0] != '/' && !str_eq(path, ":memory:"))
         return fail(cx, ERR_INVALID, "database 'sqlite:%s': the path must begin with '/'", path);
-    if (path[0] == '/')
+    AUTO_FD int claim_fd = -1;
+    if (path[0] == '/') {
         TRY(create_file(cx, path));
+        TRY(claim_file(cx, path, claim, &claim_fd));
+    }
     struct conn *c = calloc(1, sizeof(*c));
     must(c);
+    c->claim_fd = TAKE_FD(claim_fd);
     int rc = sqlite3_open_v2(path, &c->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                                  SQLITE_OPEN_EXRESCODE,
                              NULL);
     must(c->db);
-    struct err *e = rc == SQLITE_OK ? configure(cx, c, path) : sqlite_fail(cx, c, rc);
+    struct err *e = open_file(cx, c, path, rc);
     if (e) {
         sqlite_disconnect(c);
         return wrap(cx, e, e->kind, "cannot open database '%s'", path);
@@ -409,9 +447,36 @@ static void sqlite_finish(struct conn *c UNUSED, struct prepared *p)
     sqlite3_clear_bindings(p->stmt);
 }
 
+/* The one process that answers clients. Nothing tells a process of another's commits. */
+struct listener {
+    int fd; /* -1: in memory */
+};
+
+static struct err *sqlite_listen(struct ctx *cx, const char *path,
+                                 const struct hearer *hearer UNUSED, struct listener **ret)
+{
+    AUTO_FD int fd = -1;
+    if (path[0] == '/')
+        TRY(claim_serving(cx, path, &fd));
+    struct listener *l = calloc(1, sizeof(*l));
+    must(l);
+    l->fd = TAKE_FD(fd);
+    *ret = l;
+    return NULL;
+}
+
+static void sqlite_unlisten(struct listener *l)
+{
+    close_fd_p(&l->fd);
+    free(l);
+}
+
 const struct engine sqlite_engine = {
     .name = "sqlite",
     .one_writer = true,
+    .tables_sql = tables_sql,
+    .columns_sql = columns_sql,
+    .references_sql = references_sql,
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
     .broken = sqlite_broken,
@@ -426,4 +491,6 @@ const struct engine sqlite_engine = {
     .step = sqlite_step,
     .changes = sqlite_changes,
     .finish = sqlite_finish,
+    .listen = sqlite_listen,
+    .unlisten = sqlite_unlisten,
 };

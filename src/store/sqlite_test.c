@@ -78,6 +78,7 @@ static void test_urls(void **state)
     const char *url = arena_printf(cx->arena, "sqlite:%s", path);
     assert_err(cx, ERR_UNAVAILABLE, store_open(cx, url, 1, &s));
     unlink(path);
+    unlink(arena_printf(cx->arena, "%s-lock", path));
 }
 
 static void test_one_writer(void **state)
@@ -190,12 +191,39 @@ static void test_full(void **state)
     assert_int_equal(db_int(&r, 0, 0), 3);
 }
 
+/* A process that answers clients doesn't hear of another's commits: there is only one. */
+static void test_one_serves(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct store *other;
+    assert_ok(cx, store_open(cx, e->url, 1, &other));
+    assert_ok(cx, store_listen(cx, e->s, NULL, NULL));
+    assert_err(cx, ERR_IN_USE, store_listen(cx, other, NULL, NULL));
+    store_unlisten(e->s);
+    assert_ok(cx, store_listen(cx, other, NULL, NULL));
+    store_close(other);
+}
+
+static void test_alone(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct store *alone = NULL, *other = NULL;
+    assert_err(cx, ERR_IN_USE, store_open_alone(cx, e->url, &alone));
+    store_close(TAKE_PTR(e->s));
+    assert_ok(cx, store_open_alone(cx, e->url, &alone));
+    assert_err(cx, ERR_UNAVAILABLE, store_open(cx, e->url, 1, &other));
+    store_close(alone);
+    assert_ok(cx, store_open(cx, e->url, 1, &e->s));
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_file),   T(test_urls),   T(test_one_writer),
-        T(test_memory), T(test_killed), T(test_full),
+        T(test_file),   T(test_urls), T(test_one_writer), T(test_memory),
+        T(test_killed), T(test_full), T(test_one_serves), T(test_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

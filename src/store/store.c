@@ -21,7 +21,11 @@ static const struct {
     {"postgres://", &postgres_engine, .whole_url = true},
 };
 
-/* Lost races: the first pause's limit, how often it doubles, and how many races are lost for good. */
+/* How long a server that is away is left alone before it is asked again. */
+#define AWAY_US 300000
+
+/* Lost races: the first pause's limit, how often it doubles, and how many races are lost for good.
+ */
 #define AGAIN_US 1000
 #define AGAIN_DOUBLES 6
 #define AGAIN_TRIES 20
@@ -32,6 +36,7 @@ static void tx_free(struct tx *tx)
         tx->store->engine->unprepare(tx->conn, p);
     tx->store->engine->disconnect(tx->conn);
     free(tx->hooks);
+    free(tx->topics);
     free(tx);
 }
 
@@ -39,7 +44,7 @@ static struct err *tx_new(struct ctx *cx, struct store *s, struct tx **ret)
 {
     TRY(fault(cx, s, "connect"));
     struct conn *conn;
-    TRY(s->engine->connect(cx, s->where, &conn));
+    TRY(s->engine->connect(cx, s->where, s->claim, &conn));
     struct tx *tx = calloc(1, sizeof(*tx));
     must(tx);
     tx->store = s;
@@ -48,7 +53,8 @@ static struct err *tx_new(struct ctx *cx, struct store *s, struct tx **ret)
     return NULL;
 }
 
-struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, struct store **ret)
+static struct err *store_new(struct ctx *cx, const char *url, unsigned max_conns, enum claim claim,
+                             struct store **ret)
 {
     size_t i = 0;
     while (i < ARRAY_LEN(schemes) && !str_starts(url, schemes[i].prefix))
@@ -60,7 +66,9 @@ struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, stru
     struct store *s = calloc(1, sizeof(*s));
     must(s);
     s->engine = schemes[i].engine;
-    s->keep = schemes[i].keep;
+    s->keep = schemes[i].keep || claim == CLAIM_ALONE;
+    s->claim = claim;
+    snprintf(s->own, sizeof(s->own), "%016" PRIx64, rng_u64(rng_system()));
     s->where = strdup(schemes[i].whole_url ? url : url + strlen("sqlite:"));
     must(s->where);
     must(pthread_mutex_init(&s->lock, NULL) == 0);
@@ -77,10 +85,21 @@ struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, stru
     return NULL;
 }
 
+struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns, struct store **ret)
+{
+    return store_new(cx, url, max_conns, CLAIM_SHARED, ret);
+}
+
+struct err *store_open_alone(struct ctx *cx, const char *url, struct store **ret)
+{
+    return store_new(cx, url, 1, CLAIM_ALONE, ret);
+}
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
+    store_unlisten(s);
     while (s->idle) {
         struct tx *tx = s->idle;
         s->idle = tx->next;
@@ -144,6 +163,7 @@ static void release(struct tx *tx)
     struct store *s = tx->store;
     bool writer = tx->mode != TX_READ;
     tx->n_hooks = 0;
+    free(TAKE_PTR(tx->topics));
     struct tx *old = tx;
     if (s->keep || !s->engine->broken(tx->conn))
         old = idle_push(s, tx);
@@ -161,32 +181,78 @@ static int64_t wait_us(struct ctx *cx)
     return cx->deadline_us ? cx->deadline_us - mono_us(cx) : WAIT_US;
 }
 
-/* Places in the gates are held. A pooled connection may have been lost while idle: tries the next.
+static int64_t real_us(void)
+{
+    return mono_us(&(struct ctx){.clock = clock_system()});
+}
+
+/*
+ * While a server doesn't answer, one caller at a time finds out whether it does again, and all
+ * others are told at once: nobody stands in line for an answer that takes seconds not to come.
  */
+static bool may_ask(struct store *s)
+{
+    int64_t until = atomic_load(&s->away_until_us), now = real_us();
+    if (!until)
+        return true;
+    return now >= until &&
+           atomic_compare_exchange_strong(&s->away_until_us, &until, now + 2 * WAIT_US);
+}
+
+static void answered(struct store *s, const struct err *e)
+{
+    if (s->engine->remote && e && e->kind == ERR_UNAVAILABLE)
+        atomic_store(&s->away_until_us, real_us() + AWAY_US);
+    else if (atomic_load_explicit(&s->away_until_us, memory_order_relaxed))
+        atomic_store(&s->away_until_us, 0);
+}
+
+/* One try. *ret_next: the pooled connection had been lost while idle, another may be good. */
+static struct err *begin_once(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret,
+                              bool *ret_next)
+{
+    struct tx *tx = idle_pop(s);
+    bool pooled = tx != NULL;
+    *ret_next = false;
+    if (!tx) {
+        struct err *e = tx_new(cx, s, &tx);
+        answered(s, e);
+        if (e)
+            return e;
+    }
+    struct err *e = fault(cx, s, "begin");
+    bool injected = e != NULL;
+    int64_t from = real_us();
+    if (!e)
+        e = s->engine->begin(cx, tx->conn, mode);
+    if (!e) {
+        answered(s, NULL);
+        tx->mode = mode;
+        tx->failed = false;
+        *ret = tx;
+        return NULL;
+    }
+    s->engine->rollback(tx->conn);
+    bool broken = !s->keep && s->engine->broken(tx->conn);
+    if (!broken)
+        tx = idle_push(s, tx);
+    if (tx)
+        tx_free(tx);
+    *ret_next = !injected && pooled && broken && real_us() - from < WAIT_US / 2;
+    if (!injected && !*ret_next)
+        answered(s, e);
+    return e;
+}
+
+/* Places in the gates are held. */
 static struct err *begin(struct ctx *cx, struct store *s, enum tx_mode mode, struct tx **ret)
 {
+    if (!may_ask(s))
+        return fail(cx, ERR_UNAVAILABLE, "the database does not answer, try again later");
     for (;;) {
-        struct tx *tx = idle_pop(s);
-        bool pooled = tx != NULL;
-        if (!tx)
-            TRY(tx_new(cx, s, &tx));
-        struct err *e = fault(cx, s, "begin");
-        bool injected = e != NULL;
-        if (!e)
-            e = s->engine->begin(cx, tx->conn, mode);
-        if (!e) {
-            tx->mode = mode;
-            tx->failed = false;
-            *ret = tx;
-            return NULL;
-        }
-        s->engine->rollback(tx->conn);
-        bool broken = !s->keep && s->engine->broken(tx->conn);
-        if (!broken)
-            tx = idle_push(s, tx);
-        if (tx)
-            tx_free(tx);
-        if (injected || !pooled || !broken)
+        bool next;
+        struct err *e = begin_once(cx, s, mode, ret, &next);
+        if (!next)
             return e;
     }
 }
@@ -258,6 +324,7 @@ struct err *tx_usable(struct ctx *cx, struct tx *tx)
 static struct err *commit(struct ctx *cx, struct tx *tx)
 {
     TRY(tx_usable(cx, tx));
+    TRY(tx_send_topics(cx, tx));
     TRY(fault(cx, tx->store, "commit"));
     return tx->store->engine->commit(cx, tx->conn);
 }

@@ -24,6 +24,11 @@ MUST_USE struct err *store_open(struct ctx *cx, const char *url, unsigned max_co
                                 struct store **ret);
 void store_close(struct store *s);
 const char *store_engine(const struct store *s); /* "sqlite" or "postgresql" */
+/*
+ * The only one who has it open, with one connection: ERR_IN_USE when another has. Until store_close
+ * everybody else's new connections are refused (ERR_UNAVAILABLE).
+ */
+MUST_USE struct err *store_open_alone(struct ctx *cx, const char *url, struct store **ret);
 
 /* Both see one snapshot. Writers are serializable: ERR_STALE is "lost a race, run it again". */
 MUST_USE struct err *tx_read(struct ctx *cx, struct store *s, struct tx **ret);
@@ -48,6 +53,17 @@ bool tx_again(struct ctx *cx, const struct err *e, unsigned *tries);
  */
 void tx_on_commit(struct tx *tx, void (*fn)(void *arg), void *arg);
 struct store *tx_store(const struct tx *tx);
+
+/*
+ * For a process that answers clients: fn(arg, topic), in a thread of its own, for each topic of a
+ * transaction that another process has committed; topic NULL: some may have gone unheard. Ends with
+ * store_unlisten or store_close. SQLite: there is no other such process (ERR_IN_USE).
+ */
+MUST_USE struct err *store_listen(struct ctx *cx, struct store *s,
+                                  void (*fn)(void *arg, const char *topic), void *arg);
+void store_unlisten(struct store *s);
+/* topic (one line) for other processes, told when the transaction commits; twice is once. */
+void tx_notify(struct tx *tx, const char *topic);
 
 /* A parameter or a column. Text is UTF-8 with a NUL; bytes have a size. */
 enum db_type { DB_NULL, DB_INT, DB_TEXT, DB_BYTES };

@@ -55,7 +55,7 @@ static inline void env_free(struct env *e)
 {
     store_close(e->s);
     if (e->dir[0]) {
-        static const char *const files[] = {"db", "db-wal", "db-shm"};
+        static const char *const files[] = {"db", "db-wal", "db-shm", "db-lock"};
         for (size_t i = 0; i < ARRAY_LEN(files); i++)
             unlink(arena_printf(e->cx.arena, "%s/%s", e->dir, files[i]));
         assert_int_equal(rmdir(e->dir), 0);
