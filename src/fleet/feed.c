@@ -283,8 +283,7 @@ static struct err *get_items(struct call *c)
     TRY(fleet_items(c->cx, c->tx, c->actor->host_id, since, &w, &any));
     /* A few runs for nothing may happen, as wakes are coarse; then the agent asks again. */
     if (!any && wait_s && !c->rq->timed_out && c->rq->wakeups < 8) {
-        const char *topic = arena_printf(c->cx->arena, "host:%s", c->actor->host_id);
-        call_park(c, topic, mono_us(c->cx) + wait_s * 1000000);
+        call_park(c, fleet_topic(c->actor->host_id).text, mono_us(c->cx) + wait_s * 1000000);
         return NULL;
     }
     w = call_json(c, 200);

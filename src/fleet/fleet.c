@@ -51,11 +51,16 @@ void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg)
     on_change_arg = arg;
 }
 
+struct topic fleet_topic(const char *host_id)
+{
+    struct topic t;
+    snprintf(t.text, sizeof(t.text), "host:%s", host_id);
+    return t;
+}
+
 void fleet_wake_api(void *api, const char *host_id)
 {
-    char topic[128];
-    snprintf(topic, sizeof(topic), "host:%s", host_id);
-    api_wake(api, topic);
+    api_wake(api, fleet_topic(host_id).text);
 }
 
 void fleet_set_images(fleet_image_fn *fn)
@@ -102,6 +107,7 @@ struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id, cons
     TRY(db_run(cx, tx, &fleet_stmt_change_put, host, V_TEXT(kind), V_TEXT(item_id),
                V_INT(db_int(&rows, 0, 0))));
     tx_on_commit(tx, tell, arena_strdup(cx->arena, host_id));
+    tx_notify(tx, fleet_topic(host_id).text);
     return NULL;
 }
 

@@ -44,6 +44,11 @@
 FLEET_STMTS(X)
 #undef X
 
+/* What a host's long poll waits for. */
+struct topic {
+    char text[128];
+};
+struct topic fleet_topic(const char *host_id);
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
 const struct fleet_upload *fleet_upload_parts(void);        /* NULL: no image service */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #define TIMEOUT_DEFAULT_MS ((int64_t)30000)
+#define CONNECT_MAX_MS 5000L /* of which a machine that is gone takes no more */
 #define REPLY_MAX_DEFAULT ((size_t)16 * 1024 * 1024)
 #define HEADERS_MAX 64
 
@@ -167,6 +168,7 @@ static void set_options(CURL *h, struct call *call, struct curl_slist *headers, 
         curl_easy_setopt(h, CURLOPT_CAINFO, what->ca_file);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MAX_MS);
     curl_easy_setopt(h, CURLOPT_USERAGENT, "colvert/" COLVERT_VERSION);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);

@@ -178,6 +178,7 @@ void lanes_note_seq(struct http_conn *c);
 /* Parks a suspended request (or wakes it at once, if its topic was woken since lanes_note_seq). */
 void lanes_park(struct http_conn *c);
 void lanes_wake(struct http_server *s, const char *topic);
+void lanes_wake_all(struct http_server *s);
 /* Wakes everything that is parked, as timed out; from now on nothing parks. */
 void lanes_drain(struct http_server *s);
 /* Refuses what is still queued, waits for what runs, ends the threads. */

@@ -139,6 +139,8 @@ uint16_t http_server_port(const struct http_server *s);
  * call and parks after it. Any thread; after the change is visible (committed).
  */
 void http_wake(struct http_server *s, const char *topic);
+/* The same for every topic. */
+void http_wake_all(struct http_server *s);
 /*
  * Stops accepting, runs parked requests a last time (timed_out), gives all that is under way
  * drain_ms to finish; then refuses what is still queued, waits for handlers that still run, closes.

@@ -204,6 +204,21 @@ void lanes_wake(struct http_server *s, const char *topic)
     resume_all(&resume);
 }
 
+void lanes_wake_all(struct http_server *s)
+{
+    struct lanes *l = &s->lanes;
+    struct conn_list resume;
+    list_init(&resume);
+    pthread_mutex_lock(&l->lock);
+    uint64_t seq = atomic_fetch_add(&l->wake_seq, 1) + 1;
+    for (size_t i = 0; i < ARRAY_LEN(l->topics); i++)
+        l->topics[i].woken_seq = seq;
+    while (l->n_heap)
+        unpark(l->heap[1], false, &resume);
+    pthread_mutex_unlock(&l->lock);
+    resume_all(&resume);
+}
+
 void lanes_drain(struct http_server *s)
 {
     struct lanes *l = &s->lanes;

@@ -170,6 +170,11 @@ void http_wake(struct http_server *s, const char *topic)
     lanes_wake(s, topic);
 }
 
+void http_wake_all(struct http_server *s)
+{
+    lanes_wake_all(s);
+}
+
 static void wait_idle(struct http_server *s, int64_t for_us)
 {
     struct clock *clock = clock_system();

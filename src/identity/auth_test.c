@@ -292,6 +292,55 @@ static void keys_rotate(void **state UNUSED)
     assert_int_equal(use(before), 200);
 }
 
+static size_t rotate(const struct lease *l)
+{
+    size_t changed = 0;
+    assert_ok(&t.cx, identity_rotate_keys(&t.cx, t.store, l, &changed));
+    return changed;
+}
+
+/* By age, and by the holder of the lease only; what an old key signed is good to its end. */
+static void keys_age(void **state UNUSED)
+{
+    struct identity_config cfg = quick_config();
+    struct lease ours = lease_of(&t.cx, "keys"), theirs = lease_of(&t.cx, "keys");
+    struct person p = person("keys-age", "member");
+    size_t changed = 0;
+    bool held = false;
+    cfg.token_key_days = 1;
+    cfg.token_ttl_s = 90000; /* longer than a key signs */
+    identity_configure(&cfg);
+    assert_ok(&t.cx, lease_hold(&t.cx, t.store, &ours, &held));
+    assert_true(held);
+    assert_int_equal(rotate(&ours), 0);
+    const char *before = person_token(&p);
+    test_api_later(&t, 86401);
+    assert_err(&t.cx, ERR_STALE, identity_rotate_keys(&t.cx, t.store, &theirs, &changed));
+    assert_string_equal(key_of(person_token(&p)), key_of(before));
+    assert_int_equal(rotate(&ours), 1);
+    assert_int_equal(rotate(&ours), 0);
+    assert_string_not_equal(key_of(person_token(&p)), key_of(before));
+    assert_int_equal(use(before), 200);
+    /* The second key is kept while what it signed may live, the first one goes. */
+    const char *second = person_token(&p);
+    test_api_later(&t, 86401);
+    assert_int_equal(rotate(&ours), 1);
+    assert_int_equal(use(second), 200);
+    test_api_later(&t, 86401);
+    assert_int_equal(rotate(&ours), 1);
+    struct db_rows rows;
+    struct tx *tx = NULL;
+    struct db_value id = V_TEXT(key_of(before));
+    const struct stmt find = {"find", "SELECT 1 FROM token_keys WHERE id = $1"};
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, db_query(&t.cx, tx, &find, &id, 1, &rows));
+    tx_rollback(&tx);
+    assert_int_equal(rows.n_rows, 0);
+    cfg = quick_config();
+    identity_configure(&cfg);
+    admin = token_of(user_named("admin", "admin-pw"), project_named("admin"));
+}
+
 /* ---------------------------------------------------------------- revocation */
 
 static void logging_out(void **state UNUSED)
@@ -496,6 +545,7 @@ int main(void)
         cmocka_unit_test(forged_ones_are_refused),
         cmocka_unit_test(they_expire),
         cmocka_unit_test(keys_rotate),
+        cmocka_unit_test(keys_age),
         cmocka_unit_test(logging_out),
         cmocka_unit_test(what_ends_tokens),
         cmocka_unit_test(a_disabled_domain_ends_tokens),

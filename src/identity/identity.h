@@ -3,6 +3,7 @@
 #pragma once
 
 #include "resource/api.h"
+#include "store/lease.h"
 
 extern const struct service identity_service;
 
@@ -11,6 +12,7 @@ struct identity_config {
     const char *public_url; /* "http://127.0.0.1:5000": in the catalogue; NULL: as the client
                                addressed us */
     int64_t token_ttl_s;    /* default 3600 */
+    int64_t token_key_days; /* a key signs no longer; 0: until another is made by hand */
     int64_t lockout_attempts, lockout_s, unique_last_passwords; /* 0: off */
     int64_t password_expires_days;                              /* 0: never */
     bool change_password_upon_first_use; /* a password that an administrator chose */
@@ -41,6 +43,11 @@ MUST_USE struct err *identity_bootstrap(struct ctx *cx, struct store *s,
 MUST_USE struct err *identity_admin_project(struct ctx *cx, struct store *s, const char **ret_id);
 /* Signs from now on; older keys go on verifying. */
 MUST_USE struct err *identity_new_token_key(struct ctx *cx, struct tx *tx);
+/* A new key when the last one is too old; those go whose tokens are all over. By the lease's
+ * holder.
+ */
+MUST_USE struct err *identity_rotate_keys(struct ctx *cx, struct store *s,
+                                          const struct lease *lease, size_t *ret_changed);
 /* Public halves of the token keys, as a JSON array [{"id","public_key"}] (agents verify calls of
  * the control plane). */
 MUST_USE struct err *identity_token_keys(struct ctx *cx, struct tx *tx, struct jw *w);

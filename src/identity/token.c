@@ -33,6 +33,13 @@ const struct stmt stmt_revoked = {
 const struct stmt stmt_revocations_prune = {"revocations_prune",
                                             "DELETE FROM revocations WHERE expires_at < $1"};
 
+const struct stmt stmt_keys_newest = {"token_keys_newest",
+                                      "SELECT MAX(created_at) FROM token_keys"};
+/* Those that had a successor by then: what they signed has expired. */
+const struct stmt stmt_keys_prune = {
+    "token_keys_prune", "DELETE FROM token_keys WHERE created_at < (SELECT MAX(created_at) FROM "
+                        "token_keys WHERE created_at < $1)"};
+
 /* Keys as last read; unknown ids make it read again. */
 #define MAX_KEYS 16
 struct key {
@@ -58,6 +65,45 @@ struct err *identity_new_token_key(struct ctx *cx, struct tx *tx)
     secret_wipe(seed, sizeof(seed));
     secret_wipe(sec, sizeof(sec));
     return e;
+}
+
+static struct err *newest_key_us(struct ctx *cx, struct tx *tx, int64_t *ret)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_keys_newest, NULL, 0, &rows));
+    *ret = db_int(&rows, 0, 0);
+    return NULL;
+}
+
+static struct err *key_due(struct ctx *cx, struct store *s, int64_t age_us, bool *ret)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    int64_t newest_us;
+    TRY(tx_read(cx, s, &tx));
+    TRY(newest_key_us(cx, tx, &newest_us));
+    *ret = newest_us && newest_us < now_us(cx) - age_us;
+    return NULL;
+}
+
+struct err *identity_rotate_keys(struct ctx *cx, struct store *s, const struct lease *lease,
+                                 size_t *ret_changed)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const struct identity_config *cfg = identity_settings();
+    int64_t age_us = cfg->token_key_days * INT64_C(86400000000);
+    bool due = false;
+    if (age_us)
+        TRY(key_due(cx, s, age_us, &due));
+    if (!due)
+        return NULL;
+    TRY(tx_write(cx, s, &tx));
+    TRY(lease_check(cx, tx, lease));
+    TRY(identity_new_token_key(cx, tx));
+    TRY(db_run(cx, tx, &stmt_keys_prune,
+               V_INT(now_us(cx) - max_i64(age_us, cfg->token_ttl_s * 1000000))));
+    TRY(tx_commit(cx, &tx));
+    *ret_changed = 1;
+    return NULL;
 }
 
 static struct err *read_keys(struct ctx *cx, struct tx *tx)

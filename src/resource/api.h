@@ -224,7 +224,9 @@ struct store *api_store(struct api *a);
 const struct service *api_service(const struct api *a, const char *name);
 /* Runs requests parked on the topic again. Any thread; before the server starts: nothing. */
 void api_wake(struct api *a, const char *topic);
-/* The same once the transaction has committed. */
+/* As many as there are: changes may have gone unheard. */
+void api_wake_all(struct api *a);
+/* The same once the transaction has committed, in every process. */
 void api_wake_on_commit(struct api *a, struct ctx *cx, struct tx *tx, const char *topic);
 /* Parks the call: the handler runs again (whole, in a new transaction) when the topic wakes or
  * until_us (monotonic) passes. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Audit events and quota limits: the engine's own tables. Every mutating request leaves one event,
- * whatever its outcome. */
+/* Audit events, quota limits and leases: the engine's own tables. Every mutating request leaves one
+ * event, whatever its outcome. */
 #include "resource/engine.h"
+#include "store/lease.h"
 
 static const char engine_ddl[] = "CREATE TABLE audit_events (\n"
                                  "    id TEXT PRIMARY KEY NOT NULL,\n"
@@ -23,7 +24,7 @@ static const char engine_ddl[] = "CREATE TABLE audit_events (\n"
                                  "    name TEXT NOT NULL,\n"
                                  "    hard_limit BIGINT NOT NULL,\n"
                                  "    PRIMARY KEY (service, project_id, name)\n"
-                                 ");\n";
+                                 ");\n" LEASE_DDL;
 
 const struct stmt stmt_audit_add = {
     "audit_add", "INSERT INTO audit_events (id, at, request_id, user_id, project_id, remote_addr, "
@@ -41,11 +42,11 @@ const struct stmt stmt_quota_set = {
     "INSERT INTO quota_limits (service, project_id, name, hard_limit) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (service, project_id, name) DO UPDATE SET hard_limit = excluded.hard_limit"};
 const struct stmt stmt_quota_reset = {
-    "quota_reset",
-    "DELETE FROM quota_limits WHERE project_id = $2 AND ($1 = '' OR service = $1)"};
+    "quota_reset", "DELETE FROM quota_limits WHERE project_id = $2 AND ($1 = '' OR service = $1)"};
 
-static const struct stmt *const engine_stmts[] = {&stmt_audit_add, &stmt_quota_get, &stmt_quota_own,
-                                                  &stmt_quota_set, &stmt_quota_reset};
+static const struct stmt *const engine_stmts[] = {
+    &stmt_audit_add,   &stmt_quota_get,  &stmt_quota_own,   &stmt_quota_set,
+    &stmt_quota_reset, &stmt_lease_hold, &stmt_lease_check, &stmt_lease_release};
 
 const struct service engine_service = {
     .name = "engine", .family = &family_node, SERVICE_LIST(stmts, engine_stmts), .ddl = engine_ddl};

@@ -109,6 +109,13 @@ void api_wake(struct api *a, const char *topic)
         http_wake(s, topic);
 }
 
+void api_wake_all(struct api *a)
+{
+    struct http_server *s = a->server;
+    if (s)
+        http_wake_all(s);
+}
+
 struct wake {
     struct api *api;
     const char *topic;
@@ -125,6 +132,7 @@ void api_wake_on_commit(struct api *a, struct ctx *cx, struct tx *tx, const char
     struct wake *w = arena_new_of(cx->arena, struct wake);
     *w = (struct wake){a, arena_strdup(cx->arena, topic)};
     tx_on_commit(tx, wake_now, w);
+    tx_notify(tx, topic);
 }
 
 void call_park(struct call *c, const char *topic, int64_t until_us)

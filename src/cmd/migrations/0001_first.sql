@@ -19,6 +19,12 @@ CREATE TABLE quota_limits (
     hard_limit BIGINT NOT NULL,
     PRIMARY KEY (service, project_id, name)
 );
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY NOT NULL,
+    holder TEXT NOT NULL,
+    until BIGINT NOT NULL,
+    generation BIGINT NOT NULL
+);
 CREATE TABLE domains (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
