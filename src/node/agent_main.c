@@ -153,7 +153,7 @@ struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
     struct err *e = loop_start(cx, &config, &backends, &loop);
     if (!e) {
         atomic_store(&source.agent, loop_agent(loop));
-        log_event(cx, LOG_INFO, "agent is up", "api", cfg->loop.api_url, "host", cfg->loop.host,
+        log_event(cx, LOG_INFO, "agent is up", "api", cfg->loop.api_urls, "host", cfg->loop.host,
                   "guests", backends.guests.ops->name, "net", backends.net.ops->name, "volumes",
                   backends.volumes.ops ? backends.volumes.ops->name : "none", NULL);
         sigwait(&signals, &got);

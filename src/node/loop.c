@@ -327,9 +327,9 @@ static struct err *send_image(struct ctx *cx, void *arg, const char *image_id, c
 
 /* ---- starting and stopping ---- */
 
-static struct uplink uplink_of(const struct loop *l)
+static struct uplink uplink_of(struct loop *l)
 {
-    return (struct uplink){l->cfg.api_url, l->cfg.host, l->cfg.secret, http_client_new()};
+    return uplink_new(&l->cx, l->cfg.api_urls, l->cfg.host, l->cfg.secret);
 }
 
 static void start_thread(struct loop *l, void *(*fn)(void *arg))
@@ -345,7 +345,7 @@ static struct loop *loop_new(const struct loop_config *cfg, const struct backend
     ctx_init(&l->cx);
     struct arena *m = l->cx.arena;
     l->cfg = *cfg;
-    l->cfg.api_url = arena_strdup(m, cfg->api_url);
+    l->cfg.api_urls = arena_strdup(m, cfg->api_urls);
     l->cfg.host = arena_strdup(m, cfg->host);
     l->cfg.secret = l->secret = arena_strdup(m, cfg->secret);
     l->cfg.data_dir = arena_strdup(m, cfg->data_dir);

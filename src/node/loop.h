@@ -5,7 +5,7 @@
 #include "node/agent.h"
 
 struct loop_config {
-    const char *api_url;       /* "http://127.0.0.1:5000" */
+    const char *api_urls;      /* "http://127.0.0.1:5000", or several with commas between */
     const char *host, *secret; /* as `colvert admin host-add` made them: id or name */
     const char *data_dir;
     const char *listen_address; /* of the console listener; NULL: 127.0.0.1 */

@@ -13,39 +13,75 @@ static struct err *refused(struct ctx *cx, const struct uplink *u, const struct 
         return fail(cx, ERR_UNAUTHENTICATED,
                     "%s knows no host '%s' with this agent's secret: add it there with `colvert "
                     "admin host add`",
-                    u->api_url, u->host);
-    return fail(cx, kind, "%s: %s answered %d: %.300s", what, u->api_url, a->status,
+                    u->api_urls[u->at], u->host);
+    return fail(cx, kind, "%s: %s answered %d: %.300s", what, u->api_urls[u->at], a->status,
                 buf_cstr(&a->body));
 }
 
-static struct err *call(struct ctx *cx, const struct uplink *u, struct http_call *c,
-                        const char *what, struct http_answer *ret)
+struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host, const char *secret)
+{
+    struct uplink u = {.host = host, .secret = secret, .client = http_client_new()};
+    u.n_urls = str_split(cx, api_urls, ',', &u.api_urls);
+    return u;
+}
+
+/* One that answers so is alive, but of no use now. */
+static bool in_trouble(int status)
+{
+    return status == 502 || status == 503 || status == 504;
+}
+
+/* From one process of the control plane; *ret_next: another may do better. */
+static struct err *call_one(struct ctx *cx, const struct uplink *u, struct http_call *c,
+                            const char *rest, const char *what, struct http_answer *ret,
+                            bool *ret_next)
+{
+    c->url = arena_printf(cx->arena, "%s/node/v1/hosts/%s%s", u->api_urls[u->at], u->host, rest);
+    struct err *e = http_client_call(cx, u->client, c, ret);
+    *ret_next = e ? e->kind == ERR_UNAVAILABLE || e->kind == ERR_TIMEOUT : in_trouble(ret->status);
+    if (e)
+        return e;
+    return ret->status == 200 || ret->status == 204 ? NULL : refused(cx, u, ret, what);
+}
+
+static struct err *call(struct ctx *cx, struct uplink *u, struct http_call *c, const char *what,
+                        struct http_answer *ret)
 {
     const char *rest = c->url;
     const struct http_pair headers[] = {
         {"Authorization", arena_printf(cx->arena, "Bearer %s", u->secret)},
         {"Content-Type", c->body_file ? "application/octet-stream" : "application/json"},
     };
-    c->url = arena_printf(cx->arena, "%s/node/v1/hosts/%s%s", u->api_url, u->host, rest);
     c->headers = headers;
     c->n_headers = c->body || c->body_file ? 2 : 1;
     if (!c->timeout_ms)
         c->timeout_ms = CALL_TIMEOUT_MS;
-    TRY(http_client_call(cx, u->client, c, ret));
+    bool whole = !c->on_data && !c->body_file; /* what flowed can't be taken back: the next time */
+    struct err *e = NULL;
+    for (size_t tries = 0; tries < u->n_urls; tries++) {
+        bool next = false;
+        e = call_one(cx, u, c, rest, what, ret, &next);
+        if (!next)
+            break;
+        u->at = (u->at + 1) % u->n_urls;
+        if (!whole)
+            break;
+    }
     c->headers = NULL;
-    return ret->status == 200 || ret->status == 204 ? NULL : refused(cx, u, ret, what);
+    return e;
 }
 
-static struct err *call_json(struct ctx *cx, const struct uplink *u, struct http_call *c,
+static struct err *call_json(struct ctx *cx, struct uplink *u, struct http_call *c,
                              const char *what, json_t **ret)
 {
     struct http_answer answer;
     TRY(call(cx, u, c, what, &answer));
     struct err *e = json_read(cx, buf_cstr(&answer.body), answer.body.len, ret);
-    return e ? wrap(cx, e, ERR_BAD_GATEWAY, "%s: %s answers no JSON", what, u->api_url) : NULL;
+    return e ? wrap(cx, e, ERR_BAD_GATEWAY, "%s: %s answers no JSON", what, u->api_urls[u->at])
+             : NULL;
 }
 
-struct err *uplink_beat(struct ctx *cx, const struct uplink *u, const struct buf *body,
+struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
                         int64_t *ret_heartbeat_s)
 {
     json_t *j = NULL;
@@ -56,8 +92,7 @@ struct err *uplink_beat(struct ctx *cx, const struct uplink *u, const struct buf
     return NULL;
 }
 
-struct err *uplink_items(struct ctx *cx, const struct uplink *u, int64_t since, int wait_s,
-                         json_t **ret)
+struct err *uplink_items(struct ctx *cx, struct uplink *u, int64_t since, int wait_s, json_t **ret)
 {
     struct http_call c = {
         .method = "GET",
@@ -67,8 +102,7 @@ struct err *uplink_items(struct ctx *cx, const struct uplink *u, int64_t since, 
     return call_json(cx, u, &c, "watch", ret);
 }
 
-struct err *uplink_report(struct ctx *cx, const struct uplink *u, const struct buf *body,
-                          bool *ret_stale)
+struct err *uplink_report(struct ctx *cx, struct uplink *u, const struct buf *body, bool *ret_stale)
 {
     json_t *j = NULL;
     struct http_call c = {
@@ -90,7 +124,7 @@ static struct err *pass_on(struct ctx *cx, void *arg, const char *data, size_t s
 }
 
 struct err *
-uplink_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+uplink_image(struct ctx *cx, struct uplink *u, const char *image_id,
              struct err *(*sink)(struct ctx *cx, void *to, const char *data, size_t size), void *to)
 {
     struct to_sink t = {sink, to};
@@ -103,7 +137,7 @@ uplink_image(struct ctx *cx, const struct uplink *u, const char *image_id,
     return call(cx, u, &c, "image", &answer);
 }
 
-struct err *uplink_send_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+struct err *uplink_send_image(struct ctx *cx, struct uplink *u, const char *image_id,
                               const char *path)
 {
     struct http_answer answer;

@@ -4,24 +4,30 @@
 
 #include "http/client.h"
 
+/* To any process of the control plane: when one gives no answer, or can't, the next is asked. */
 struct uplink {
-    const char *api_url, *host, *secret;
+    char **api_urls;
+    size_t n_urls, at; /* the one that answered last */
+    const char *host, *secret;
     struct http_client *client;
 };
+/* api_urls: one or several, with commas between; all texts live as long as cx. */
+struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host,
+                         const char *secret);
 
-MUST_USE struct err *uplink_beat(struct ctx *cx, const struct uplink *u, const struct buf *body,
+MUST_USE struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
                                  int64_t *ret_heartbeat_s);
 /* Long poll; wait_s 0 answers at once. */
-MUST_USE struct err *uplink_items(struct ctx *cx, const struct uplink *u, int64_t since, int wait_s,
+MUST_USE struct err *uplink_items(struct ctx *cx, struct uplink *u, int64_t since, int wait_s,
                                   json_t **ret);
 /* ERR_INVALID when the control plane refuses them: sending them again would not help. */
-MUST_USE struct err *uplink_report(struct ctx *cx, const struct uplink *u, const struct buf *body,
+MUST_USE struct err *uplink_report(struct ctx *cx, struct uplink *u, const struct buf *body,
                                    bool *ret_stale);
-MUST_USE struct err *uplink_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+MUST_USE struct err *uplink_image(struct ctx *cx, struct uplink *u, const char *image_id,
                                   struct err *(*sink)(struct ctx *cx, void *to, const char *data,
                                                       size_t size),
                                   void *to);
 /* The file becomes the image's data; that it is already is success. ERR_INVALID when the control
  * plane will not have it. */
-MUST_USE struct err *uplink_send_image(struct ctx *cx, const struct uplink *u, const char *image_id,
+MUST_USE struct err *uplink_send_image(struct ctx *cx, struct uplink *u, const char *image_id,
                                        const char *path);

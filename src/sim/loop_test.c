@@ -13,7 +13,7 @@
 static struct test_api t;
 static struct backends backends;
 static struct loop *loop;
-static const char *host, *network;
+static const char *host, *network, *api_urls;
 static char dir[] = "/tmp/colvert-loop-XXXXXX";
 
 static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *host_id UNUSED,
@@ -30,7 +30,7 @@ static struct err *image_file(struct ctx *cx, struct tx *tx UNUSED, const char *
 static void start_loop(void)
 {
     const struct loop_config cfg = {
-        .api_url = t.url, .host = host, .secret = "secret", .data_dir = dir, .resync_s = 1};
+        .api_urls = api_urls, .host = host, .secret = "secret", .data_dir = dir, .resync_s = 1};
     assert_ok(&t.cx, loop_start(&t.cx, &cfg, &backends, &loop));
 }
 
@@ -113,6 +113,7 @@ static int setup(void **state UNUSED)
     fake_net_new(&backends.net);
     fake_volumes_new(&backends.volumes);
     fake_guests_set_volumes(&backends.guests, &backends.volumes);
+    api_urls = t.url;
     start_loop();
     eventually(host_alive());
     return 0;
@@ -185,6 +186,19 @@ static void test_life(void **state UNUSED)
                      0);
     assert_int_equal(fake_net_taps(&backends.net), 0);
     assert_int_equal(fake_net_networks(&backends.net) + fake_net_routers(&backends.net), 2);
+}
+
+/* One process of the control plane is not there: another does as well, for all that an agent asks.
+ */
+static void test_next_api(void **state UNUSED)
+{
+    end_loop();
+    api_urls = arena_printf(t.cx.arena, "http://127.0.0.1:1,%s", t.url);
+    start_loop();
+    create();
+    eventually(with_status("ACTIVE") == 1);
+    delete_all();
+    eventually(with_status(NULL) == 0);
 }
 
 static void test_restart(void **state UNUSED)
@@ -440,8 +454,8 @@ static void test_purge(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_life),    TEST(test_restart),     TEST(test_plane_away),
-        TEST(test_console), TEST(test_diagnostics), TEST(test_volumes),
-        TEST(test_export),  TEST(test_fleet_call),  TEST(test_purge)};
+        TEST(test_life),       TEST(test_next_api),    TEST(test_restart), TEST(test_plane_away),
+        TEST(test_console),    TEST(test_diagnostics), TEST(test_volumes), TEST(test_export),
+        TEST(test_fleet_call), TEST(test_purge)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
