@@ -3,6 +3,7 @@
 #include "cmd/wiring.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
+#include "store/move.h"
 
 static struct err *bootstrap(struct ctx *cx, const struct settings *s)
 {
@@ -55,6 +56,44 @@ static struct err *host_add(struct ctx *cx, struct store *store, const char *nam
     return NULL;
 }
 
+/* "from=URL" → "URL"; NULL: not there. */
+static const char *option(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i < argc; i++)
+        if (str_starts(argv[i], name) && argv[i][strlen(name)] == '=')
+            return argv[i] + strlen(name) + 1;
+    return NULL;
+}
+
+struct moved {
+    int64_t rows, tables;
+};
+
+static void tell_progress(void *arg, const char *table, int64_t rows, bool done)
+{
+    struct moved *m = arg;
+    m->rows += done ? rows : 0;
+    m->tables += done;
+    if (rows)
+        printf("%s: %" PRId64 " rows%s\n", table, rows, done ? "" : " so far");
+    fflush(stdout);
+}
+
+static struct err *migrate_state(struct ctx *cx, int argc, char **argv)
+{
+    const char *from = option(argc, argv, "from"), *to = option(argc, argv, "to");
+    struct moved m = {0};
+    if (!from || !to || argc != 3)
+        return fail(cx, ERR_INVALID,
+                    "usage: colvert admin migrate-state --from URL --to URL, such as "
+                    "sqlite:/var/lib/colvert/control/state.db and postgresql://host/name");
+    TRY(store_move(cx, from, to, all_migrations, n_all_migrations, tell_progress, &m));
+    printf("%" PRId64 " tables with %" PRId64 " rows were moved; counts and checksums agree.\n"
+           "Now name the new database in the setting 'state', on every machine that runs an api.\n",
+           m.tables, m.rows);
+    return NULL;
+}
+
 int admin_main(const struct settings *s, int argc, char **argv)
 {
     AUTO_CTX struct ctx cx;
@@ -66,6 +105,8 @@ int admin_main(const struct settings *s, int argc, char **argv)
         e = with_store(&cx, s, migrate, NULL);
     else if (str_eq(argv[0], "rotate-keys") && argc == 1)
         e = with_store(&cx, s, rotate_keys, NULL);
+    else if (str_eq(argv[0], "migrate-state"))
+        e = migrate_state(&cx, argc, argv);
     else if (str_eq(argv[0], "host-add") && argc == 2)
         e = with_store(&cx, s, host_add, argv[1]);
     else if (str_eq(argv[0], "host-add"))

@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* The control plane's process: opens the state, serves the APIs, sweeps deadlines, ends on SIGTERM.
- */
+/* The control plane's process, one of any number: opens the state, serves the APIs, does its share
+ * of periodic work, ends on SIGTERM. */
+#include "cmd/jobs.h"
 #include "cmd/wiring.h"
-#include "compute/compute.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "image/image.h"
-#include "volume/volume.h"
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <poll.h>
-
-#define SWEEP_MS 5000
 
 struct control {
     struct ctx cx;
     struct store *store;
     struct api *api;
     struct http_server *server;
+    struct jobs jobs;
 };
 
 static bool is_loopback(const char *host)
 {
     return str_starts(host, "127.") || str_eq(host, "::1") || str_eq(host, "localhost");
+}
+
+/* Another process has committed something: what waits for it here looks again. */
+static void heard(void *api, const char *topic)
+{
+    if (topic)
+        api_wake(api, topic);
+    else
+        api_wake_all(api);
 }
 
 static struct err *start(struct control *k, const struct settings *s)
@@ -49,41 +56,24 @@ static struct err *start(struct control *k, const struct settings *s)
                     s->listen);
     TRY(configure_services(cx, s));
     TRY(open_state(cx, s, &k->store));
+    k->api = api_new(k->store, all_services, n_all_services, &hooks, &cfg);
+    TRY(store_listen(cx, k->store, heard, k->api));
     TRY(store_migrate(cx, k->store, all_migrations, n_all_migrations));
     TRY(image_clean(cx, k->store));
-    k->api = api_new(k->store, all_services, n_all_services, &hooks, &cfg);
     struct http_app app = api_app(k->api);
     TRY(http_server_start(cx, &http, &app, &k->server));
     api_set_server(k->api, k->server);
     fleet_on_change(fleet_wake_api, k->api);
+    jobs_init(&k->jobs, cx, k->store);
     log_event(cx, LOG_INFO, "serving", "listen", s->listen, "engine", store_engine(k->store), NULL);
     return NULL;
 }
 
-static const struct {
-    const char *what;
-    struct err *(*sweep)(struct ctx *cx, struct store *s, size_t *ret_changed);
-} sweeps[] = {{"servers", compute_sweep}, {"volumes", volume_sweep}, {"exports", image_sweep}};
-
-/* What has been in transition for too long takes its way out. Any number of processes may do it. */
-static void sweep(struct control *k)
-{
-    AUTO_CTX struct ctx cx;
-    ctx_init(&cx);
-    for (size_t i = 0; i < ARRAY_LEN(sweeps); i++) {
-        size_t changed = 0;
-        struct err *e = sweeps[i].sweep(&cx, k->store, &changed);
-        if (e)
-            log_err(&cx, LOG_WARN, e, "the sweep failed; it is tried again", "of", sweeps[i].what,
-                    NULL);
-        else if (changed)
-            log_event(&cx, LOG_INFO, "deadlines passed", sweeps[i].what,
-                      log_i64(&cx, (int64_t)changed), NULL);
-    }
-}
-
 static void stop(struct control *k)
 {
+    if (k->store)
+        store_unlisten(k->store);
+    jobs_fini(&k->jobs);
     if (k->server)
         http_server_stop(k->server, 3000);
     api_free(k->api);
@@ -108,8 +98,8 @@ int api_main(const struct settings *s)
     if (!e) {
         AUTO_FD int fd = signalfd(-1, &set, SFD_CLOEXEC);
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        while (poll(&p, 1, SWEEP_MS) <= 0)
-            sweep(&k);
+        while (poll(&p, 1, JOBS_MS) <= 0)
+            jobs_run(&k.jobs);
         log_event(NULL, LOG_INFO, "stopping", NULL);
     }
     stop(&k);

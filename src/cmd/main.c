@@ -16,6 +16,9 @@ static void usage(FILE *out)
         "  node                the agent of this host; node --purge removes all that it made\n"
         "  admin bootstrap     schema, first administrator, catalogue (idempotent)\n"
         "  admin migrate       brings the state store's schema up to date\n"
+        "  admin migrate-state --from URL --to URL\n"
+        "                      moves all state to an empty database, sqlite:FILE or postgresql:…;\n"
+        "                      every api must be stopped; the other way round it moves back\n"
         "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
         "  admin host-add NAME a host, and its secret (printed once)\n"
         "  schema config       the documented configuration file\n"
@@ -37,6 +40,37 @@ int complain(struct ctx *cx, const struct err *e)
     return 1;
 }
 
+/* Options of one command, which no setting knows: "from" for "--from" and "--from=URL". */
+static const char *own_option(const char *arg)
+{
+    static const char *const names[] = {"--from", "--to"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(arg, names[i], len) == 0 && (!arg[len] || arg[len] == '='))
+            return names[i] + 2;
+    }
+    return NULL;
+}
+
+/* Behind all that are settings, as arguments "from=URL". argv[first] and on. */
+static void own_options_last(struct ctx *cx, int *argc, char **argv, int first)
+{
+    char **own = arena_new_array(cx->arena, char *, (size_t)*argc);
+    int n_own = 0, n = first;
+    for (int i = first; i < *argc; i++) {
+        const char *name = own_option(argv[i]);
+        if (!name)
+            argv[n++] = argv[i];
+        else if (strchr(argv[i], '='))
+            own[n_own++] = argv[i] + 2;
+        else if (i + 1 < *argc)
+            own[n_own++] = arena_printf(cx->arena, "%s=%s", name, argv[++i]);
+    }
+    for (int i = 0; i < n_own; i++)
+        argv[n++] = own[i];
+    *argc = n;
+}
+
 static int run(struct settings *s, int argc, char **argv)
 {
     AUTO_CTX struct ctx cx;
@@ -50,6 +84,8 @@ static int run(struct settings *s, int argc, char **argv)
         purge = true;
         first = 3;
     }
+    if (argc > 2 && str_eq(argv[2], "migrate-state"))
+        own_options_last(&cx, &argc, argv, first);
     struct err *e = settings_args(&cx, s, argc - first, argv + first, &rest);
     enum log_level level;
     if (!e && !log_level_parse(s->log_level, &level))

@@ -3,11 +3,29 @@
 #include "cmd/wiring.h"
 #include "node/agent_main.h"
 
-/* Where the control plane of this machine answers. */
-static struct err *api_url(struct ctx *cx, const struct settings *s, const char **ret)
+static struct err *check_urls(struct ctx *cx, const char *text)
+{
+    char **list;
+    size_t n = str_split(cx, text, ',', &list);
+    for (size_t i = 0; i < n; i++) {
+        bool is_url = str_starts(list[i], "http://") || str_starts(list[i], "https://");
+        if (!is_url || strchr(list[i], ' ') || str_ends(list[i], "/"))
+            return fail(cx, ERR_INVALID,
+                        "api_urls must be like http://10.0.0.1:5000,http://10.0.0.2:5000, not '%s'",
+                        text);
+    }
+    return NULL;
+}
+
+/* As the setting has them, or where the control plane of this machine answers. */
+static struct err *api_urls(struct ctx *cx, const struct settings *s, const char **ret)
 {
     const char *host;
     uint16_t port;
+    if (*s->api_urls) {
+        *ret = s->api_urls;
+        return check_urls(cx, s->api_urls);
+    }
     TRY(parse_listen(cx, s->listen, &host, &port));
     if (str_eq(host, "0.0.0.0") || str_eq(host, "::") || !*host)
         host = "127.0.0.1";
@@ -72,7 +90,7 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
             arena_printf(cx->arena, "%s%s", address, strchr(s->external_cidr, '/'));
     }
     TRY(parse_listen(cx, s->agent_listen, &ret->loop.listen_address, &ret->loop.listen_port));
-    TRY(api_url(cx, s, &ret->loop.api_url));
+    TRY(api_urls(cx, s, &ret->loop.api_urls));
     return purge ? NULL : read_secret(cx, s, &ret->loop.secret);
 }
 

@@ -105,6 +105,7 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
 {
     const struct identity_config identity = {.region = s->region,
                                              .token_ttl_s = s->token_ttl_s,
+                                             .token_key_days = s->token_key_days,
                                              .lockout_attempts = s->lockout_attempts,
                                              .lockout_s = s->lockout_s,
                                              .unique_last_passwords = s->unique_last_passwords,
