@@ -201,7 +201,7 @@ static void processes_never_promise_a_host_twice(void **state UNUSED)
                                      "'%3 hosts: 3 lack memory%'"),
                      PROCESSES * THREADS * TRIES - HOSTS * 4);
     world_stop(&w);
-    static const char *const files[] = {"db", "db-wal", "db-shm"};
+    static const char *const files[] = {"db", "db-wal", "db-shm", "db-lock"};
     char file[160];
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         snprintf(file, sizeof(file), "%s/%s", dir, files[i]);
