@@ -20,7 +20,7 @@ tree_root() {
     cp "$packages/usr/sbin/dropbear" "$root/usr/sbin/"
     cp "$packages/usr/bin/dropbearkey" "$packages/usr/bin/dbclient" "$root/usr/bin/"
     ln -s dbclient "$root/usr/bin/ssh"
-    cp "$packages/bin/lsblk" "$root/usr/bin/"
+    cp "$packages/bin/lsblk" "$packages/sbin/blkid" "$root/usr/bin/"
     tree_mke2fs "$packages" "$root"
     tree_libraries "$packages" "$root"
     tree_modules "$packages" "$kernel" "$root" initrd root < <(sed 's/#.*//' "$tiny/modules")
@@ -62,7 +62,7 @@ tree_mke2fs() {
 # Copies the libraries that the dynamic programs need, and those that the libraries need.
 tree_libraries() {
     local packages=$1 root=$2 name file
-    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/{dropbearkey,dbclient,lsblk}
+    local -a queue=("$root/usr/sbin/dropbear" "$root"/usr/bin/{dropbearkey,dbclient,lsblk,blkid}
         "$root/sbin/mke2fs")
     while [ ${#queue[@]} -gt 0 ]; do
         local -a next=()
