@@ -255,6 +255,21 @@ static void bad_creates_are_refused(void **state UNUSED)
     assert_int_equal(world_count(&w, "SELECT 1 FROM servers"), 0);
 }
 
+static void servers_of_one_request_are_found(void **state UNUSED)
+{
+    world_running(&w, "p1");
+    struct test_reply r = test_expect(
+        T, 202, "p1", "POST", V "/servers",
+        "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','min_count':2,"
+        "'networks':[{'uuid':'" NET_A "'}],'return_reservation_id':true}}");
+    const char *list = arena_printf(T->cx.arena, V "/servers?reservation_id=%s",
+                                    test_str(T, &r, "reservation_id"));
+    r = test_expect(T, 200, "p1", "GET", list, NULL);
+    assert_int_equal(json_array_size(test_at(&r, "servers")), 2);
+    r = test_expect(T, 200, "p2", "GET", list, NULL);
+    assert_int_equal(json_array_size(test_at(&r, "servers")), 0);
+}
+
 static void strangers_see_nothing(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1");
@@ -340,6 +355,7 @@ int main(void)
         WORLD_TEST(memory_is_never_promised_twice),
         WORLD_TEST(quotas_hold),
         WORLD_TEST(bad_creates_are_refused),
+        WORLD_TEST(servers_of_one_request_are_found),
         WORLD_TEST(strangers_see_nothing),
         WORLD_TEST(foreign_hosts_reports_are_ignored),
         WORLD_TEST(a_host_has_use_for_its_servers_images),

@@ -187,6 +187,10 @@ static struct err *list_filter(struct call *c, const char *name, const char *val
         *ret_sql = b ? "locked = 1" : "locked = 0";
         return NULL;
     }
+    if (str_eq(name, "reservation_id")) { /* who got it with a 202 may ask, though it is not shown */
+        *ret_sql = "reservation_id = {value}";
+        return NULL;
+    }
     if (is_tags(name)) /* by keep_row */
         return NULL;
     *ret_taken = str_eq(name, "ip") || str_eq(name, "ip6"); /* by find_by_ip */
