@@ -86,6 +86,7 @@ class Cloud:
         self.driver = driver
         self.options = list(options)
         self.up = None
+        self.more_hosts = []
         self.admin_password = "an administrator's password"
         self.demo_password = "a tenant's password"
 
@@ -116,10 +117,25 @@ class Cloud:
         except (OSError, http.client.HTTPException):
             return False
 
-    def has_host(self):
+    def has_host(self, n=1):
         self.alive()
         r = self.login("admin").get("/compute/v2.1/os-hypervisors")
-        return r.status == 200 and any(h["state"] == "up" for h in r.json["hypervisors"])
+        return r.status == 200 and sum(h["state"] == "up" for h in r.json["hypervisors"]) >= n
+
+    def add_host(self, name):
+        """One more, with simulated guests, in a folder of its own: until the cloud stops."""
+        check(self.driver == "fake", "one machine has room for one host's networks")
+        made = subprocess.run([self.colvert, "admin", "host-add", *self.arguments(), name], check=True,
+                              capture_output=True, text=True)
+        data = f"{self.dir}/{name}"
+        os.makedirs(f"{data}/node")
+        with open(f"{data}/node/secret", "x", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(made.stdout.split()[-1])
+        with open(f"{self.dir}/log", "ab") as log:
+            self.more_hosts.append(subprocess.Popen(
+                [self.colvert, "node", "--data", data, "--listen", f"127.0.0.1:{self.port}", "--driver", "fake",
+                 "--node-name", name], stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+        wait_for(f"host {name} is up", lambda: self.has_host(1 + len(self.more_hosts)), 30, 0.1)
 
     def log_tail(self, lines=40):
         with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
@@ -153,6 +169,10 @@ class Cloud:
         return Session(self, user, password, project or user)
 
     def stop(self):
+        for node in self.more_hosts:
+            node.terminate()
+            node.wait()
+        self.more_hosts = []
         if self.up and self.up.poll() is None:
             self.up.send_signal(signal.SIGTERM)
             try:
