@@ -150,10 +150,17 @@ static size_t stop_once(const char *folder, pid_t keep)
  * being written. Until none is seen: one that is just going to the background may have forked
  * behind our eyes.
  */
-static void stop_all(const char *folder, pid_t keep)
+static void stop_all_but(const char *folder, pid_t keep)
 {
     for (int i = 0; i < STOP_ROUNDS && stop_once(folder, keep); i++)
         ;
+}
+
+/* The pid file goes first: should we die now, what was told to end is not taken for running. */
+static void stop_all(struct ctx *cx, const char *netns)
+{
+    unlink(run_path(cx, netns, "pid"));
+    stop_all_but(run_path(cx, netns, ""), 0);
 }
 
 MUST_USE static struct err *find_running(struct ctx *cx, const char *netns, const char *conf,
@@ -177,13 +184,17 @@ static const char *dnsmasq_user(void)
 }
 
 /* What dnsmasq said on its way down. */
-static const char *complaint(struct ctx *cx, int fd)
+static const char *complaint(struct ctx *cx, int fd, int status)
 {
     char text[512];
     ssize_t got = pread(fd, text, sizeof(text), 0);
     while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
         got--;
-    return got > 0 ? arena_strndup(cx->arena, text, (size_t)got) : "no message";
+    if (got > 0)
+        return arena_strndup(cx->arena, text, (size_t)got);
+    return WIFSIGNALED(status)
+               ? arena_printf(cx->arena, "it was killed by signal %d", WTERMSIG(status))
+               : arena_printf(cx->arena, "it said nothing, status %d", WEXITSTATUS(status));
 }
 
 /* dnsmasq goes to the background by itself once it listens; until then it tells us what is wrong.
@@ -228,7 +239,7 @@ MUST_USE static struct err *start(struct ctx *cx, const char *netns, const char 
         ;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return fail(cx, ERR_UNAVAILABLE, "dnsmasq of %s does not start: %s", netns,
-                    complaint(cx, err_fd));
+                    complaint(cx, err_fd, status));
     return NULL;
 }
 
@@ -295,11 +306,10 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const struct dnsmas
     TRY(run_dir(cx, netns));
     if (!files->conf) {
         if (access(run_path(cx, netns, "hosts"), F_OK) == 0)
-            stop_all(folder, 0);
+            stop_all(cx, netns);
         unlink(run_path(cx, netns, "hosts"));
         unlink(run_path(cx, netns, "options"));
         unlink(run_path(cx, netns, "names"));
-        unlink(run_path(cx, netns, "pid"));
         drop_files(cx, netns, ".conf", NULL);
         return NULL;
     }
@@ -309,11 +319,11 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const struct dnsmas
     TRY(write_files(cx, netns, files, &changed, &restart));
     TRY(find_running(cx, netns, path, &pid));
     if (!pid || restart) {
-        stop_all(folder, 0);
+        stop_all(cx, netns);
         TRY(start(cx, netns, path));
         /* A killed agent's, which had not come to its name yet when we looked. */
         TRY(find_running(cx, netns, path, &pid));
-        stop_all(folder, pid);
+        stop_all_but(folder, pid);
         if (!pid)
             return fail(cx, ERR_UNAVAILABLE, "dnsmasq of %s has stopped again", netns);
     } else if (changed) {
@@ -327,7 +337,7 @@ struct err *dnsmasq_apply(struct ctx *cx, const char *netns, const struct dnsmas
 struct err *dnsmasq_remove(struct ctx *cx, const char *netns)
 {
     const char *folder = run_path(cx, netns, "");
-    stop_all(folder, 0);
+    stop_all(cx, netns);
     drop_files(cx, netns, "", NULL);
     if (rmdir(folder) < 0 && errno != ENOENT)
         return fail(cx, ERR_UNAVAILABLE, "cannot remove %s: %m", folder);

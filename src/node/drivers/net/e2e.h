@@ -7,8 +7,21 @@
 
 #include "base/test.h"
 #include "node/drivers/driver.h"
+#include <netinet/in.h>
 
 #define HOST_NS "cvt-host"
+#define E2E_WAIT_S 60 /* at most, for what has to come: machines are busy */
+
+/* What comes in its own time. */
+#define WITHIN(condition)                                                                          \
+    do {                                                                                           \
+        int tries_ = E2E_WAIT_S * 20;                                                              \
+        while (!(condition) && --tries_)                                                           \
+            usleep(50000);                                                                         \
+        if (!tries_)                                                                               \
+            fail_msg("after %d s still not: %s; said last: %s", E2E_WAIT_S, #condition, sh_out);   \
+    } while (0)
+
 /* Namespaces of the worlds that are compared; a cloud may run on the machine meanwhile. */
 #define WORLD "cv-n-(aaaaaaaa-11|bbbbbbbb-22|eeeeeeee-99)|cv-r-5[ab]5[ab]5[ab]5[ab]-00"
 
@@ -38,17 +51,29 @@ struct spec_network *network_of(struct stage *s, const char *json);
 struct spec_router *router_of(struct stage *s, const char *json);
 char *printed(struct stage *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* A guest's namespace with eth0 in the network, by the first characters of network and port. */
+/* A guest's namespace with eth0 in the network, by the first characters of network and port; its
+ * link is up and has its own address. */
 void guest_plug(const char *guest, const char *network, const char *port, const char *mac);
 void guest_gone(const char *guest);
-/* DHCP as a client does it; what came is set up, and in sh_out. False without an answer. */
+
+/* What has to come is waited for, E2E_WAIT_S at most; what must not is only for a moment. */
+
+/* DHCP as a client does it; what came is set up, and in sh_out. */
 bool guest_dhcp(struct stage *s, const char *guest, const char *mac);
+bool guest_dhcp_refused(struct stage *s, const char *guest, const char *mac);
 /* The answer to a DHCPv6 SOLICIT (RFC 8415) offers this address. */
 bool guest_solicits(const char *guest, const char *mac, const char *address);
 bool can_ping(const char *guest, const char *to);
-bool can_connect(const char *guest, const char *to, int port);
+bool cannot_ping(const char *guest, const char *to);
+/* A socket that takes connections on any address of the guest. */
+int tcp_listen(const char *guest, int port);
+/* A connected, non-blocking socket; -1: refused, or nobody there. */
+int tcp_connect(const char *guest, const char *to, int port);
+bool cannot_connect(const char *guest, const char *to, int port);
+/* The next connection; ret_peer, of INET_ADDRSTRLEN bytes: from where. */
+int tcp_accept(int listener, char *ret_peer);
 
-/* A frame sent by one guest reaches the other. */
+/* Frames sent by one guest to another. */
 struct frame {
     uint8_t data[512];
     size_t len;
@@ -61,6 +86,7 @@ struct frame frame_icmp6(const char *src_mac, const char *src_ip, const char *ds
                          const char *target);
 struct frame frame_tagged(const struct frame *f); /* the same with a priority tag, VLAN 0 */
 bool frame_passes(const char *from, const char *to, const struct frame *f);
+bool frame_stopped(const char *from, const char *to, const struct frame *f);
 
 /* Everything of ours on the machine, as text to compare. */
 const char *snapshot(struct stage *s);

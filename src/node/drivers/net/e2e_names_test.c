@@ -2,6 +2,10 @@
 /* What a guest learns from its network's dnsmasq besides its address: names, and the options that
  * its port has of its own. Root only. */
 #include "node/drivers/net/e2e.h"
+#include "node/drivers/net/names.h"
+
+#include <signal.h>
+#include <sys/wait.h>
 
 #define NET "aaaaaaaa-11"
 #define TAIL "11-4000-8000-000000000000" /* makes a UUID of the first characters */
@@ -41,15 +45,6 @@ static void expect_out(const char *what)
         fail_msg("no '%s' in: %s", what, sh_out);
 }
 
-/* dnsmasq reads its files again in its own time. */
-#define WITHIN(condition)                                                                          \
-    do {                                                                                           \
-        int tries_ = 50;                                                                           \
-        while (!(condition) && --tries_)                                                           \
-            usleep(100000);                                                                        \
-        assert_true(tries_);                                                                       \
-    } while (0)
-
 static void test_names(void **state)
 {
     struct stage *s = *state;
@@ -63,14 +58,14 @@ static void test_names(void **state)
                                            {"host-10-0-0-12.example.org", "10.0.0.12"},
                                            {"10.0.0.11", "web.example.org"}};
     for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
-        if (sh("cvt-a1", "busybox nslookup %s 10.0.0.2", asked[i][0]))
-            fail_msg("%s", sh_out);
+        WITHIN(sh("cvt-a1", "busybox nslookup %s 10.0.0.2", asked[i][0]) == 0);
         expect_out(asked[i][1]);
     }
     assert_int_not_equal(sh("cvt-a1", "busybox nslookup other.example.org 10.0.0.2"), 0);
     assert_int_not_equal(sh("cvt-a1", "busybox nslookup example.com 10.0.0.2"), 0);
     /* A new name is known without a new process; the old one no longer. */
     apply(s, port(s, PORT_1, MAC_1, "10.0.0.11", "'mail'", ""));
+    /* dnsmasq reads its files again in its own time. */
     WITHIN(sh("cvt-a1", "busybox nslookup mail.example.org 10.0.0.2") == 0);
     assert_int_not_equal(sh("cvt-a1", "busybox nslookup web.example.org 10.0.0.2"), 0);
 }
@@ -103,10 +98,38 @@ static void test_options(void **state)
     expect_out("mtu=1450");
 }
 
+/* A killed agent had just told it to end: the next one does not take it for running. */
+static void test_told_to_end(void **state)
+{
+    struct stage *s = *state;
+    const char *one = port(s, PORT_1, MAC_1, "10.0.0.11", "'web'", "");
+    apply(s, one);
+    assert_int_equal(sh(NULL, "pid=$(cat /run/colvert/" NETWORK_PREFIX NET "/pid) && "
+                              "kill -STOP $pid && echo $pid"),
+                     0);
+    const char *pid = arena_strndup(s->cx.arena, sh_out, strcspn(sh_out, "\n"));
+    pid_t agent = fork();
+    assert_true(agent >= 0);
+    if (agent == 0)
+        _exit(s->net.ops->network_remove(&s->cx, s->net.drv, NET TAIL) != NULL);
+    /* SIGTERM is bit 14; a stopped process obeys it later. */
+    WITHIN(sh(NULL, "grep -q '^ShdPnd:.*[4-7c-f]...$' /proc/%s/status || ! kill -0 %s", pid, pid) ==
+           0);
+    kill(agent, SIGKILL);
+    assert_int_equal(waitpid(agent, NULL, 0), agent);
+    assert_int_equal(sh(NULL, "kill -0 %s", pid), 0);
+    apply(s, one);
+    sh(NULL, "kill -CONT %s", pid);
+    WITHIN(sh(NULL, "kill -0 %s && grep -qz dnsmasq /proc/%s/cmdline", pid, pid) != 0);
+    guest_plug("cvt-a1", NET, PORT_1, MAC_1);
+    assert_true(guest_dhcp(s, "cvt-a1", MAC_1));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
-    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_options)};
+    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_options),
+                                       TEST(test_told_to_end)};
     if (geteuid() != 0) {
         fprintf(stderr, "needs root: it makes network namespaces\n");
         return 77;

@@ -170,6 +170,8 @@ void guest_plug(const char *guest, const char *network, const char *port, const 
            "ip -n " NETWORK_PREFIX "%s link set tap%s master br0 up && ip -n %s link set eth0 up",
            network, port, mac, guest, network, port, guest) != 0)
         fail_msg("guest %s: %s", guest, sh_out);
+    /* The kernel brings a link to life in its own time; its link-local address comes last. */
+    WITHIN(sh(guest, "ip -6 addr show dev eth0 scope link -tentative | grep -q inet6") == 0);
 }
 
 void guest_gone(const char *guest)
@@ -178,7 +180,7 @@ void guest_gone(const char *guest)
     assert_int_equal(sh(NULL, "ip netns del %s", guest), 0);
 }
 
-bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
+static bool ask_dhcp(struct stage *s, const char *guest, const char *mac, int tries)
 {
     static const char script[] =
         "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\n"
@@ -194,10 +196,20 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
     fclose(f);
     assert_int_equal(chmod(path, 0755), 0);
     int rc = sh(guest,
-                "ip link set eth0 address %s; busybox udhcpc -i eth0 -n -q -f -t 4 -T 1 "
+                "ip link set eth0 address %s; busybox udhcpc -i eth0 -n -q -f -t %d -T 1 "
                 "-O mtu -s %s 2>&1",
-                mac, path);
+                mac, tries, path);
     return rc == 0;
+}
+
+bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
+{
+    return ask_dhcp(s, guest, mac, E2E_WAIT_S);
+}
+
+bool guest_dhcp_refused(struct stage *s, const char *guest, const char *mac)
+{
+    return !ask_dhcp(s, guest, mac, 3);
 }
 
 bool guest_solicits(const char *guest, const char *mac, const char *address)
@@ -219,7 +231,7 @@ bool guest_solicits(const char *guest, const char *mac, const char *address)
         .sin6_family = AF_INET6, .sin6_port = htons(547), .sin6_scope_id = if_nametoindex("eth0")};
     inet_pton(AF_INET6, "ff02::1:2", &all.sin6_addr);
     assert_int_equal(bind(fd, (struct sockaddr *)&self, sizeof(self)), 0);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < E2E_WAIT_S; i++) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         assert_int_equal(sendto(fd, ask, sizeof(ask), 0, (struct sockaddr *)&all, sizeof(all)),
                          sizeof(ask));
@@ -233,12 +245,73 @@ bool guest_solicits(const char *guest, const char *mac, const char *address)
 
 bool can_ping(const char *guest, const char *to)
 {
-    return sh(guest, "busybox ping -c 2 -W 1 -A %s", to) == 0;
+    int64_t until = mono_us(scratch()) + E2E_WAIT_S * 1000000LL;
+    int rc;
+    while ((rc = sh(guest, "busybox ping -c 2 -W 1 -A %s", to)) && mono_us(scratch()) < until)
+        ;
+    return rc == 0;
 }
 
-bool can_connect(const char *guest, const char *to, int port)
+bool cannot_ping(const char *guest, const char *to)
 {
-    return sh(guest, "timeout 2 busybox nc -w 1 %s %d </dev/null", to, port) == 0;
+    return sh(guest, "busybox ping -c 2 -W 1 -A %s", to) != 0;
+}
+
+int tcp_listen(const char *guest, int port)
+{
+    struct ctx *cx = scratch();
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int one = 1;
+    AUTO_NETNS int back = -1;
+    assert_ok(cx, netns_enter(cx, guest, &back));
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+static int connect_for(const char *guest, const char *to, int port, int timeout_ms)
+{
+    struct ctx *cx = scratch();
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int error = 0;
+    socklen_t size = sizeof(error);
+    assert_int_equal(inet_pton(AF_INET, to, &at.sin_addr), 1);
+    AUTO_NETNS int back = -1;
+    assert_ok(cx, netns_enter(cx, guest, &back));
+    AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    assert_true(fd >= 0);
+    if (connect(fd, (struct sockaddr *)&at, sizeof(at)) != 0 &&
+        (errno != EINPROGRESS || poll(&p, 1, timeout_ms) != 1 ||
+         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error))
+        return -1;
+    return TAKE_FD(fd);
+}
+
+int tcp_connect(const char *guest, const char *to, int port)
+{
+    return connect_for(guest, to, port, E2E_WAIT_S * 1000);
+}
+
+bool cannot_connect(const char *guest, const char *to, int port)
+{
+    AUTO_FD int fd = connect_for(guest, to, port, 2000);
+    return fd < 0;
+}
+
+int tcp_accept(int listener, char *ret_peer)
+{
+    struct sockaddr_in peer;
+    socklen_t size = sizeof(peer);
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, E2E_WAIT_S * 1000), 1);
+    int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_non_null(inet_ntop(AF_INET, &peer.sin_addr, ret_peer, INET_ADDRSTRLEN));
+    return fd;
 }
 
 static void put(struct frame *f, const void *data, size_t size)
@@ -356,7 +429,7 @@ static int packet_socket(const char *netns, int *ret_index)
     return fd;
 }
 
-bool frame_passes(const char *from, const char *to, const struct frame *f)
+static bool arrives(const char *from, const char *to, const struct frame *f, int64_t wait_us)
 {
     int index;
     AUTO_FD int out = packet_socket(from, &index), in = packet_socket(to, &index);
@@ -365,7 +438,7 @@ bool frame_passes(const char *from, const char *to, const struct frame *f)
     /* The tag may be taken off on the way: what follows the addresses and the type must be there.
      */
     const uint8_t *tail = f->data + f->len - 24;
-    int64_t until = mono_us(scratch()) + 300000;
+    int64_t until = mono_us(scratch()) + wait_us;
     for (int64_t left; (left = until - mono_us(scratch())) > 0;) {
         struct pollfd p = {.fd = in, .events = POLLIN};
         if (poll(&p, 1, (int)(left / 1000) + 1) <= 0)
@@ -378,14 +451,27 @@ bool frame_passes(const char *from, const char *to, const struct frame *f)
     return false;
 }
 
+bool frame_passes(const char *from, const char *to, const struct frame *f)
+{
+    return arrives(from, to, f, E2E_WAIT_S * 1000000LL);
+}
+
+bool frame_stopped(const char *from, const char *to, const struct frame *f)
+{
+    return !arrives(from, to, f, 300000);
+}
+
 const char *snapshot(struct stage *s)
 {
-    /* Counters, timers and what is learnt are not state of ours. */
+    /* Counters, timers, what is learnt and what the kernel does in its own time once a link is up
+     * (carrier, link-local addresses) are not state of ours. */
     sh(NULL,
        "for n in " HOST_NS " $(ip netns list | cut -d' ' -f1 | grep -E '" WORLD
        "' | sort); do echo \"== $n\"; "
        "ip netns exec $n nft list ruleset; ip -n $n -d addr | sed 's/_timer *[0-9.]*//g; "
-       "s/gc_timer.*//; s/ tentative//'; ip -n $n route; ip -n $n -6 route | sed 's/expires.*//'; "
+       "s/gc_timer.*//; s/ tentative//; s/ state [A-Za-z]*//; s/NO-CARRIER,//; s/,LOWER_UP//; "
+       "/inet6 fe80::a9fe:a9fe/b; /inet6 fe80:/{N;d}'; ip -n $n route | sed 's/ linkdown//'; "
+       "ip -n $n -6 route | sed '/^fe80::.64/d; s/ linkdown//; s/expires.*//'; "
        "ip netns exec $n sysctl -a 2>/dev/null | grep -E 'forwarding|rp_filter|disable_ipv6'; "
        "done; for d in $(ls /run/colvert 2>/dev/null | grep -E '" WORLD
        "'); do ls /run/colvert/$d; "
