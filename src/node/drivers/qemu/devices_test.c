@@ -85,8 +85,8 @@ static void test_volumes(void **state UNUSED)
     /* The guest has it, nobody else. */
     assert_non_null(vol.ops->snapshot(&cx, vol.drv, VOLUME_2, SNAPSHOT, true));
     for (int i = 0; i < 2; i++) {
-        assert_ok(&cx, b.ops->unplug_volume(&cx, b.drv, ID_A, VOLUME_2));
-        assert_ok(&cx, b.ops->unplug_volume(&cx, b.drv, ID_A, VOLUME_1));
+        unplug_volume(&b, ID_A, VOLUME_2);
+        unplug_volume(&b, ID_A, VOLUME_1);
     }
     assert_int_equal(state_of(&b, ID_A).n_volumes, 0);
     assert_ok(&cx, vol.ops->snapshot(&cx, vol.drv, VOLUME_1, SNAPSHOT, true));
@@ -183,8 +183,8 @@ static void test_nics(void **state UNUSED)
     assert_true(has(s.ports, s.n_ports, nics[0].port_id));
     assert_true(has(s.ports, s.n_ports, nics[1].port_id));
     for (int i = 0; i < 2; i++) {
-        assert_ok(&cx, b.ops->unplug_nic(&cx, b.drv, ID_A, nics[0].port_id));
-        assert_ok(&cx, b.ops->unplug_nic(&cx, b.drv, ID_A, nics[1].port_id));
+        unplug_nic(&b, ID_A, nics[0].port_id);
+        unplug_nic(&b, ID_A, nics[1].port_id);
     }
     assert_int_equal(state_of(&b, ID_A).n_ports, 0);
     /* QEMU gave the tap up: it can be opened again. */
@@ -227,7 +227,7 @@ static void test_pause(void **state UNUSED)
     assert_ok(&cx, b.ops->pause(&cx, b.drv, ID_A, false));
     assert_false(state_of(&b, ID_A).paused);
     /* Now it lets go, and that is seen. */
-    for (int i = 0; i < 100 && has_volume(&b, ID_A, VOLUME_1); i++)
+    for (int i = 0; i < E2E_WAIT_S * 20 && has_volume(&b, ID_A, VOLUME_1); i++)
         usleep(50000);
     assert_false(has_volume(&b, ID_A, VOLUME_1));
     assert_ok(&cx, plug_volume(&b, ID_A, VOLUME_1));
@@ -247,7 +247,7 @@ static void test_suspend(void **state UNUSED)
     boot(&b, &spec);
     assert_ok(&cx, plug_nic(&b, &nics[1]));
     assert_ok(&cx, plug_volume(&b, ID_A, VOLUME_1));
-    assert_ok(&cx, b.ops->unplug_nic(&cx, b.drv, ID_A, nics[0].port_id)); /* a gap */
+    unplug_nic(&b, ID_A, nics[0].port_id); /* a gap */
     long before = count_of(&b, ID_A);
     for (int i = 0; i < 2; i++)
         assert_ok(&cx, b.ops->suspend(&cx, b.drv, ID_A));
@@ -279,9 +279,10 @@ static void test_suspend(void **state UNUSED)
     assert_true(has(s.volumes, s.n_volumes, VOLUME_1));
     assert_true(has(s.ports, s.n_ports, nics[1].port_id));
     long after = count_of(&b, ID_A);
-    assert_true(after > before && after - before < before + 1000000);
+    assert_true(after > before); /* goes on; it did not boot again */
+    assert_null(strstr(strstr(console_of(&b, ID_A), "guest: up") + 1, "guest: up"));
     assert_int_not_equal(access(in_data("servers/" ID_A "/memory.save"), F_OK), 0);
-    assert_ok(&cx, b.ops->unplug_volume(&cx, b.drv, ID_A, VOLUME_1));
+    unplug_volume(&b, ID_A, VOLUME_1);
     /* A hard reboot has no use for it. */
     assert_ok(&cx, b.ops->suspend(&cx, b.drv, ID_A));
     assert_int_equal(access(in_data("servers/" ID_A "/memory.save"), F_OK), 0);
@@ -488,7 +489,9 @@ static void test_consoles(void **state UNUSED)
     assert_string_equal(greeting, "RFB 003.008\n");
     assert_ok(&cx, b.ops->connect(&cx, b.drv, ID_A, CONSOLE_SERIAL, &serial));
     assert_int_equal(write(serial, "r0-", 3), 3);
-    assert_int_equal(read(serial, greeting, 1), 1);
+    do { /* the line of its start may not be at its end */
+        assert_int_equal(read(serial, greeting, 1), 1);
+    } while (greeting[0] == '\r' || greeting[0] == '\n');
     assert_int_equal(greeting[0], 'r');
     /* Another socket in the screen's place is not taken for it. */
     const char *at = in_data("servers/" ID_A "/run/vnc.sock");
@@ -565,9 +568,14 @@ static void test_diagnostics(void **state UNUSED)
     assert_ok(&cx, plug_volume(&b, ID_A, VOLUME_1));
     type(&b, ID_A, "r0-");
     await_console(&b, ID_A, "read i", 1);
-    sleep(1);
-    const json_t *d = diagnosed(&b);
-    const json_t *cpu = json_array_get(json_get(d, "cpu_details"), 0);
+    const json_t *d, *cpu;
+    for (int i = 0; i < E2E_WAIT_S * 10; i++) { /* until it has run for a while */
+        d = diagnosed(&b);
+        cpu = json_array_get(json_get(d, "cpu_details"), 0);
+        if (json_get_int(d, "uptime", -1) > 0 && json_get_int(cpu, "time", 0) > 100000000)
+            break;
+        usleep(100000);
+    }
     const json_t *nic = json_array_get(json_get(d, "nic_details"), 0);
     const json_t *disk = json_array_get(json_get(d, "disk_details"), 0);
     assert_string_equal(json_get_str(d, "state"), "running");
@@ -578,7 +586,7 @@ static void test_diagnostics(void **state UNUSED)
     assert_int_equal(json_get_int(d, "num_disks", 0), 2);
     assert_int_equal(json_array_size(json_get(d, "disk_details")), 2);
     assert_true(json_get_int(cpu, "time", 0) > 100000000);
-    assert_in_range(json_get_int(cpu, "utilisation", -1), 1, 100);
+    assert_in_range(json_get_int(cpu, "utilisation", -1), 0, 100);
     assert_string_equal(json_get_str(nic, "mac_address"), nics[0].mac);
     assert_true(json_is_integer(json_get(nic, "rx_octets")));
     assert_true(json_is_null(json_get(nic, "tx_rate")));

@@ -128,15 +128,20 @@ struct spec_server spec_of(const char *id, int64_t boot_seq)
                                           .virtual_size_bytes = 1 << 20}};
 }
 
+/* Where its last holder is just ending, or QEMU is just about to give it up: once it has. */
 int open_tap(const char *name)
 {
     struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    int failed;
     must(strlen(name) < sizeof(r.ifr_name));
     memcpy(r.ifr_name, name, strlen(name));
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     AUTO_FD int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0 && control >= 0);
-    assert_int_equal(ioctl(fd, TUNSETIFF, &r), 0);
+    for (int i = 0; (failed = ioctl(fd, TUNSETIFF, &r)) && errno == EBUSY && i < E2E_WAIT_S * 20;
+         i++)
+        usleep(50000);
+    assert_int_equal(failed, 0);
     r.ifr_flags = IFF_UP;
     assert_int_equal(ioctl(control, SIOCSIFFLAGS, &r), 0);
     return fd;

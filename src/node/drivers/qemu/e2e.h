@@ -37,7 +37,7 @@ void type(const struct guest_backend *b, const char *id, const char *text);
 void write_image(const char *path, char mark);
 /* A guest of the image at "image". */
 struct spec_server spec_of(const char *id, int64_t boot_seq);
-/* An open tap, up, in the test's own network namespace. */
+/* An open tap, up, in the test's own network namespace; waits for who else has it. */
 int open_tap(const char *name);
 void await_gone(pid_t pid);
 /* This program run again, with these words (the first is for main to know it by; NULL ends them);

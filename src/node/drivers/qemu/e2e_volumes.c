@@ -78,6 +78,27 @@ struct err *plug_volume(const struct guest_backend *b, const char *id, const cha
     return b->ops->plug_volume(&cx, b->drv, id, &use, &a);
 }
 
+/* A busy guest is asked more than once. */
+void unplug_volume(const struct guest_backend *b, const char *id, const char *volume)
+{
+    struct err *e;
+    for (int i = 0; (e = b->ops->unplug_volume(&cx, b->drv, id, volume)) &&
+                    e->kind == ERR_TIMEOUT && i < E2E_WAIT_S / 10;
+         i++)
+        ;
+    assert_ok(&cx, e);
+}
+
+void unplug_nic(const struct guest_backend *b, const char *id, const char *port)
+{
+    struct err *e;
+    for (int i = 0; (e = b->ops->unplug_nic(&cx, b->drv, id, port)) && e->kind == ERR_TIMEOUT &&
+                    i < E2E_WAIT_S / 10;
+         i++)
+        ;
+    assert_ok(&cx, e);
+}
+
 long count_of(const struct guest_backend *b, const char *id)
 {
     static const char mark[] = "count ";

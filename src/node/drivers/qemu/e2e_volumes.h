@@ -22,5 +22,8 @@ void make_volume(const char *id); /* 1 GiB, blank */
 /* With open taps and the volumes of the spec. */
 struct err *start_with(const struct guest_backend *b, const struct spec_server *spec);
 struct err *plug_volume(const struct guest_backend *b, const char *id, const char *volume);
+/* Until the guest has let it go. */
+void unplug_volume(const struct guest_backend *b, const char *id, const char *volume);
+void unplug_nic(const struct guest_backend *b, const char *id, const char *port);
 /* The test guest's counter. */
 long count_of(const struct guest_backend *b, const char *id);

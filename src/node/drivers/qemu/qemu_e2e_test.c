@@ -299,7 +299,7 @@ static void check_after_death(bool go_on, bool may_be_stopping)
     pid_t pids[4] = {0};
     struct guest_state is;
     size_t n;
-    for (int i = 0; i < 100; i++) { /* an asked-for end may be under way */
+    for (int i = 0; i < E2E_WAIT_S * 20; i++) { /* an asked-for end may be under way */
         n = pids_of(ID_A, pids, 4);
         is = state_of(&b, ID_A);
         if (!may_be_stopping || (n == 1) == (is.power == GUEST_ON))
@@ -310,10 +310,12 @@ static void check_after_death(bool go_on, bool may_be_stopping)
     assert_int_equal(n == 1, is.power == GUEST_ON);
     assert_int_not_equal(is.power, GUEST_CRASHED);
     if (go_on) {
-        struct spec_server spec = spec_of(ID_A, is.power == GUEST_ON ? is.boot_seq : 3);
+        /* One that may end at any moment is no state to go on from: a boot of its own. */
+        bool same = is.power == GUEST_ON && !may_be_stopping;
+        struct spec_server spec = spec_of(ID_A, same ? is.boot_seq : 3);
         assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
         assert_ok(&cx, b.ops->start(&cx, b.drv, &spec, NULL, NULL));
-        assert_true(n == 0 || may_be_stopping || only_pid(ID_A) == pids[0]);
+        assert_true(!same || only_pid(ID_A) == pids[0]);
         assert_true(only_pid(ID_A) > 0);
         assert_int_equal(state_of(&b, ID_A).power, GUEST_ON);
         assert_int_equal(state_of(&b, ID_A).boot_seq, spec.boot_seq);
@@ -512,11 +514,11 @@ static void test_endless_console(void **state UNUSED)
     b = open_driver();
     for (int i = 0; i < E2E_WAIT_S * 10; i++) {
         assert_int_equal(fstat(log, &st), 0);
-        if (st.st_size == 0)
+        if (st.st_size < (off_t)sizeof(block)) /* the rest of a line may follow */
             break;
         usleep(100000);
     }
-    assert_int_equal(st.st_size, 0);
+    assert_in_range(st.st_size, 0, sizeof(block) - 1);
     assert_ok(&cx, b.ops->reset(&cx, b.drv, ID_A, 1));
     await_console(&b, ID_A, "guest: up", 1); /* goes on at the start of the shortened file */
     assert_int_equal(fstat(log, &st), 0);
