@@ -31,7 +31,7 @@ static void echo(void *arg UNUSED, int fd, const char *early UNUSED, size_t n_ea
     char piece[256];
     struct pollfd p = {.fd = fd, .events = POLLIN};
     ssize_t n;
-    while (poll(&p, 1, 5000) > 0 && (n = recv(fd, piece, sizeof(piece), 0)) > 0)
+    while (poll(&p, 1, 30000) > 0 && (n = recv(fd, piece, sizeof(piece), 0)) > 0)
         send(fd, piece, (size_t)n, MSG_NOSIGNAL);
 }
 

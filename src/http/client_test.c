@@ -128,7 +128,7 @@ static void test_timeouts(void **state UNUSED)
     cx.deadline_us = mono_us(&cx) + 50000;
     assert_err(&cx, ERR_TIMEOUT, http_client_call(&cx, c, &call, &a));
     assert_err(&cx, ERR_TIMEOUT, http_client_call(&cx, c, &call, &a));
-    assert_in_range(mono_us(&cx) - start, 100000, 3000000);
+    assert_in_range(mono_us(&cx) - start, 100000, 15000000);
     cx.deadline_us = 0;
     call.url = url(&cx, "/json"); /* and it works again */
     assert_ok(&cx, http_client_call(&cx, c, &call, &a));
@@ -161,7 +161,7 @@ static void test_cancel(void **state UNUSED)
         int64_t start = mono_us(&cx);
         struct http_call call = {.method = "GET", .url = url(&cx, "/park?topic=c&ms=20000")};
         assert_err(&cx, ERR_UNAVAILABLE, http_client_call(&cx, k.client, &call, &a));
-        assert_true(mono_us(&cx) - start < 3000000);
+        assert_true(mono_us(&cx) - start < 15000000);
         assert_err(&cx, ERR_UNAVAILABLE, http_client_call(&cx, k.client, &call, &a)); /* for good */
         pthread_join(thread, NULL);
         http_client_free(k.client);

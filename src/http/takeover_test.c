@@ -87,7 +87,7 @@ static void read_all(int fd, char *to, size_t n)
 {
     for (size_t got = 0; got < n;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 5000), 1);
+        assert_int_equal(poll(&p, 1, 30000), 1);
         ssize_t k = recv(fd, to + got, n - got, 0);
         assert_true(k > 0);
         got += (size_t)k;

@@ -203,7 +203,7 @@ void raw_text(int fd, const char *text)
 static ssize_t recv_some(int fd, char *out, size_t cap)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, 5000) == 1 ? recv(fd, out, cap, 0) : -1;
+    return poll(&p, 1, 30000) == 1 ? recv(fd, out, cap, 0) : -1;
 }
 
 bool raw_until(int fd, char *out, size_t cap, const char *pattern)

@@ -147,7 +147,7 @@ static int status_of(int fd)
 
 static void wait_for_files(size_t n)
 {
-    for (int i = 0; i < 300 && files() != n; i++)
+    for (int i = 0; i < 6000 && files() != n; i++)
         usleep(10000);
     assert_int_equal(files(), n);
 }

@@ -372,7 +372,7 @@ static void test_statement_limit(void **state)
         assert_ok(cx, db_exec(cx, tx, &limit, NULL, 0, NULL));
     int64_t start_us = mono_us(cx);
     assert_err(cx, ERR_UNAVAILABLE, db_query(cx, tx, &endless, NULL, 0, &r));
-    assert_true(mono_us(cx) - start_us < 5000000);
+    assert_true(mono_us(cx) - start_us < 15000000);
     assert_err(cx, ERR_UNAVAILABLE, tx_commit(cx, &tx));
     cx->deadline_us = 0;
     assert_int_equal(read_int(e, "SELECT COUNT(*) FROM kv"), 0);
@@ -500,7 +500,7 @@ static void test_pool(void **state)
     cx->deadline_us = start_us + 100000;
     assert_err(cx, ERR_UNAVAILABLE, tx_read(cx, e->s, &c));
     assert_true(mono_us(cx) - start_us >= 100000);
-    assert_true(mono_us(cx) - start_us < 3000000);
+    assert_true(mono_us(cx) - start_us < 15000000);
     /* A deadline in the past doesn't wait at all; nor does it matter when nobody needs to wait. */
     assert_err(cx, ERR_UNAVAILABLE, tx_write(cx, e->s, &c));
     tx_rollback(&b);

@@ -23,7 +23,7 @@ def check(condition, message):
         raise Failure(message)
 
 
-def wait_for(what, condition, timeout_s=60, pause_s=0.1):
+def wait_for(what, condition, timeout_s=120, pause_s=0.1):
     """Polls until the condition gives something true, and returns that."""
     end = time.monotonic() + timeout_s
     while True:
@@ -104,8 +104,8 @@ class Cloud:
         with open(f"{self.dir}/log", "ab") as log:
             self.up = subprocess.Popen([self.colvert, "up", *self.arguments()], stdout=log, stderr=log,
                                        stdin=subprocess.DEVNULL)
-        wait_for("the API answers", lambda: self.healthy() or self.alive(), 30, 0.02)
-        wait_for("a host is up", self.has_host, 30, 0.1)
+        wait_for("the API answers", lambda: self.healthy() or self.alive(), 120, 0.02)
+        wait_for("a host is up", self.has_host, 120, 0.1)
         return self
 
     def alive(self):
@@ -176,7 +176,7 @@ class Cloud:
         if self.up and self.up.poll() is None:
             self.up.send_signal(signal.SIGTERM)
             try:
-                self.up.wait(20)
+                self.up.wait(60)
             except subprocess.TimeoutExpired:
                 self.up.kill()
                 self.up.wait()
@@ -242,7 +242,7 @@ class Session:
         check(r.status == status, f"{method} {path}: {r.status}, expected {status}: {r.body[:500]}")
         return r.json
 
-    def retry(self, method, path, body=None, timeout_s=20):
+    def retry(self, method, path, body=None, timeout_s=60):
         """Until there is an answer: for requests that may be repeated without harm."""
         end = time.monotonic() + timeout_s
         while True:
@@ -291,7 +291,7 @@ class Session:
         r = self.retry("GET", f"/compute/v2.1/servers/{server_id}")
         return r.json["server"]["status"] if r.status == 200 else f"HTTP {r.status}"
 
-    def wait_status(self, server_id, status, timeout_s=120):
+    def wait_status(self, server_id, status, timeout_s=240):
         def now():
             got = self.status(server_id)
             if got == "ERROR" and status != "ERROR":

@@ -347,7 +347,7 @@ static void test_in_use(void **state UNUSED)
                disk_of(A), NULL);
         _exit(1);
     }
-    for (int i = 0; i < 500 && !locked(disk_of(A)); i++)
+    for (int i = 0; i < 3000 && !locked(disk_of(A)); i++)
         usleep(20000);
     assert_non_null(b.ops->snapshot(&cx, b.drv, A, SNAP, false));
     assert_non_null(b.ops->grow(&cx, b.drv, A, 2));
