@@ -127,10 +127,12 @@ static void test_json(void **state UNUSED)
     jw_arr_end(&w);
     jw_kbool(&w, "yes", true);
     jw_kraw(&w, "raw", "{\"x\":[]}");
+    jw_kjoin(&w, "joined", "a", "\"", "", "b", NULL);
+    jw_kjoin(&w, "empty", NULL);
     jw_obj_end(&w);
     assert_string_equal(buf_cstr(&b),
                         "{\"name\":\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\",\"n\":-3,\"list\":[1,null,{}],"
-                        "\"yes\":true,\"raw\":{\"x\":[]}}");
+                        "\"yes\":true,\"raw\":{\"x\":[]},\"joined\":\"a\\\"b\",\"empty\":\"\"}");
     json_t *j = NULL;
     assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
     assert_string_equal(json_get_str(j, "name"), "a\"b\\c\n\x01\xc3\xa9");

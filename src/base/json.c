@@ -165,10 +165,10 @@ static void escaped(struct buf *b, unsigned char c)
     }
 }
 
-static void quoted(struct buf *b, const char *s)
+/* What stands between the quotes. */
+static void escape(struct buf *b, const char *s)
 {
     const char *end = s + strlen(s);
-    buf_char(b, '"');
     for (const char *from = s;; from = ++s) {
         while (end - s >= 8 && plain8(s))
             s += 8;
@@ -179,6 +179,12 @@ static void quoted(struct buf *b, const char *s)
             break;
         escaped(b, (unsigned char)*s);
     }
+}
+
+static void quoted(struct buf *b, const char *s)
+{
+    buf_char(b, '"');
+    escape(b, s);
     buf_char(b, '"');
 }
 
@@ -197,6 +203,19 @@ void jw_str(struct jw *w, const char *s)
         quoted(w->out, s);
     else
         buf_str(w->out, "null");
+}
+
+void jw_kjoin(struct jw *w, const char *key, ...)
+{
+    va_list ap;
+    jw_key(w, key);
+    separate(w);
+    buf_char(w->out, '"');
+    va_start(ap, key);
+    for (const char *s; (s = va_arg(ap, const char *));)
+        escape(w->out, s);
+    va_end(ap);
+    buf_char(w->out, '"');
 }
 
 void jw_int(struct jw *w, int64_t v)

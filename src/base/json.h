@@ -45,6 +45,8 @@ void jw_json(struct jw *w, const json_t *j); /* NULL writes null */
 
 /* Key and value at once. */
 void jw_kstr(struct jw *w, const char *key, const char *s);
+/* One string of several, NULL after the last. */
+void jw_kjoin(struct jw *w, const char *key, ...) __attribute__((sentinel));
 void jw_kint(struct jw *w, const char *key, int64_t v);
 void jw_kbool(struct jw *w, const char *key, bool v);
 void jw_knull(struct jw *w, const char *key);

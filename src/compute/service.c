@@ -99,28 +99,28 @@ const char *check_name(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
                         json_python(cx, v));
 }
 
-static void write_link(struct jw *w, const char *rel, const char *href)
+static void write_link(struct jw *w, const char *rel, const char *base, const char *collection,
+                       const char *id)
 {
     jw_obj(w);
     jw_kstr(w, "rel", rel);
-    jw_kstr(w, "href", href);
+    jw_kjoin(w, "href", base, "/", collection, "/", id, NULL);
     jw_obj_end(w);
 }
 
-/* The permanent form has no version: base_url without its last segment. */
-static const char *bookmark(struct ctx *cx, const char *base_url, const char *collection,
-                            const char *id)
+/* Of permanent links, which have no version: base_url without its last segment. */
+static const char *unversioned(struct ctx *cx, const char *base_url)
 {
     const char *slash = strrchr(base_url, '/');
-    return arena_printf(cx->arena, "%.*s/%s/%s", (int)(slash - base_url), base_url, collection, id);
+    return arena_strndup(cx->arena, base_url, (size_t)(slash - base_url));
 }
 
 void write_links(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
                  const char *id)
 {
     jw_karr(w, "links");
-    write_link(w, "self", arena_printf(cx->arena, "%s/%s/%s", base_url, collection, id));
-    write_link(w, "bookmark", bookmark(cx, base_url, collection, id));
+    write_link(w, "self", base_url, collection, id);
+    write_link(w, "bookmark", unversioned(cx, base_url), collection, id);
     jw_arr_end(w);
 }
 
@@ -128,7 +128,7 @@ void write_bookmark(struct ctx *cx, struct jw *w, const char *base_url, const ch
                     const char *id)
 {
     jw_karr(w, "links");
-    write_link(w, "bookmark", bookmark(cx, base_url, collection, id));
+    write_link(w, "bookmark", unversioned(cx, base_url), collection, id);
     jw_arr_end(w);
 }
 

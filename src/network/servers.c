@@ -71,6 +71,15 @@ static void name_groups(struct ctx *cx, struct described *d, const char *text)
                 d->group_names[d->n_group_names++] = ROW(security_group, d->groups, k)->name;
 }
 
+/* "tap" and the id's beginning, as long as an interface's name may be. */
+static const char *tap_of(struct ctx *cx, const char *port_id)
+{
+    char *tap = arena_alloc(cx->arena, 15);
+    memcpy(tap, "tap", 3);
+    memcpy(tap + 3, port_id, strnlen(port_id, 11));
+    return tap;
+}
+
 static void fill(struct ctx *cx, struct described *d, const struct port *p, struct server_port *out)
 {
     const struct network *n = network_of(d, p->network_id);
@@ -80,7 +89,7 @@ static void fill(struct ctx *cx, struct described *d, const struct port *p, stru
                                 .network_name = n->name,
                                 .mtu = n->mtu,
                                 .mac = p->mac_address,
-                                .tap = arena_printf(cx->arena, "tap%.11s", p->id),
+                                .tap = tap_of(cx, p->id),
                                 .status = p->status,
                                 .server_id = p->server_id,
                                 .tag = p->nic_tag,
