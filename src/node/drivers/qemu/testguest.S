@@ -42,7 +42,8 @@ start:
 
 again:  incl COUNT
         movl $0x80000, %ecx     /* each port it reads stops QEMU's main loop: not all the time */
-idle:   addr32 loop idle
+idle:   decl %ecx
+        jnz idle
         mov $PM1_STS, %dx
         in %dx, %ax
         test $0x100, %ax
