@@ -238,6 +238,7 @@ static void take_item(struct ctx *cx, struct agent *a, const json_t *j, bool ane
     if (!deleted && it->deleted)
         it->destroyed = it->gone = false;
     it->deleted = deleted;
+    atomic_store(&it->given_up, deleted);
     it->failures = 0;
     if (deleted)
         item_set_text(&it->spec_error, NULL);
@@ -262,6 +263,7 @@ static void drop_missed(struct ctx *cx, struct agent *a)
         log_event(cx, LOG_WARN, "the control plane does not know this: removing it", "kind",
                   kinds[it->kind].name, "id", it->id, NULL);
         it->deleted = true;
+        atomic_store(&it->given_up, true);
         it->failures = 0;
         item_due(a, it, 0);
     }

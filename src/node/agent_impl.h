@@ -47,6 +47,7 @@ struct item {
 
     /* work */
     bool busy, queued, waiting;
+    atomic_bool given_up; /* deleted: a copy under way for it may end */
     bool awaited; /* another item's step waits for the end of this one's */
     int64_t due_us;
     unsigned failures;

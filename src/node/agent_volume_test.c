@@ -433,6 +433,35 @@ static void test_export(void **state UNUSED)
     assert_string_equal(fx->sent, "blank");
 }
 
+static struct err *deleted_meanwhile(struct ctx *cx UNUSED, void *arg, const char *call,
+                                     const char *id UNUSED, bool after)
+{
+    int *copied = arg;
+    if (str_eq(call, "copy_root") && after)
+        (*copied)++;
+    else if (str_eq(call, "copy_root"))
+        change(deleted_item("export", X1));
+    return NULL;
+}
+
+/* Its guest is free at once for what comes next. */
+static void test_export_is_given_up(void **state UNUSED)
+{
+    int copied = 0;
+    begin(USES(V1));
+    fake_guests_set_fault(&fx->guests, deleted_meanwhile, &copied);
+    change(export_item(X1, "'server_id':'" S1 "'", "qcow2"));
+    run_for(0);
+    fake_guests_set_fault(&fx->guests, NULL, NULL);
+    assert_true(json_get_bool(report_of(X1), "absent", false));
+    assert_int_equal(files_of_exports(), 0);
+    assert_int_equal(copied, 0);
+    assert_int_equal(fx->sends, 0);
+    change(export_item(X1, "'server_id':'" S1 "'", "qcow2")); /* asked for anew */
+    run_for(0);
+    assert_int_equal(fx->sends, 1);
+}
+
 /* What was copied once is what is sent, however often that takes. */
 static void test_export_is_sent_later(void **state UNUSED)
 {
@@ -485,6 +514,7 @@ int main(void)
         AGENT_TEST(test_source_is_waited_for),
         AGENT_TEST(test_every_fault),
         AGENT_TEST(test_export),
+        AGENT_TEST(test_export_is_given_up),
         AGENT_TEST(test_export_is_sent_later),
         AGENT_TEST(test_export_in_vain),
     };

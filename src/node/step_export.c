@@ -86,7 +86,8 @@ static struct err *copy_volume(struct ctx *cx, struct agent *a, struct job *job,
     if (!r.volume)
         e = fail(cx, ERR_NOT_FOUND, "volume %s is not on this host", id);
     else if (r.open)
-        e = a->setup.guests.ops->volume_copy(cx, a->setup.guests.drv, r.guest->id, id, to);
+        e = a->setup.guests.ops->volume_copy(cx, a->setup.guests.drv, r.guest->id, id, to,
+                                              &job->it->given_up);
     else
         e = a->setup.volumes.ops->copy(cx, a->setup.volumes.drv, id, to);
     volume_leave(a, &r);
@@ -102,7 +103,8 @@ static struct err *copy_root(struct ctx *cx, struct agent *a, struct job *job, c
         return NULL;
     if (!server)
         return fail(cx, ERR_NOT_FOUND, "server %s is not on this host", id);
-    struct err *e = a->setup.guests.ops->copy_root(cx, a->setup.guests.drv, id, to);
+    struct err *e = a->setup.guests.ops->copy_root(cx, a->setup.guests.drv, id, to,
+                                                    &job->it->given_up);
     item_return(a, server);
     return e;
 }

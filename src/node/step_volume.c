@@ -55,7 +55,8 @@ static struct err *make_from_reached(struct ctx *cx, struct agent *a, struct job
     const char *dir, *copy = export_path(cx, a, want->id, ".copy");
     TRY(exports_open(cx, a, &dir));
     unlink(copy);
-    TRY(guests->ops->volume_copy(cx, guests->drv, source->guest->id, want->source.volume_id, copy));
+    TRY(guests->ops->volume_copy(cx, guests->drv, source->guest->id, want->source.volume_id, copy,
+                                 &job->it->given_up));
     struct err *e = volumes->ops->make(cx, volumes->drv, want, NULL, copy);
     unlink(copy);
     return e;

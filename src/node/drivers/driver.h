@@ -8,6 +8,7 @@
 #pragma once
 
 #include "node/spec.h"
+#include <stdatomic.h>
 
 enum guest_power { GUEST_ABSENT, GUEST_OFF, GUEST_ON, GUEST_CRASHED };
 
@@ -71,15 +72,17 @@ struct guest_driver {
     /* The root disk is again what it was at its checkpoint; without one it stays as it is. Guest
      * must be off. */
     struct err *(*restore)(struct ctx *cx, void *drv, const char *id, int64_t restore_seq);
-    /* The root disk as it is at one instant, flattened into a new qcow2 file; running or not. */
-    struct err *(*copy_root)(struct ctx *cx, void *drv, const char *id, const char *to_path);
+    /* The root disk as it is at one instant, flattened into a new qcow2 file; running or not. A
+     * running guest's ends early, ERR_TIMEOUT, once *given_up (may be NULL) has turned true. */
+    struct err *(*copy_root)(struct ctx *cx, void *drv, const char *id, const char *to_path,
+                             const atomic_bool *given_up);
     /* The same three things that a volume driver does, for a volume this guest has open. */
     struct err *(*volume_grow)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
                                int64_t size_gib);
     struct err *(*volume_snapshot)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
                                    const char *snapshot_id, bool exists);
     struct err *(*volume_copy)(struct ctx *cx, void *drv, const char *id, const char *volume_id,
-                               const char *to_path);
+                               const char *to_path, const atomic_bool *given_up);
     /* Members of the diagnostics, without braces (nova's 2.48 form). */
     struct err *(*diagnostics)(struct ctx *cx, void *drv, const char *id, struct jw *w);
     /* A connection to the guest's screen or serial line. */

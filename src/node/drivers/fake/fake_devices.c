@@ -115,11 +115,20 @@ struct err *fake_unplug_volume(struct ctx *cx, void *drv, const char *id, const 
 
 /* ---- disks ---- */
 
-struct err *fake_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path)
+static struct err *check_wanted(struct ctx *cx, const atomic_bool *given_up)
+{
+    if (given_up && atomic_load(given_up))
+        return fail(cx, ERR_TIMEOUT, "the disk's copy is not wanted any more");
+    return NULL;
+}
+
+struct err *fake_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path,
+                           const atomic_bool *given_up)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
     TRY(fake_guest_fault(cx, f, "copy_root", id, false));
+    TRY(check_wanted(cx, given_up));
     const struct guest *g = fake_guest_find(f, id);
     if (!g || !g->is.build_seq)
         return fail(cx, ERR_CONFLICT, "guest %s has no disk", id);
@@ -161,11 +170,12 @@ struct err *fake_guest_volume_snapshot(struct ctx *cx, void *drv, const char *id
 }
 
 struct err *fake_guest_volume_copy(struct ctx *cx, void *drv, const char *id, const char *volume_id,
-                                   const char *to_path)
+                                   const char *to_path, const atomic_bool *given_up)
 {
     struct fake_guests *f = drv;
     AUTO_LOCK(&f->lock);
     TRY(fake_guest_fault(cx, f, "volume_copy", volume_id, false));
+    TRY(check_wanted(cx, given_up));
     TRY(find_with(cx, f, id, volume_id));
     TRY(fake_volume_copy(cx, f->volumes, volume_id, id, to_path));
     return fake_guest_done(cx, f, "volume_copy", volume_id);

@@ -63,14 +63,16 @@ MUST_USE struct err *fake_plug_volume(struct ctx *cx, void *drv, const char *id,
                                       const struct volume_access *volume);
 MUST_USE struct err *fake_unplug_volume(struct ctx *cx, void *drv, const char *id,
                                         const char *volume_id);
-MUST_USE struct err *fake_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path);
+MUST_USE struct err *fake_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path,
+                                    const atomic_bool *given_up);
 MUST_USE struct err *fake_guest_volume_grow(struct ctx *cx, void *drv, const char *id,
                                             const char *volume_id, int64_t size_gib);
 MUST_USE struct err *fake_guest_volume_snapshot(struct ctx *cx, void *drv, const char *id,
                                                 const char *volume_id, const char *snapshot_id,
                                                 bool exists);
 MUST_USE struct err *fake_guest_volume_copy(struct ctx *cx, void *drv, const char *id,
-                                            const char *volume_id, const char *to_path);
+                                            const char *volume_id, const char *to_path,
+                                            const atomic_bool *given_up);
 MUST_USE struct err *fake_diagnostics(struct ctx *cx, void *drv, const char *id, struct jw *w);
 MUST_USE struct err *fake_connect(struct ctx *cx, void *drv, const char *id, enum console_kind kind,
                                   int *ret_fd);

@@ -47,12 +47,15 @@ static struct err *copy_drop(struct ctx *cx, struct qmp *q)
     return mon_drop_file(cx, q, FD_COPY);
 }
 
-static struct err *copy_await(struct ctx *cx, struct qmp *q, int64_t size_bytes)
+static struct err *copy_await(struct ctx *cx, struct qmp *q, int64_t size_bytes,
+                              const atomic_bool *given_up)
 {
     struct clock *c = clock_system();
     int64_t until_us = c->mono_us(c) + (COPY_TIMEOUT_MS + size_bytes / COPY_BYTES_A_MS) * 1000;
     for (;;) {
         json_t *job;
+        if (given_up && atomic_load(given_up))
+            return fail(cx, ERR_TIMEOUT, "the disk's copy is not wanted any more");
         TRY(copy_job(cx, q, &job));
         const char *why = json_get_str(job, "error");
         if (!job || why)
@@ -67,7 +70,7 @@ static struct err *copy_await(struct ctx *cx, struct qmp *q, int64_t size_bytes)
 }
 
 static struct err *copy_run(struct ctx *cx, struct qmp *q, const char *node, int fd,
-                            int64_t size_bytes)
+                            int64_t size_bytes, const atomic_bool *given_up)
 {
     json_t *target = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "driver", "qcow2", "node-name",
                                COPY_NAME, "discard", "unmap", "file", "driver", "file", "filename",
@@ -78,12 +81,13 @@ static struct err *copy_run(struct ctx *cx, struct qmp *q, const char *node, int
             json_pack("{s:s, s:s, s:s, s:s, s:b}", "job-id", COPY_NAME, "device", node, "target",
                       COPY_NAME, "sync", "full", "auto-dismiss", 0),
             NULL));
-    return copy_await(cx, q, size_bytes);
+    return copy_await(cx, q, size_bytes, given_up);
 }
 
 /* All of the node's bytes at one instant, also those of what it stands on, into a new blank disk.
  */
-static struct err *copy_live(struct ctx *cx, struct guest *g, const char *node, int fd)
+static struct err *copy_live(struct ctx *cx, struct guest *g, const char *node, int fd,
+                             const atomic_bool *given_up)
 {
     AUTO_QMP struct qmp *q = NULL;
     json_t *image;
@@ -94,7 +98,7 @@ static struct err *copy_live(struct ctx *cx, struct guest *g, const char *node, 
         return fail(cx, ERR_CONFLICT, "server %s has no such disk open", g->id);
     TRY(copy_drop(cx, q));
     TRY(disk_create(cx, &g->drv->img, fd, size_bytes));
-    struct err *e = copy_run(cx, q, node, fd, size_bytes);
+    struct err *e = copy_run(cx, q, node, fd, size_bytes, given_up);
     struct err *left = copy_drop(cx, q);
     return e ? e : left;
 }
@@ -121,7 +125,8 @@ static struct err *copy_off(struct ctx *cx, struct guest *g, int fd)
     return disk_fill(cx, &g->drv->img, fd, &from, is.size_bytes);
 }
 
-struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path)
+struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path,
+                         const atomic_bool *given_up)
 {
     struct new_file to;
     TRY(check_server_id(cx, id));
@@ -135,7 +140,8 @@ struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *
     if (!has_root)
         return fail(cx, ERR_CONFLICT, "server %s has no root disk of its own", id);
     TRY(new_file_begin(cx, to_path, &to));
-    struct err *e = guest_alive(g) ? copy_live(cx, g, "root", to.fd) : copy_off(cx, g, to.fd);
+    struct err *e = guest_alive(g) ? copy_live(cx, g, "root", to.fd, given_up)
+                                   : copy_off(cx, g, to.fd);
     return new_file_end(cx, &to, e);
 }
 
@@ -203,7 +209,7 @@ struct err *op_volume_snapshot(struct ctx *cx, void *drv, const char *id, const 
 }
 
 struct err *op_volume_copy(struct ctx *cx, void *drv, const char *id, const char *volume_id,
-                           const char *to_path)
+                           const char *to_path, const atomic_bool *given_up)
 {
     AUTO_CALL struct guest *g = NULL;
     AUTO_QMP struct qmp *q = NULL;
@@ -211,6 +217,6 @@ struct err *op_volume_copy(struct ctx *cx, void *drv, const char *id, const char
     const char *node;
     TRY(call_volume(cx, drv, id, volume_id, &g, &q, &node));
     TRY(new_file_begin(cx, to_path, &to));
-    struct err *e = copy_live(cx, g, node, to.fd);
+    struct err *e = copy_live(cx, g, node, to.fd, given_up);
     return new_file_end(cx, &to, e);
 }

@@ -100,7 +100,7 @@ static struct err *do_drop_snapshot(const struct guest_backend *b)
 }
 static struct err *do_copy(const struct guest_backend *b)
 {
-    return b->ops->copy_root(&cx, b->drv, ID_A, copy_path());
+    return b->ops->copy_root(&cx, b->drv, ID_A, copy_path(), NULL);
 }
 static struct err *do_checkpoint(const struct guest_backend *b)
 {

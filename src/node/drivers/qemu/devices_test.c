@@ -154,7 +154,7 @@ static void test_boot_from_volume(void **state UNUSED)
     assert_int_equal(state_of(&b, ID_A).n_volumes, 2);
     type(&b, ID_A, "w0Y");
     await_console(&b, ID_A, "read Y", 1);
-    assert_err(&cx, ERR_CONFLICT, b.ops->copy_root(&cx, b.drv, ID_A, in_data("copy")));
+    assert_err(&cx, ERR_CONFLICT, b.ops->copy_root(&cx, b.drv, ID_A, in_data("copy"), NULL));
     assert_ok(&cx, b.ops->stop(&cx, b.drv, ID_A));
     spec.boot_seq = 2;
     assert_ok(&cx, start_with(&b, &spec));
@@ -423,18 +423,22 @@ static void test_copies_of_the_root_disk(void **state UNUSED)
     assert_ok(&cx, b.ops->checkpoint(&cx, b.drv, ID_A, 1));
     boot(&b, &spec);
     for (int i = 0; i < 2; i++)
-        assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy));
+        assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy, NULL));
     assert_copy_has(&b, copy, 'i'); /* of the image that it stands on */
     type(&b, ID_A, "w0C");
     await_console(&b, ID_A, "read C", 1);
-    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy));
+    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy, NULL));
+    assert_copy_has(&b, copy, 'C');
+    atomic_bool given_up = true;
+    assert_err(&cx, ERR_TIMEOUT, b.ops->copy_root(&cx, b.drv, ID_A, copy, &given_up));
+    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy, NULL));
     assert_copy_has(&b, copy, 'C');
     assert_ok(&cx, b.ops->suspend(&cx, b.drv, ID_A));
-    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy));
+    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy, NULL));
     assert_copy_has(&b, copy, 'C');
-    assert_err(&cx, ERR_INVALID, b.ops->copy_root(&cx, b.drv, ID_A, "relative"));
-    assert_err(&cx, ERR_NOT_FOUND, b.ops->copy_root(&cx, b.drv, ID_B, copy));
-    assert_non_null(b.ops->copy_root(&cx, b.drv, ID_A, "/no/such/folder/x"));
+    assert_err(&cx, ERR_INVALID, b.ops->copy_root(&cx, b.drv, ID_A, "relative", NULL));
+    assert_err(&cx, ERR_NOT_FOUND, b.ops->copy_root(&cx, b.drv, ID_B, copy, NULL));
+    assert_non_null(b.ops->copy_root(&cx, b.drv, ID_A, "/no/such/folder/x", NULL));
     end(&b);
 }
 
@@ -464,7 +468,7 @@ static void test_open_volumes(void **state UNUSED)
     of.source.snapshot_id = NULL;
     of.size_gib = 3;
     assert_non_null(vol.ops->make(&cx, vol.drv, &of, NULL, NULL));
-    assert_ok(&cx, b.ops->volume_copy(&cx, b.drv, ID_A, VOLUME_1, copy));
+    assert_ok(&cx, b.ops->volume_copy(&cx, b.drv, ID_A, VOLUME_1, copy, NULL));
     assert_ok(&cx, vol.ops->make(&cx, vol.drv, &of, NULL, copy));
     assert_ok(&cx, vol.ops->state(&cx, vol.drv, VOLUME_2, &s));
     assert_int_equal(s.size_gib, 3);
@@ -473,7 +477,7 @@ static void test_open_volumes(void **state UNUSED)
         assert_ok(&cx, b.ops->volume_snapshot(&cx, b.drv, ID_A, VOLUME_1, SNAPSHOT, false));
     assert_ok(&cx, vol.ops->state(&cx, vol.drv, VOLUME_1, &s));
     assert_int_equal(s.n_snapshots, 0);
-    assert_err(&cx, ERR_CONFLICT, b.ops->volume_copy(&cx, b.drv, ID_A, VOLUME_2, copy));
+    assert_err(&cx, ERR_CONFLICT, b.ops->volume_copy(&cx, b.drv, ID_A, VOLUME_2, copy, NULL));
     end(&b);
 }
 

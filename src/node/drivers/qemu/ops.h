@@ -51,13 +51,14 @@ MUST_USE struct err *volume_open(struct ctx *cx, const char *volume_id,
                                  const struct volume_access *volume, bool read_only, int *ret_fd);
 
 /* blocks.c: what is done to disks, also of a running guest. */
-struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path);
+struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *to_path,
+                         const atomic_bool *given_up);
 struct err *op_volume_grow(struct ctx *cx, void *drv, const char *id, const char *volume_id,
                            int64_t size_gib);
 struct err *op_volume_snapshot(struct ctx *cx, void *drv, const char *id, const char *volume_id,
                                const char *snapshot_id, bool exists);
 struct err *op_volume_copy(struct ctx *cx, void *drv, const char *id, const char *volume_id,
-                           const char *to_path);
+                           const char *to_path, const atomic_bool *given_up);
 
 /* diagnostics.c */
 struct err *op_diagnostics(struct ctx *cx, void *drv, const char *id, struct jw *w);

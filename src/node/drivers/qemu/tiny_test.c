@@ -264,7 +264,7 @@ static void test_linux(void **state UNUSED)
     look_at_nics(&b);
     look_at_memory(&b, &spec);
     sh(&b, ID_A, "echo first >/root/mark; sync");
-    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy));
+    assert_ok(&cx, b.ops->copy_root(&cx, b.drv, ID_A, copy, NULL));
     assert_ok(&cx, b.ops->shutdown(&cx, b.drv, ID_A));
     await_power(&b, ID_A, GUEST_OFF);
     assert_true(state_of(&b, ID_A).guest_shutdown);
