@@ -6,18 +6,21 @@
 #include "identity/identity.h"
 #include "image/image.h"
 #include "network/network.h"
+#include "placement/placement.h"
 #include "volume/volume.h"
 #include <arpa/inet.h>
 
 const struct service *const all_services[] = {
-    &engine_service, &operations_service, &console_files_service, &identity_service, &fleet_service,
-    &image_service,  &network_service,    &volume_service,        &compute_service};
+    &engine_service,  &operations_service, &console_files_service, &identity_service,
+    &fleet_service,   &image_service,      &network_service,       &volume_service,
+    &compute_service, &placement_service};
 const size_t n_all_services = ARRAY_LEN(all_services);
 
 /* Old clients look for volumes by the alias. */
 const char *const catalog_paths[] = {
-    "identity",      "/identity/v3",  "image",      "/image",   "network",    "/network", "compute",
-    "/compute/v2.1", "block-storage", "/volume/v3", "volumev3", "/volume/v3", NULL,       NULL};
+    "identity", "/identity/v3",  "image",     "/image",     "network",       "/network",
+    "compute",  "/compute/v2.1", "placement", "/placement", "block-storage", "/volume/v3",
+    "volumev3", "/volume/v3",    NULL,        NULL};
 
 static const char migration_1[] = {
 #include "0001_first.sql.inc"

@@ -110,6 +110,11 @@ const struct stmt stmt_aggregate_host_add = {
 const struct stmt stmt_aggregate_host_remove = {
     "aggregate_host_remove",
     "DELETE FROM aggregate_hosts WHERE aggregate_id = $1 AND host_id = $2"};
+const struct stmt stmt_aggregates_by_host = {
+    "aggregates_by_host", "SELECT host_id, aggregate_id FROM aggregate_hosts ORDER BY 1, 2"};
+const struct stmt stmt_host_in_aggregate = {
+    "host_in_aggregate", "SELECT 1 FROM aggregate_hosts WHERE host_id = $1 AND aggregate_id = $2"};
+
 /* ---------------------------------------------------------------- finding */
 
 struct err *aggregate_find(struct call *c, struct aggregate **ret)
@@ -307,47 +312,110 @@ static struct err *check_servers(struct call *c, const struct zone_change *z,
                      verb, host->zone, zone, host->servers));
 }
 
-static struct err *add_host(struct call *c, struct aggregate *a, const json_t *args)
+static struct err *join(struct call *c, struct aggregate *a, const struct place_host *host)
 {
     static const struct zone_change change = {ERR_CONFLICT, "Cannot add host to aggregate"};
-    struct place_host host;
-    const char *name;
     int64_t changed;
-    TRY(host_argument(c, args, &name));
-    TRY(find_host(c, name, &host));
     if (a->zone) {
-        TRY(check_other_zones(c, &change, a, host.id, a->zone));
-        TRY(check_servers(c, &change, a, &host, a->zone, "added to"));
+        TRY(check_other_zones(c, &change, a, host->id, a->zone));
+        TRY(check_servers(c, &change, a, host, a->zone, "added to"));
     }
-    const struct db_value params[] = {V_TEXT(a->id), V_TEXT(host.id), V_TEXT(host.name)};
+    const struct db_value params[] = {V_TEXT(a->id), V_TEXT(host->id), V_TEXT(host->name)};
     TRY(db_exec(c->cx, c->tx, &stmt_aggregate_host_add, params, 3, &changed));
     if (!changed)
         return fail(c->cx, ERR_CONFLICT, "Aggregate %" PRId64 " already has host %s.", a->number,
-                    name);
-    return NULL;
+                    host->name);
+    return fleet_host_changed(c->cx, c->tx, host->id);
+}
+
+static struct err *leave(struct call *c, struct aggregate *a, const struct place_host *host)
+{
+    static const struct zone_change change = {ERR_CONFLICT, "Cannot remove host from aggregate"};
+    struct fleet_host fleet;
+    const char *zone;
+    int64_t changed;
+    const struct db_value params[] = {V_TEXT(a->id), V_TEXT(host->id)};
+    TRY(db_exec(c->cx, c->tx, &stmt_aggregate_host_remove, params, 2, &changed));
+    if (!changed)
+        return fail(c->cx, ERR_NOT_FOUND, "Cannot remove host %s in aggregate %" PRId64, host->name,
+                    a->number);
+    TRY(fleet_host_get(c->cx, c->tx, host->id, &fleet));
+    TRY(host_zone(c->cx, c->tx, &fleet, a->id, &zone)); /* what it falls back to */
+    TRY(check_servers(c, &change, a, host, zone, "removed from"));
+    return fleet_host_changed(c->cx, c->tx, host->id);
+}
+
+static struct err *add_host(struct call *c, struct aggregate *a, const json_t *args)
+{
+    struct place_host host;
+    const char *name;
+    TRY(host_argument(c, args, &name));
+    TRY(find_host(c, name, &host));
+    return join(c, a, &host);
 }
 
 static struct err *remove_host(struct call *c, struct aggregate *a, const json_t *args)
 {
-    static const struct zone_change change = {ERR_CONFLICT, "Cannot remove host from aggregate"};
     struct place_host host;
-    struct fleet_host fleet;
-    const char *name, *zone;
-    int64_t changed;
+    const char *name;
     TRY(host_argument(c, args, &name));
     struct err *e = find_host(c, name, &host);
     if (e && e->kind == ERR_NOT_FOUND)
         return fail(c->cx, ERR_NOT_FOUND, "Cannot remove host %s in aggregate %" PRId64, name,
                     a->number);
     TRY(e);
-    const struct db_value params[] = {V_TEXT(a->id), V_TEXT(host.id)};
-    TRY(db_exec(c->cx, c->tx, &stmt_aggregate_host_remove, params, 2, &changed));
-    if (!changed)
-        return fail(c->cx, ERR_NOT_FOUND, "Cannot remove host %s in aggregate %" PRId64, name,
-                    a->number);
-    TRY(fleet_host_get(c->cx, c->tx, host.id, &fleet));
-    TRY(host_zone(c->cx, c->tx, &fleet, a->id, &zone)); /* what it falls back to */
-    return check_servers(c, &change, a, &host, zone, "removed from");
+    return leave(c, a, &host);
+}
+
+/* ---------------------------------------------------------------- a host's aggregates */
+
+struct err *compute_aggregates_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
+{
+    return db_query(cx, tx, &stmt_aggregates_by_host, NULL, 0, ret);
+}
+
+static bool is_listed(const char *id, const char *const *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(ids[i], id))
+            return true;
+    return false;
+}
+
+static struct err *aggregate_with_id(struct call *c, const char *id, struct aggregate **ret)
+{
+    void *row = NULL;
+    TRY(res_get(c->cx, c->tx, &aggregate_resource, id, &row));
+    *ret = row;
+    return row ? NULL
+               : fail(c->cx, ERR_INVALID,
+                      "There is no aggregate %s: make it first (openstack aggregate create)", id);
+}
+
+struct err *compute_host_set_aggregates(struct call *c, const char *host_id, const char *const *ids,
+                                        size_t n)
+{
+    struct place_host *hosts, *host;
+    struct db_rows all, now;
+    struct aggregate *a;
+    size_t n_hosts;
+    TRY(hosts_snapshot(c->cx, c->tx, &hosts, &n_hosts));
+    host = host_with_id(hosts_by_id(c->cx, hosts, n_hosts), n_hosts, host_id);
+    TRY(compute_aggregates_by_host(c->cx, c->tx, &all));
+    for (size_t i = 0; host && i < all.n_rows; i++) {
+        if (!str_eq(db_text(&all, i, 0), host_id) || is_listed(db_text(&all, i, 1), ids, n))
+            continue;
+        TRY(aggregate_with_id(c, db_text(&all, i, 1), &a));
+        TRY(leave(c, a, host));
+    }
+    for (size_t i = 0; host && i < n; i++) {
+        const struct db_value params[] = {V_TEXT(host_id), V_TEXT(ids[i])};
+        TRY(aggregate_with_id(c, ids[i], &a));
+        TRY(db_query(c->cx, c->tx, &stmt_host_in_aggregate, params, 2, &now));
+        if (!now.n_rows)
+            TRY(join(c, a, host));
+    }
+    return NULL;
 }
 
 static bool key_ok(const char *key)

@@ -28,6 +28,40 @@ MUST_USE struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct 
 /* Availability zones of hosts that an aggregate puts in one: rows of host id and name. */
 MUST_USE struct err *compute_zone_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
 
+/* ---- what /placement tells of hosts, and sets ---- */
+
+/* All hosts with what they can, hold and promise, by name. */
+MUST_USE struct err *compute_hosts(struct ctx *cx, struct tx *tx, struct place_host **ret,
+                                   size_t *ret_n);
+/* Of one kind of a host's room: "vcpus", "memory" or "disk". ratio 0, reserved -1: as the
+ * aggregates and settings say. */
+MUST_USE struct err *compute_host_set_room(struct ctx *cx, struct tx *tx, const char *host_id,
+                                           const char *kind, int64_t ratio, int64_t reserved);
+/* Rows of host id and aggregate id. */
+MUST_USE struct err *compute_aggregates_by_host(struct ctx *cx, struct tx *tx,
+                                                struct db_rows *ret);
+/* The host is in these aggregates and no others: what os-aggregates refuses is refused. */
+MUST_USE struct err *compute_host_set_aggregates(struct call *c, const char *host_id,
+                                                 const char *const *ids, size_t n);
+/* Traits that an administrator made up: their names. */
+MUST_USE struct err *compute_traits(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+/* *ret_made false: it was there. */
+MUST_USE struct err *compute_trait_make(struct ctx *cx, struct tx *tx, const char *name,
+                                        bool *ret_made);
+/* ERR_NOT_FOUND; ERR_IN_USE while a host has it. */
+MUST_USE struct err *compute_trait_drop(struct ctx *cx, struct tx *tx, const char *name);
+/* Traits of the host besides those that it has by itself. */
+MUST_USE struct err *compute_host_set_traits(struct ctx *cx, struct tx *tx, const char *host_id,
+                                             const char *const *names, size_t n);
+/* What a server holds of its host. */
+struct compute_use {
+    const char *id, *host_id, *project_id, *user_id;
+    int64_t vcpus, memory_mib, disk_gib;
+};
+/* Of one host, one server, or one project (and user); a NULL matches all. */
+MUST_USE struct err *compute_uses(struct ctx *cx, struct tx *tx, const struct compute_use *like,
+                                  struct compute_use **ret, size_t *ret_n);
+
 /* A server's volume is being extended, and is no longer: a record among its actions. */
 MUST_USE struct err *compute_volume_extending(struct call *c, const char *server_id);
 MUST_USE struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, const char *server_id,

@@ -29,6 +29,40 @@ struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct db_rows *
     return db_query(cx, tx, &stmt_disk_by_host, NULL, 0, ret);
 }
 
+/* Of one host, one server, one project, one user; NULL: of any. */
+const struct stmt stmt_server_holds = {
+    "server_holds",
+    "SELECT id, host_id, project_id, user_id, held_vcpus, held_memory_mib, held_disk_gib FROM "
+    "servers WHERE host_id IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR host_id = $1) AND "
+    "(CAST($2 AS TEXT) IS NULL OR id = $2) AND (CAST($3 AS TEXT) IS NULL OR project_id = $3) AND "
+    "(CAST($4 AS TEXT) IS NULL OR user_id = $4) ORDER BY id"};
+
+struct err *compute_uses(struct ctx *cx, struct tx *tx, const struct compute_use *like,
+                         struct compute_use **ret, size_t *ret_n)
+{
+    const struct db_value params[] = {V_TEXT(like->host_id), V_TEXT(like->id),
+                                      V_TEXT(like->project_id), V_TEXT(like->user_id)};
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &stmt_server_holds, params, ARRAY_LEN(params), &rows));
+    struct compute_use *out = arena_new_array(cx->arena, struct compute_use, rows.n_rows + 1);
+    for (size_t i = 0; i < rows.n_rows; i++)
+        out[i] = (struct compute_use){.id = db_text(&rows, i, 0),
+                                      .host_id = db_text(&rows, i, 1),
+                                      .project_id = db_text(&rows, i, 2),
+                                      .user_id = db_text(&rows, i, 3),
+                                      .vcpus = db_int(&rows, i, 4),
+                                      .memory_mib = db_int(&rows, i, 5),
+                                      .disk_gib = db_int(&rows, i, 6)};
+    *ret = out;
+    *ret_n = rows.n_rows;
+    return NULL;
+}
+
+struct err *compute_hosts(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n)
+{
+    return hosts_snapshot(cx, tx, ret, ret_n);
+}
+
 struct err *compute_zone_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
 {
     return db_query(cx, tx, &stmt_zone_by_host, NULL, 0, ret);
@@ -40,8 +74,7 @@ static int compare_id(const void *a, const void *b)
     return strcmp((*x)->id, (*y)->id);
 }
 
-/* Hosts ordered by id, for host_with_id. */
-static struct place_host **by_id(struct ctx *cx, struct place_host *hosts, size_t n)
+struct place_host **hosts_by_id(struct ctx *cx, struct place_host *hosts, size_t n)
 {
     struct place_host **out = arena_new_array(cx->arena, struct place_host *, n + 1);
     for (size_t i = 0; i < n; i++)
@@ -50,7 +83,7 @@ static struct place_host **by_id(struct ctx *cx, struct place_host *hosts, size_
     return out;
 }
 
-static struct place_host *host_with_id(struct place_host **sorted, size_t n, const char *id)
+struct place_host *host_with_id(struct place_host **sorted, size_t n, const char *id)
 {
     const struct place_host key = {.id = id}, *wanted = &key;
     struct place_host **found = bsearch(&wanted, sorted, n, sizeof(*sorted), compare_id);
@@ -204,6 +237,7 @@ static struct place_host first_of(struct ctx *cx, const struct fleet_host *f)
                            .zone = own_zone(f),
                            .address = host_ip(cx, f),
                            .disabled_reason = f->disabled_reason,
+                           .generation = f->revision,
                            .enabled = f->enabled,
                            .alive = f->alive,
                            .vcpus = f->vcpus,
@@ -233,9 +267,11 @@ struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **re
     struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
     for (size_t i = 0; i < n; i++)
         out[i] = first_of(cx, &fleet[i]);
-    struct place_host **sorted = by_id(cx, out, n);
+    struct place_host **sorted = hosts_by_id(cx, out, n);
     TRY(take_sums(cx, tx, sorted, n));
     TRY(take_aggregates(cx, tx, sorted, n));
+    TRY(hosts_take_rooms(cx, tx, sorted, n)); /* a host's own word goes first */
+    TRY(hosts_take_traits(cx, tx, fleet, out, sorted, n));
     for (size_t i = 0; i < n; i++) {
         add_capabilities(cx, &fleet[i], &out[i]);
         default_sizes(&out[i]);

@@ -242,6 +242,19 @@ MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_
 /* Of one host: its aggregate's, its own, or the default. */
 MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *host,
                                const char *except_aggregate, const char **ret);
+/* Hosts ordered by id, and the one of that id; NULL: none. */
+struct place_host **hosts_by_id(struct ctx *cx, struct place_host *hosts, size_t n);
+struct place_host *host_with_id(struct place_host **sorted, size_t n, const char *id);
+
+/* ---- host_room.c */
+MUST_USE struct err *hosts_take_rooms(struct ctx *cx, struct tx *tx, struct place_host **sorted,
+                                      size_t n);
+/* fleet: the same hosts in the same order. */
+MUST_USE struct err *hosts_take_traits(struct ctx *cx, struct tx *tx,
+                                       const struct fleet_host *fleet, struct place_host *hosts,
+                                       struct place_host **sorted, size_t n);
+MUST_USE struct err *host_room_forget(struct ctx *cx, struct tx *tx, const char *host_id);
+
 /* Members of an aggregate's metadata that say what its hosts hold. */
 #define HOST_CPU_RATIO "cpu_allocation_ratio"
 #define HOST_RAM_RATIO "ram_allocation_ratio"

@@ -9,6 +9,7 @@
 #define HINT_SERVERS_MAX 100
 #define AGGREGATE_SCOPE "aggregate_instance_extra_specs:"
 #define CAPABILITY_SCOPE "capabilities:"
+#define TRAIT_SCOPE "trait:"
 
 static json_t *parsed(struct ctx *cx, const char *text)
 {
@@ -186,15 +187,19 @@ static struct err *ask_hints(struct ctx *cx, struct tx *tx, const struct server 
 
 /* ---------------------------------------------------------------- extra specs */
 
-/* Those that hosts' aggregates or capabilities answer; other scopes speak of the guest. */
+/* Those that hosts' aggregates, capabilities or traits answer; other scopes speak of the guest. */
 static void ask_specs(struct ctx *cx, const struct server *s, struct place_request *rq)
 {
     json_t *all = parsed(cx, s->extra_specs), *value;
     const char *key;
-    struct place_pair *specs =
-        arena_new_array(cx->arena, struct place_pair, json_object_size(all) + 1);
+    size_t n = json_object_size(all) + 1;
+    struct place_pair *specs = arena_new_array(cx->arena, struct place_pair, n);
+    struct place_pair *traits = arena_new_array(cx->arena, struct place_pair, n);
     json_object_foreach(all, key, value)
     {
+        if (str_starts(key, TRAIT_SCOPE))
+            traits[rq->n_traits++] =
+                (struct place_pair){key + strlen(TRAIT_SCOPE), json_string_value(value)};
         bool scoped = str_starts(key, AGGREGATE_SCOPE);
         if (strchr(key, ':') && !scoped && !str_starts(key, CAPABILITY_SCOPE))
             continue;
@@ -202,6 +207,7 @@ static void ask_specs(struct ctx *cx, const struct server *s, struct place_reque
                                                    json_string_value(value)};
     }
     rq->specs = specs;
+    rq->traits = traits;
 }
 
 /* ---------------------------------------------------------------- the image */

@@ -29,9 +29,9 @@ static int teardown(void **state UNUSED)
 
 static const char *create(const char *who, const char *flavor)
 {
-    struct test_reply r = test_expect(
-        T, 202, who, "POST", V "/servers",
-        "{'server':{'name':'s','flavorRef':'%s','imageRef':'" IMAGE_OK "'}}", flavor);
+    struct test_reply r =
+        test_expect(T, 202, who, "POST", V "/servers",
+                    "{'server':{'name':'s','flavorRef':'%s','imageRef':'" IMAGE_OK "'}}", flavor);
     return test_str(T, &r, "server.id");
 }
 
@@ -98,9 +98,8 @@ static void aggregates_keep_projects_and_flavors_apart(void **state UNUSED)
 {
     const char *a = aggregate("some", true);
     say(200, a, "'filter_tenant_id':'p2, p3'");
-    assert_string_equal(
-        fault_of(create("p1", "1")),
-        "No valid host was found. 2 hosts: 2 in an aggregate for other projects.");
+    assert_string_equal(fault_of(create("p1", "1")),
+                        "No valid host was found. 2 hosts: 2 in an aggregate for other projects.");
     assert_non_null(host_of(create("p2", "1")));
     say(200, a, "'filter_tenant_id':null,'instance_type':'m1.small'");
     assert_string_equal(fault_of(create("p1", "1")),
@@ -195,11 +194,11 @@ static void processes_never_promise_a_host_twice(void **state UNUSED)
                                      "BY host_id HAVING SUM(held_memory_mib) = 8192 AND "
                                      "SUM(held_vcpus) <= 64 AND SUM(held_disk_gib) <= 100"),
                      HOSTS);
-    assert_int_equal(world_count(&w, "SELECT 1 FROM servers WHERE host_id IS NOT NULL"),
-                     HOSTS * 4);
-    assert_int_equal(world_count(&w, "SELECT 1 FROM servers WHERE host_id IS NULL AND fault_message LIKE "
-                                     "'%3 hosts: 3 lack memory%'"),
-                     PROCESSES * THREADS * TRIES - HOSTS * 4);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM servers WHERE host_id IS NOT NULL"), HOSTS * 4);
+    assert_int_equal(
+        world_count(&w, "SELECT 1 FROM servers WHERE host_id IS NULL AND fault_message LIKE "
+                        "'%3 hosts: 3 lack memory%'"),
+        PROCESSES * THREADS * TRIES - HOSTS * 4);
     world_stop(&w);
     static const char *const files[] = {"db", "db-wal", "db-shm", "db-lock"};
     char file[160];

@@ -284,6 +284,7 @@ struct err *compute_service_delete(struct call *c)
     c->audit_target = service.id;
     TRY(db_run(c->cx, c->tx, &stmt_aggregates_forget, id));
     TRY(db_run(c->cx, c->tx, &stmt_cached_images_forget, id));
+    TRY(host_room_forget(c->cx, c->tx, service.id));
     call_reply_empty(c, 204);
     return fleet_host_remove(c->cx, c->tx, service.id);
 }

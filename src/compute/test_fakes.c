@@ -263,9 +263,8 @@ static void populate(struct compute_world *w, size_t n_hosts, int64_t memory_mib
 }
 
 /* The api keeps the array; the last place is for a service of the test's own. */
-static const struct service *services[] = {&engine_service,       &fleet_service,
-                                           &fake_network_service, &volume_service,
-                                           &compute_service,      NULL};
+static const struct service *services[] = {&engine_service, &fleet_service,   &fake_network_service,
+                                           &volume_service, &compute_service, NULL};
 #define N_SERVICES (ARRAY_LEN(services) - 1)
 
 void world_start_with(struct compute_world *w, size_t n_hosts, int64_t memory_mib,

@@ -142,6 +142,7 @@ static struct fleet_host host_of(struct ctx *cx, const struct db_rows *r, size_t
         .enabled = db_int(r, i, 14) != 0,
         .forced_down = db_int(r, i, 16) != 0,
         .uptime = db_text(r, i, 17),
+        .revision = db_int(r, i, 18),
     };
     const char *hash = db_text(r, i, 15);
     const char *token = arena_printf(cx->arena, "agent-call:%s", hash);
@@ -185,6 +186,13 @@ struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *ho
     if (!changes)
         return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
     return NULL;
+}
+
+struct err *fleet_host_changed(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    struct db_value id = V_TEXT(host_id);
+    struct db_rows rows;
+    return db_query(cx, tx, &fleet_stmt_bump, &id, 1, &rows);
 }
 
 struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id, bool down)

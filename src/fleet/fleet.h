@@ -38,6 +38,7 @@ MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *
 struct fleet_host {
     const char *id, *name, *zone, *hypervisor_type, *agent_url, *cpu_info, *disabled_reason;
     int64_t vcpus, memory_mib, disk_gib, hypervisor_version, last_seen_us, created_us, updated_us;
+    int64_t revision; /* of its feed: each change of what is desired there raises it */
     bool enabled, alive;
     bool forced_down;       /* an administrator says so: not alive, whatever its agent does */
     const char *uptime;     /* as uptime(1) has it; NULL: its agent doesn't tell */
@@ -49,6 +50,8 @@ MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *h
                                     struct fleet_host *ret);
 MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id,
                                             bool enabled, const char *reason);
+/* What is known of the host changed, nothing that its agent is told: raises its revision. */
+MUST_USE struct err *fleet_host_changed(struct ctx *cx, struct tx *tx, const char *host_id);
 MUST_USE struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id,
                                            bool down);
 /* Its agent is a stranger from then on. Nothing must be left that runs there: the caller knows. */

@@ -22,10 +22,10 @@
     X(hosts,                                                                                       \
       "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
       " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
-      " enabled, secret_sha256, forced_down, uptime FROM fleet_hosts ORDER BY name")               \
+      " enabled, secret_sha256, forced_down, uptime, revision FROM fleet_hosts ORDER BY name")               \
     X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
-            " enabled, secret_sha256, forced_down, uptime FROM fleet_hosts WHERE id = $1")         \
+            " enabled, secret_sha256, forced_down, uptime, revision FROM fleet_hosts WHERE id = $1")         \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
     X(bump, "UPDATE fleet_hosts SET revision = revision + 1 WHERE id = $1 RETURNING revision")     \
     X(revision, "SELECT revision FROM fleet_hosts WHERE id = $1")                                  \

@@ -106,6 +106,28 @@ static void render_network(struct ctx *cx UNUSED, struct buf *out, const struct 
     jw_obj_end(&w);
 }
 
+static void render_placement(struct ctx *cx, struct buf *out, const struct err *e, int status)
+{
+    const struct family *f = &family_placement;
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_karr(&w, "errors");
+    jw_obj(&w);
+    jw_kint(&w, "status", status);
+    jw_kstr(&w, "title", title_of(status));
+    jw_kstr(&w, "detail", e->message);
+    jw_kstr(&w, "code", e->type ? e->type : "placement.undefined_code");
+    jw_kstr(&w, "request_id", cx->request_id);
+    if (e->kind == ERR_NOT_ACCEPTABLE) { /* clients take the version from here */
+        jw_kstr(&w, "min_version", arena_printf(cx->arena, "%u.%u", f->major, f->min));
+        jw_kstr(&w, "max_version", arena_printf(cx->arena, "%u.%u", f->major, f->max));
+    }
+    jw_obj_end(&w);
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+}
+
 /* ---------------------------------------------------------------- words */
 
 static struct err *jsonschema_invalid(struct ctx *cx, const struct resource *res UNUSED,
@@ -273,6 +295,15 @@ const struct family family_network = {.name = "network",
                                       .missing = network_missing,
                                       .read_only = network_read_only,
                                       .major = 2};
+const struct family family_placement = {.name = "placement",
+                                        .prefix = "/placement",
+                                        .paging = PAGING_COMPUTE,
+                                        .render = render_placement,
+                                        .quota_status = 403,
+                                        JSONSCHEMA_WORDS,
+                                        .major = 1,
+                                        .min = 0,
+                                        .max = 39};
 /* The agents' own protocol, and everything that is no service's. */
 const struct family family_node = {.name = "node",
                                    .prefix = "/node",

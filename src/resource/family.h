@@ -38,6 +38,6 @@ struct family {
 };
 
 extern const struct family family_identity, family_compute, family_image, family_network,
-    family_volume, family_node;
+    family_volume, family_placement, family_node;
 
 int family_status(const struct family *fam, const struct err *e);

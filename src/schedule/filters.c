@@ -180,6 +180,37 @@ static bool aggregate_takes_image(const struct place_host *h, const struct place
     return true;
 }
 
+static bool traits_asked(const struct place_request *rq)
+{
+    return rq->n_traits > 0;
+}
+
+bool place_has_trait(const struct place_host *h, const char *name)
+{
+    return is_one_of(name, h->traits, h->n_traits);
+}
+
+static const struct place_pair *unmet_trait(const struct place_host *h,
+                                            const struct place_request *rq)
+{
+    for (size_t i = 0; i < rq->n_traits; i++)
+        if (place_has_trait(h, rq->traits[i].key) != str_eq(rq->traits[i].value, "required"))
+            return &rq->traits[i];
+    return NULL;
+}
+
+static bool has_traits(const struct place_host *h, const struct place_request *rq)
+{
+    return !unmet_trait(h, rq);
+}
+
+static const char *asked_trait(struct ctx *cx, const struct place_host *h,
+                               const struct place_request *rq)
+{
+    const struct place_pair *t = unmet_trait(h, rq);
+    return arena_printf(cx->arena, "%s is %s", t->key, t->value);
+}
+
 static bool project_asked(const struct place_request *rq)
 {
     return rq->project_id != NULL;
@@ -247,7 +278,8 @@ static struct room vcpu_room(const struct place_host *h, const struct place_requ
 
 static struct room memory_room(const struct place_host *h, const struct place_request *rq)
 {
-    return (struct room){rq->memory_mib, left(h->can_memory_mib, h->used_memory_mib, h->memory_mib)};
+    return (struct room){rq->memory_mib,
+                         left(h->can_memory_mib, h->used_memory_mib, h->memory_mib)};
 }
 
 static struct room disk_room(const struct place_host *h, const struct place_request *rq)
@@ -293,6 +325,10 @@ const struct filter place_filters[] = {
      .passes = has_specs,
      .refused = "in no aggregate that suits the flavor",
      .about = asked_spec},
+    {.asked = traits_asked,
+     .passes = has_traits,
+     .refused = "without the traits that the flavor wants",
+     .about = asked_trait},
     {.name = "AggregateTypeAffinityFilter",
      .asked = flavor_asked,
      .passes = is_for_flavor,

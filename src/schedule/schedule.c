@@ -110,14 +110,13 @@ static const struct weigher weighers[PLACE_WEIGHERS] = {
     [PLACE_WEIGH_soft_anti_affinity] = {.asked = soft_anti_affinity, .of = strangers_of},
 };
 
-const struct place_policy place_policy_default = {
-    .filters = UINT32_MAX,
-    .subset = 1,
-    .weights = {
+const struct place_policy place_policy_default = {.filters = UINT32_MAX,
+                                                  .subset = 1,
+                                                  .weights = {
 #define WEIGHER(name, dflt, doc) [PLACE_WEIGH_##name] = dflt,
 #include "schedule/weighers.def"
 #undef WEIGHER
-    }};
+                                                  }};
 
 /* Weighers in use for one request, and what their figures are shares of. */
 struct scales {

@@ -30,6 +30,9 @@ struct place_host {
     const struct place_pair
         *metadata; /* of its aggregates, and capabilities: a key may stand there several times */
     size_t n_metadata;
+    const char *const *traits; /* what it can do, in the words of placement's API */
+    size_t n_traits;
+    int64_t generation;    /* raised by each change here */
     int64_t group_members; /* servers here of the request's group */
 };
 
@@ -67,6 +70,8 @@ struct place_request {
     size_t n_specs;
     const struct place_pair *image; /* the image's properties */
     size_t n_image;
+    const struct place_pair *traits; /* name, "required" or "forbidden" */
+    size_t n_traits;
     const char *project_id, *flavor_name; /* for aggregates that are for some only; NULL: unknown */
     enum place_group group;
     bool soft;              /* the group is a wish, not a condition */
@@ -86,6 +91,7 @@ int place(struct ctx *cx, const struct place_policy *policy, const struct place_
 void place_book(struct place_host *host, struct place_request *rq);
 /* Sets what may be promised, from what there is, what is reserved, and the ratios. */
 void place_size(struct place_host *host);
+bool place_has_trait(const struct place_host *host, const char *name);
 
 /* ---- settings.c: what an operator writes */
 /* Names of filters, separated by commas; empty: all. ERR_INVALID names those there are. Room is

@@ -192,8 +192,9 @@ static void aggregates_are_for_some(void **state UNUSED)
     rq.image = &other;
     assert_string_equal(why(&cx, &h, 1, &rq), "1 host: 1 in an aggregate for other images");
     rq.image = &arm;
-    assert_string_equal(why(&cx, &h, 1, &rq),
-                        "1 host: 1 unable to run the image (the image has hw_architecture: aarch64)");
+    assert_string_equal(
+        why(&cx, &h, 1, &rq),
+        "1 host: 1 unable to run the image (the image has hw_architecture: aarch64)");
     rq.flavor_name = "large";
     assert_string_equal(why(&cx, &h, 1, &rq), "1 host: 1 in an aggregate for other flavors");
     rq.flavor_name = "small";
@@ -295,6 +296,27 @@ static void aggregates_answer_a_flavors_specs(void **state UNUSED)
                         "1 host: 1 in no aggregate that suits the flavor (wants cores: >= 16)");
 }
 
+static void traits_are_required_or_forbidden(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    static const char *const has[] = {"HW_CPU_X86_AVX", "CUSTOM_GOLD"};
+    const char *reason = NULL;
+    struct place_host hosts[] = {host("a", 2048), host("b", 1024)};
+    struct place_pair trait = {"CUSTOM_GOLD", "required"};
+    struct place_request rq = small;
+    hosts[1].traits = has;
+    hosts[1].n_traits = ARRAY_LEN(has);
+    rq.traits = &trait;
+    rq.n_traits = 1;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 1);
+    assert_string_equal(why(&cx, hosts, 1, &rq),
+                        "1 host: 1 without the traits that the flavor wants (CUSTOM_GOLD is "
+                        "required)");
+    trait.value = "forbidden";
+    assert_int_equal(place(&cx, &place_policy_default, hosts, 2, &rq, &reason), 0);
+}
+
 static void operators_are_read_as_nova_does(void **state UNUSED)
 {
     static const struct {
@@ -351,6 +373,7 @@ int main(void)
         cmocka_unit_test(the_first_of_a_group_goes_anywhere),
         cmocka_unit_test(other_servers_hosts_are_wanted_or_not),
         cmocka_unit_test(aggregates_answer_a_flavors_specs),
+        cmocka_unit_test(traits_are_required_or_forbidden),
         cmocka_unit_test(operators_are_read_as_nova_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,24 @@ struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, struct db_rows *re
     return db_query(cx, tx, &stmt_volume_use_by_host, NULL, 0, ret);
 }
 
+#define HOLDS_LIKE                                                                                 \
+    "host_id IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR host_id = $1) AND (CAST($2 AS TEXT) IS " \
+    "NULL OR id = $2) AND (CAST($3 AS TEXT) IS NULL OR project_id = $3) AND (CAST($4 AS TEXT) IS " \
+    "NULL OR user_id = $4)"
+const struct stmt stmt_volume_holds = {
+    "volume_holds",
+    "SELECT id, host_id, project_id, user_id, size_gib FROM volumes WHERE " HOLDS_LIKE
+    " UNION ALL SELECT id, host_id, project_id, user_id, size_gib FROM snapshots WHERE " HOLDS_LIKE
+    " ORDER BY 1"};
+
+struct err *volume_holds(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
+                         const char *project_id, const char *user_id, struct db_rows *ret)
+{
+    const struct db_value like[] = {V_TEXT(host_id), V_TEXT(id), V_TEXT(project_id),
+                                    V_TEXT(user_id)};
+    return db_query(cx, tx, &stmt_volume_holds, like, ARRAY_LEN(like), ret);
+}
+
 /* The host's row among these, whose first column is its id; -1: none. */
 static int64_t place_in(const struct db_rows *rows, const char *host_id)
 {

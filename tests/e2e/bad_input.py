@@ -25,6 +25,10 @@ def shape(service, r):
     if service == "image":
         check({"message", "code", "title"} <= set(j), f"shape: {j}")
         return j["message"]
+    if service == "placement":
+        check(set(j) == {"errors"} and {"status", "title", "detail", "code", "request_id"} <= set(j["errors"][0]), f"shape: {j}")
+        check(j["errors"][0]["status"] == r.status, f"status: {j}")
+        return j["errors"][0]["detail"]
     check(len(j) == 1, f"shape: {j}")
     (name, fault), = j.items()
     names = {400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",

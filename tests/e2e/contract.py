@@ -12,8 +12,8 @@ from bad_input import UNKNOWN, shape
 from cloud import Cloud, check, main
 
 VERBS = ("get", "head", "post", "put", "patch", "delete")
-FAMILIES = {"identity": "identity", "image": "image", "network": "network", "compute": "compute", "volume": "volume"}
-MAJOR = {"compute": 2, "volume": 3}
+FAMILIES = {"identity": "identity", "image": "image", "network": "network", "compute": "compute", "volume": "volume", "placement": "placement"}
+MAJOR = {"compute": 2, "volume": 3, "placement": 1}
 # Members that come with a page, not from a table.
 AROUND = {"links", "first", "next", "schema"}
 

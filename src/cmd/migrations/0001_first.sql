@@ -1134,6 +1134,21 @@ CREATE TABLE flavor_access (
     project_id TEXT NOT NULL,
     PRIMARY KEY (flavor_id, project_id)
 );
+CREATE TABLE host_rooms (
+    host_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    ratio BIGINT NOT NULL,
+    reserved BIGINT NOT NULL,
+    PRIMARY KEY (host_id, kind)
+);
+CREATE TABLE traits (
+    name TEXT PRIMARY KEY NOT NULL
+);
+CREATE TABLE host_traits (
+    host_id TEXT NOT NULL,
+    trait TEXT NOT NULL,
+    PRIMARY KEY (host_id, trait)
+);
 CREATE TABLE aggregate_hosts (
     aggregate_id TEXT NOT NULL,
     host_id TEXT NOT NULL,
