@@ -11,13 +11,14 @@ import argparse
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
 from importlib import metadata
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cloud import Cloud, Failure, check, wait_for  # noqa: E402
+from cloud import TOP, Cloud, Failure, check, wait_for  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GROUPS = ("openstack.common", "openstack.identity.v3", "openstack.image.v2", "openstack.network.v2",
@@ -101,7 +102,7 @@ class Walk:
             got = out.strip() if status == 0 else "gone"
             check(wanted == got or not got.lower().startswith("error"), f"{command}: {got}")
             return got == wanted
-        wait_for(text, now, 120, 0.3)
+        wait_for(text, now, 300, 0.3)
 
     def step(self, who, text):
         """COMMAND [=> NAME] [!! TEXT]: keeps the output as NAME; must fail with TEXT."""
@@ -172,10 +173,15 @@ def walk(only):
     return bad
 
 
-def own_files(folder):
-    """What the steps name: an image, a key, a blob."""
-    with open(f"{folder}/disk.raw", "wb") as f:
-        f.write(os.urandom(1 << 20))
+def own_files(folder, real):
+    """What the steps name: an image, one to boot from, a blob. Real guests must hear when a device is to go."""
+    for name in ("disk.raw", "boot.raw"):
+        with open(f"{folder}/{name}", "wb") as f:
+            f.write(os.urandom(1 << 20))
+    if real:
+        tiny = f"{TOP}/build/images/tiny.qcow2"
+        subprocess.run([f"{TOP}/images/build-tiny", tiny], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["qemu-img", "convert", "-O", "raw", tiny, f"{folder}/boot.raw"], check=True)
     with open(f"{folder}/blob.json", "w", encoding="ascii") as f:
         f.write('{"access": "a", "secret": "b"}')
     with open(f"{folder}/filters.json", "w", encoding="ascii") as f:
@@ -191,7 +197,7 @@ def main():
     for name in [n for n in os.environ if n.startswith("OS_")]:
         del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="colvert-verbs-") as folder:
-        own_files(folder)
+        own_files(folder, args.clouds or args.driver == "qemu")
         os.environ["OS_CLIENT_CONFIG_FILE"] = os.path.abspath(args.clouds) if args.clouds else ""
         os.chdir(folder)
         try:
