@@ -156,12 +156,19 @@ static void add_values(struct ctx *cx, struct place_host *h, const char *key, co
     }
 }
 
-static void add_capabilities(struct ctx *cx, const struct fleet_host *f, struct place_host *h)
+static const char *cpu_arch(struct ctx *cx, const char *cpu_info)
 {
     json_t *cpu = NULL;
-    if (f->cpu_info && !json_read(cx, f->cpu_info, strlen(f->cpu_info), &cpu) &&
-        json_get_str(cpu, "arch"))
-        add_pair(cx, h, "capabilities:cpu_arch", json_get_str(cpu, "arch"));
+    if (!cpu_info || json_read(cx, cpu_info, strlen(cpu_info), &cpu))
+        return NULL;
+    return json_get_str(cpu, "arch");
+}
+
+static void add_capabilities(struct ctx *cx, const struct fleet_host *f, const char *arch,
+                             struct place_host *h)
+{
+    if (arch)
+        add_pair(cx, h, "capabilities:cpu_arch", arch);
     add_pair(cx, h, "capabilities:hypervisor_type", f->hypervisor_type);
     add_pair(cx, h, "capabilities:hypervisor_version",
              arena_printf(cx->arena, "%" PRId64, f->hypervisor_version));
@@ -169,6 +176,25 @@ static void add_capabilities(struct ctx *cx, const struct fleet_host *f, struct 
     add_pair(cx, h, "capabilities:total_usable_ram_mb",
              arena_printf(cx->arena, "%" PRId64, h->memory_mib));
     add_pair(cx, h, "capabilities:num_instances", arena_printf(cx->arena, "%" PRId64, h->servers));
+}
+
+struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts, size_t n)
+{
+    struct place_host **sorted = hosts_by_id(cx, hosts, n), *h;
+    struct fleet_host *fleet;
+    const char *arch = NULL, *last = NULL;
+    size_t n_fleet;
+    TRY(fleet_hosts(cx, tx, &fleet, &n_fleet));
+    for (size_t i = 0; i < n_fleet; i++) {
+        if (!(h = host_with_id(sorted, n, fleet[i].id)))
+            continue;
+        if (!str_eq(last, fleet[i].cpu_info)) /* machines are bought by the dozen */
+            arch = cpu_arch(cx, fleet[i].cpu_info);
+        last = fleet[i].cpu_info;
+        h->address = host_ip(cx, &fleet[i]);
+        add_capabilities(cx, &fleet[i], arch, h);
+    }
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- aggregates */
@@ -230,12 +256,11 @@ static struct err *take_aggregates(struct ctx *cx, struct tx *tx, struct place_h
 
 /* ---------------------------------------------------------------- the snapshot */
 
-static struct place_host first_of(struct ctx *cx, const struct fleet_host *f)
+static struct place_host first_of(const struct fleet_host *f)
 {
     struct place_host h = {.id = f->id,
                            .name = f->name,
                            .zone = own_zone(f),
-                           .address = host_ip(cx, f),
                            .disabled_reason = f->disabled_reason,
                            .generation = f->revision,
                            .enabled = f->enabled,
@@ -266,16 +291,14 @@ struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **re
     TRY(fleet_hosts(cx, tx, &fleet, &n));
     struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
     for (size_t i = 0; i < n; i++)
-        out[i] = first_of(cx, &fleet[i]);
+        out[i] = first_of(&fleet[i]);
     struct place_host **sorted = hosts_by_id(cx, out, n);
     TRY(take_sums(cx, tx, sorted, n));
     TRY(take_aggregates(cx, tx, sorted, n));
     TRY(hosts_take_rooms(cx, tx, sorted, n)); /* a host's own word goes first */
     TRY(hosts_take_traits(cx, tx, fleet, out, sorted, n));
-    for (size_t i = 0; i < n; i++) {
-        add_capabilities(cx, &fleet[i], &out[i]);
+    for (size_t i = 0; i < n; i++)
         default_sizes(&out[i]);
-    }
     *ret = out;
     *ret_n = n;
     return NULL;

@@ -242,6 +242,9 @@ MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_
 /* Of one host: its aggregate's, its own, or the default. */
 MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *host,
                                const char *except_aggregate, const char **ret);
+/* Adds addresses and capabilities: for requests that ask for them, as they cost. */
+MUST_USE struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts,
+                                   size_t n);
 /* Hosts ordered by id, and the one of that id; NULL: none. */
 struct place_host **hosts_by_id(struct ctx *cx, struct place_host *hosts, size_t n);
 struct place_host *host_with_id(struct place_host **sorted, size_t n, const char *id);

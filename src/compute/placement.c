@@ -244,5 +244,7 @@ struct err *placement_for(struct ctx *cx, struct tx *tx, const struct server *s,
     TRY(hosts_snapshot(cx, tx, ret_hosts, ret_n));
     ask_specs(cx, s, ret);
     TRY(ask_image(cx, tx, s, ret));
-    return s->hints ? ask_hints(cx, tx, s, *ret_hosts, *ret_n, ret) : NULL;
+    if (s->hints)
+        TRY(ask_hints(cx, tx, s, *ret_hosts, *ret_n, ret));
+    return place_asks_capabilities(ret) ? hosts_details(cx, tx, *ret_hosts, *ret_n) : NULL;
 }

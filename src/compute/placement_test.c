@@ -107,6 +107,43 @@ static void aggregates_keep_projects_and_flavors_apart(void **state UNUSED)
     assert_non_null(host_of(create("p1", "2")));
 }
 
+/* Maintenance: a disabled host takes no more servers, by whatever way they come; those that it has
+ * go on. */
+static void a_disabled_host_is_left_alone(void **state UNUSED)
+{
+    const char *id = world_running(&w, "p1"), *host = host_of(id);
+    bool on_h1 = str_eq(host, "h1");
+    const char *url = path(V "/os-services/%s", w.host_id[on_h1]);
+    world_version(&w, "53");
+    test_expect(T, 200, "admin", "PUT", url,
+                "{'status':'disabled','disabled_reason':'new memory'}");
+    world_version(&w, NULL);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(host_of(create("p1", "1")), on_h1 ? "h0" : "h1");
+    struct test_reply r =
+        test_expect(T, 202, "admin", "POST", V "/servers",
+                    "{'server':{'name':'s','flavorRef':'1','imageRef':'" IMAGE_OK
+                    "','networks':[{'uuid':'" NET_A "'}],'availability_zone':'nova:%s'}}",
+                    host);
+    assert_string_equal(fault_of(test_str(T, &r, "server.id")),
+                        "No valid host was found. 2 hosts: 1 not the requested host, 1 disabled "
+                        "(new memory).");
+    world_act(&w, 202, "p1", id, "{'os-stop':null}");
+    world_report(&w, w.host_id[on_h1], id,
+                 "{'power':'off','boot_seq':1,'reset_seq':0,'build_seq':1,'error':null}");
+    assert_string_equal(world_status(&w, id), "SHUTOFF");
+    world_act(&w, 202, "p1", id, "{'os-start':null}");
+    assert_string_equal(host_of(id), host);
+    world_version(&w, "53");
+    test_expect(T, 200, "admin", "PUT", url, "{'status':'enabled'}");
+    world_version(&w, NULL);
+    const char *other = path(V "/os-services/%s", w.host_id[!on_h1]);
+    world_version(&w, "53");
+    test_expect(T, 200, "admin", "PUT", other, "{'status':'disabled'}");
+    world_version(&w, NULL);
+    assert_string_equal(host_of(create("p1", "1")), host);
+}
+
 /* Volumes and servers' disks share the host's 100 GiB. */
 static void volumes_take_room_from_servers(void **state UNUSED)
 {
@@ -216,6 +253,7 @@ int main(int argc, char **argv)
                                         teardown),
         cmocka_unit_test_setup_teardown(aggregates_keep_projects_and_flavors_apart, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_disabled_host_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(volumes_take_room_from_servers, setup, teardown),
         cmocka_unit_test(processes_never_promise_a_host_twice),
     };

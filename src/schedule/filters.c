@@ -148,14 +148,30 @@ static const struct {
                    {"img_hv_type", "capabilities:hypervisor_type"},
                    {"hypervisor_type", "capabilities:hypervisor_type"}};
 
+static const char *capability_for(const struct place_pair *property)
+{
+    for (size_t i = 0; i < ARRAY_LEN(image_needs); i++)
+        if (str_eq(property->key, image_needs[i].property))
+            return image_needs[i].capability;
+    return NULL;
+}
+
+bool place_asks_capabilities(const struct place_request *rq)
+{
+    bool image = false;
+    for (size_t i = 0; i < rq->n_image; i++)
+        image = image || capability_for(&rq->image[i]);
+    return image || rq->n_specs || rq->near;
+}
+
 static const struct place_pair *unmet_property(const struct place_host *h,
                                                const struct place_request *rq)
 {
-    for (size_t i = 0; i < rq->n_image; i++)
-        for (size_t k = 0; k < ARRAY_LEN(image_needs); k++)
-            if (str_eq(rq->image[i].key, image_needs[k].property) &&
-                host_says(h, image_needs[k].capability, rq->image[i].value) == SAYS_OTHER)
-                return &rq->image[i];
+    for (size_t i = 0; i < rq->n_image; i++) {
+        const char *capability = capability_for(&rq->image[i]);
+        if (capability && host_says(h, capability, rq->image[i].value) == SAYS_OTHER)
+            return &rq->image[i];
+    }
     return NULL;
 }
 
@@ -264,27 +280,20 @@ static bool keeps_anti_affinity(const struct place_host *h, const struct place_r
 
 /* ---------------------------------------------------------------- room */
 
-/* A single server never gets more of a kind than the host really has: ratios are for many small
- * ones. */
-static int64_t left(int64_t can, int64_t used, int64_t total)
-{
-    return max_i64(0, min_i64(can - used, total));
-}
-
 static struct room vcpu_room(const struct place_host *h, const struct place_request *rq)
 {
-    return (struct room){rq->vcpus, left(h->can_vcpus, h->used_vcpus, h->vcpus)};
+    return (struct room){rq->vcpus, place_left(h->can_vcpus, h->used_vcpus, h->vcpus)};
 }
 
 static struct room memory_room(const struct place_host *h, const struct place_request *rq)
 {
     return (struct room){rq->memory_mib,
-                         left(h->can_memory_mib, h->used_memory_mib, h->memory_mib)};
+                         place_left(h->can_memory_mib, h->used_memory_mib, h->memory_mib)};
 }
 
 static struct room disk_room(const struct place_host *h, const struct place_request *rq)
 {
-    return (struct room){rq->disk_gib, left(h->can_disk_gib, h->used_disk_gib, h->disk_gib)};
+    return (struct room){rq->disk_gib, place_left(h->can_disk_gib, h->used_disk_gib, h->disk_gib)};
 }
 
 static bool takes_one_more(const struct place_host *h, const struct place_request *rq UNUSED)

@@ -22,3 +22,10 @@ struct filter {
 };
 extern const struct filter place_filters[];
 extern const size_t place_n_filters;
+
+/* A single server never gets more of a kind than the host really has: ratios are for many small
+ * ones. */
+static inline int64_t place_left(int64_t can, int64_t used, int64_t total)
+{
+    return max_i64(0, min_i64(can - used, total));
+}

@@ -2,6 +2,8 @@
 /* See schedule.h. The rows that a request asks for are looked up once, then go over all hosts. */
 #include "schedule/impl.h"
 
+enum { REFUSALS_MAX = 16 };
+
 const struct place_ratios place_ratios_default = {.vcpus = 16000, .memory = 1000, .disk = 1000};
 
 static int64_t capacity(int64_t total, int64_t reserved, int64_t ratio)
@@ -56,24 +58,84 @@ static size_t refused_by(const struct sieve *s, const struct place_host *h)
 
 /* ---------------------------------------------------------------- weighers */
 
-struct weigher {
-    bool (*asked)(const struct place_request *rq); /* NULL: always */
-    int64_t (*of)(const struct place_host *h);
+/* Small, as large clouds have many: the first three weighers' figures, then the weight. */
+struct candidate {
+    int idx;
+    float ram, cpu, disk, weight;
 };
 
-static int64_t spare_vcpus(const struct place_host *h)
+static inline float spare(int64_t can, int64_t used)
 {
-    return max_i64(0, h->can_vcpus - h->used_vcpus);
+    return (float)max_i64(0, can - used);
 }
 
-static int64_t spare_memory(const struct place_host *h)
+static inline int fits(int64_t need, int64_t can, int64_t used, int64_t total)
 {
-    return max_i64(0, h->can_memory_mib - h->used_memory_mib);
+    return (need <= 0) | ((used + need <= can) & (need <= total));
 }
 
-static int64_t spare_disk(const struct place_host *h)
+/* The filters that refuse most, without branches: this runs for each host of each decision. */
+static inline int has_room(const struct place_host *h, const struct place_request *rq)
 {
-    return max_i64(0, h->can_disk_gib - h->used_disk_gib);
+    return (int)h->enabled &
+           fits(rq->memory_mib, h->can_memory_mib, h->used_memory_mib, h->memory_mib) &
+           fits(rq->vcpus, h->can_vcpus, h->used_vcpus, h->vcpus) &
+           fits(rq->disk_gib, h->can_disk_gib, h->used_disk_gib, h->disk_gib);
+}
+
+const struct place_policy place_policy_default = {.filters = UINT32_MAX,
+                                                  .subset = 1,
+                                                  .weights = {
+#define WEIGHER(name, dflt, doc) [PLACE_WEIGH_##name] = dflt,
+#include "schedule/weighers.def"
+#undef WEIGHER
+                                                  }};
+
+static size_t with_room(const struct place_host *hosts, size_t n, const struct place_request *rq,
+                        struct candidate *ret)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct place_host *h = &hosts[i];
+        ret[left] = (struct candidate){.idx = (int)i,
+                                       .ram = spare(h->can_memory_mib, h->used_memory_mib),
+                                       .cpu = spare(h->can_vcpus, h->used_vcpus),
+                                       .disk = spare(h->can_disk_gib, h->used_disk_gib)};
+        left += (size_t)has_room(h, rq);
+    }
+    return left;
+}
+
+/* A figure counts as its share of the greatest among the candidates. */
+static float factor(double weight, float most)
+{
+    return most > 0 ? (float)weight / most : 0;
+}
+
+static void weigh(const struct place_policy *p, struct candidate *all, size_t n)
+{
+    float ram = 0, cpu = 0, disk = 0;
+    for (size_t i = 0; i < n; i++) {
+        ram = all[i].ram > ram ? all[i].ram : ram;
+        cpu = all[i].cpu > cpu ? all[i].cpu : cpu;
+        disk = all[i].disk > disk ? all[i].disk : disk;
+    }
+    ram = factor(p->weights[PLACE_WEIGH_ram], ram);
+    cpu = factor(p->weights[PLACE_WEIGH_cpu], cpu);
+    disk = factor(p->weights[PLACE_WEIGH_disk], disk);
+    for (size_t i = 0; i < n; i++)
+        all[i].weight = ram * all[i].ram + cpu * all[i].cpu + disk * all[i].disk;
+}
+
+/* Weighers that most requests do without. */
+static void weigh_more(double weight, int64_t (*of)(const struct place_host *h),
+                       const struct place_host *hosts, struct candidate *all, size_t n)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = max_i64(most, of(&hosts[all[i].idx]));
+    for (size_t i = 0; i < n; i++)
+        all[i].weight += factor(weight, (float)most) * (float)of(&hosts[all[i].idx]);
 }
 
 static int64_t servers_of(const struct place_host *h)
@@ -86,108 +148,61 @@ static int64_t members_of(const struct place_host *h)
     return h->group_members;
 }
 
-static int64_t strangers_of(const struct place_host *h)
+static void weigh_all(const struct place_policy *p, const struct place_host *hosts,
+                      const struct place_request *rq, struct candidate *all, size_t n)
 {
-    return -h->group_members;
+    const double *w = p->weights;
+    weigh(p, all, n);
+    if (w[PLACE_WEIGH_num_instances] != 0)
+        weigh_more(w[PLACE_WEIGH_num_instances], servers_of, hosts, all, n);
+    if (rq->soft && rq->group == PLACE_AFFINITY)
+        weigh_more(w[PLACE_WEIGH_soft_affinity], members_of, hosts, all, n);
+    if (rq->soft && rq->group == PLACE_ANTI_AFFINITY)
+        weigh_more(-w[PLACE_WEIGH_soft_anti_affinity], members_of, hosts, all, n);
 }
 
-static bool soft_affinity(const struct place_request *rq)
-{
-    return rq->soft && rq->group == PLACE_AFFINITY;
-}
-
-static bool soft_anti_affinity(const struct place_request *rq)
-{
-    return rq->soft && rq->group == PLACE_ANTI_AFFINITY;
-}
-
-static const struct weigher weighers[PLACE_WEIGHERS] = {
-    [PLACE_WEIGH_ram] = {.of = spare_memory},
-    [PLACE_WEIGH_cpu] = {.of = spare_vcpus},
-    [PLACE_WEIGH_disk] = {.of = spare_disk},
-    [PLACE_WEIGH_num_instances] = {.of = servers_of},
-    [PLACE_WEIGH_soft_affinity] = {.asked = soft_affinity, .of = members_of},
-    [PLACE_WEIGH_soft_anti_affinity] = {.asked = soft_anti_affinity, .of = strangers_of},
-};
-
-const struct place_policy place_policy_default = {.filters = UINT32_MAX,
-                                                  .subset = 1,
-                                                  .weights = {
-#define WEIGHER(name, dflt, doc) [PLACE_WEIGH_##name] = dflt,
-#include "schedule/weighers.def"
-#undef WEIGHER
-                                                  }};
-
-/* Weighers in use for one request, and what their figures are shares of. */
-struct scales {
-    const struct weigher *rows[PLACE_WEIGHERS];
-    double factors[PLACE_WEIGHERS];
-    size_t n;
-};
-
-struct candidate {
-    int idx;
-    double weight;
-};
-
-static struct scales scales_for(const struct place_policy *p, const struct place_host *hosts,
-                                const struct candidate *all, size_t n,
-                                const struct place_request *rq)
-{
-    struct scales s = {.n = 0};
-    for (size_t w = 0; w < PLACE_WEIGHERS; w++) {
-        if (p->weights[w] == 0 || (weighers[w].asked && !weighers[w].asked(rq)))
-            continue;
-        int64_t most = 0;
-        for (size_t i = 0; i < n; i++) {
-            int64_t v = weighers[w].of(&hosts[all[i].idx]);
-            most = max_i64(most, v < 0 ? -v : v);
-        }
-        if (!most)
-            continue;
-        s.rows[s.n] = &weighers[w];
-        s.factors[s.n++] = p->weights[w] / (double)most;
-    }
-    return s;
-}
-
-static void weigh(const struct scales *s, const struct place_host *hosts, struct candidate *all,
-                  size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        all[i].weight = 0;
-        for (size_t w = 0; w < s->n; w++)
-            all[i].weight += s->factors[w] * (double)s->rows[w]->of(&hosts[all[i].idx]);
-    }
-}
-
-/* The first of the best comes to the front. */
-static void best_first(struct candidate *all, size_t n)
+static size_t best_of(const struct candidate *all, size_t n)
 {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
-        if (all[i].weight > all[best].weight)
+        if (all[i].weight > all[best].weight ||
+            (all[i].weight == all[best].weight && all[i].idx < all[best].idx))
             best = i;
-    struct candidate c = all[best];
-    memmove(all + 1, all, best * sizeof(*all));
-    all[0] = c;
+    return best;
 }
 
-static size_t rank(struct ctx *cx, const struct place_policy *p, size_t n)
+static size_t sift(const struct sieve *s, const struct place_host *hosts, struct candidate *all,
+                   size_t n)
 {
-    size_t among = (size_t)min_i64(p->subset, (int64_t)n);
-    return among < 2 ? 0 : rng_below(cx->rng, among);
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (refused_by(s, &hosts[all[i].idx]) == s->n)
+            all[left++] = all[i];
+    return left;
 }
 
-static int choose(struct ctx *cx, const struct place_policy *p, const struct place_host *hosts,
-                  struct candidate *all, size_t n, const struct place_request *rq)
+/*
+ * From the best down, so that most hosts are never asked more than their room. After a few refusals
+ * the others are sifted at once. -1: none is left.
+ */
+static int choose(struct ctx *cx, const struct place_policy *p, const struct sieve *s,
+                  const struct place_host *hosts, struct candidate *all, size_t n)
 {
-    const struct scales s = scales_for(p, hosts, all, n, rq);
-    size_t r = rank(cx, p, n);
-    weigh(&s, hosts, all, n);
-    for (size_t i = 0; i <= r; i++)
-        best_first(all + i, n - i);
-    return all[r].idx;
+    uint64_t skip = p->subset > 1 ? rng_below(cx->rng, (uint64_t)p->subset) : 0;
+    int last = -1;
+    for (int refusals = 0; n;) {
+        size_t best = best_of(all, n);
+        int idx = all[best].idx;
+        all[best] = all[--n];
+        if (refused_by(s, &hosts[idx]) == s->n) {
+            last = idx;
+            if (!skip--)
+                break;
+        } else if (++refusals == REFUSALS_MAX) {
+            n = sift(s, hosts, all, n);
+        }
+    }
+    return last;
 }
 
 /* ---------------------------------------------------------------- reasons */
@@ -240,15 +255,15 @@ int place(struct ctx *cx, const struct place_policy *policy, const struct place_
           size_t n, const struct place_request *rq, const char **ret_reason)
 {
     const struct sieve s = sieve_for(policy, rq);
-    struct candidate *all = arena_new_array(cx->arena, struct candidate, n + 1);
-    size_t n_left = 0;
-    for (size_t i = 0; i < n; i++)
-        if (refused_by(&s, &hosts[i]) == s.n)
-            all[n_left++].idx = (int)i;
-    if (n_left)
-        return choose(cx, policy, hosts, all, n_left, rq);
-    *ret_reason = reason(cx, &s, hosts, n);
-    return -1;
+    struct candidate *all = malloc((n + 1) * sizeof(*all)); /* an arena would zero it */
+    must(all);
+    size_t left = with_room(hosts, n, rq, all);
+    weigh_all(policy, hosts, rq, all, left);
+    int best = choose(cx, policy, &s, hosts, all, left);
+    free(all);
+    if (best < 0)
+        *ret_reason = reason(cx, &s, hosts, n);
+    return best;
 }
 
 void place_book(struct place_host *host, struct place_request *rq)

@@ -16,24 +16,25 @@ struct place_ratios {
     int64_t vcpus, memory, disk;
 };
 
+/* What each decision reads of all hosts stands together, in front. */
 struct place_host {
+    int64_t can_vcpus, can_memory_mib, can_disk_gib;    /* servers get together: place_size */
+    int64_t used_vcpus, used_memory_mib, used_disk_gib; /* what is promised to them already */
+    int64_t vcpus, memory_mib, disk_gib; /* what there is: the most that one server gets */
+    int64_t servers;
+    int64_t group_members; /* servers here of the request's group */
+    bool enabled, alive;
+    int64_t servers_max; /* 0: as many as there is room for */
     const char *id, *name, *zone, *disabled_reason;
     const char *address; /* where it is reached; may be NULL */
-    bool enabled, alive;
-    int64_t vcpus, memory_mib, disk_gib; /* what there is: the most that one server gets */
-    int64_t reserved_vcpus, reserved_memory_mib, reserved_disk_gib; /* of it: the host's own */
+    int64_t reserved_vcpus, reserved_memory_mib, reserved_disk_gib; /* the host's own */
     struct place_ratios ratios;                                     /* of the rest */
-    int64_t can_vcpus, can_memory_mib, can_disk_gib;    /* so all servers together: place_size */
-    int64_t used_vcpus, used_memory_mib, used_disk_gib; /* what is promised to servers already */
-    int64_t servers;
-    int64_t servers_max; /* 0: as many as there is room for */
     const struct place_pair
         *metadata; /* of its aggregates, and capabilities: a key may stand there several times */
     size_t n_metadata;
     const char *const *traits; /* what it can do, in the words of placement's API */
     size_t n_traits;
-    int64_t generation;    /* raised by each change here */
-    int64_t group_members; /* servers here of the request's group */
+    int64_t generation; /* raised by each change here */
 };
 
 enum place_weigher {
@@ -91,6 +92,8 @@ int place(struct ctx *cx, const struct place_policy *policy, const struct place_
 void place_book(struct place_host *host, struct place_request *rq);
 /* Sets what may be promised, from what there is, what is reserved, and the ratios. */
 void place_size(struct place_host *host);
+/* Whether hosts' addresses and "capabilities:…" among their metadata are looked at. */
+bool place_asks_capabilities(const struct place_request *rq);
 bool place_has_trait(const struct place_host *host, const char *name);
 
 /* ---- settings.c: what an operator writes */

@@ -167,6 +167,33 @@ static void weights_pack_or_spread(void **state UNUSED)
     assert_false(chosen[1]);
 }
 
+/* The best hosts are asked one by one, and past some refusals all the others at once: whichever
+ * way, the best that passes is found. */
+static void the_best_that_passes_wins_among_many(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    enum { MANY = 100 };
+    struct place_host hosts[MANY];
+    const char *reason = NULL;
+    for (int i = 0; i < MANY; i++)
+        hosts[i] = host("h", 1000 + (i * 37) % MANY);
+    for (int dead = 0; dead < MANY; dead++) {
+        int best = -1;
+        for (int i = 0; i < MANY; i++)
+            if (hosts[i].alive && (best < 0 || hosts[i].memory_mib > hosts[best].memory_mib))
+                best = i;
+        assert_int_equal(place(&cx, &place_policy_default, hosts, MANY, &small, &reason), best);
+        hosts[best].alive = false;
+    }
+    assert_string_equal(why(&cx, hosts, MANY, &small), "100 hosts: 100 not reporting");
+    hosts[5].alive = true;
+    hosts[5].used_disk_gib = 200; /* more than it has: nothing to those who need none */
+    struct place_request rq = small;
+    rq.disk_gib = 0;
+    assert_int_equal(place(&cx, &place_policy_default, hosts, MANY, &rq, &reason), 5);
+}
+
 static void aggregates_are_for_some(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -368,6 +395,7 @@ int main(void)
         cmocka_unit_test(ratios_stretch_what_there_is),
         cmocka_unit_test(settings_are_read_or_refused),
         cmocka_unit_test(weights_pack_or_spread),
+        cmocka_unit_test(the_best_that_passes_wins_among_many),
         cmocka_unit_test(aggregates_are_for_some),
         cmocka_unit_test(servers_of_a_group_stay_together_or_apart),
         cmocka_unit_test(the_first_of_a_group_goes_anywhere),
