@@ -9,6 +9,8 @@ FLEET_STMTS(X)
 #undef X
 
 enum { KINDS_MAX = 8, AGENT_TIMEOUT_MS = 5000 };
+/* After the store was away, agents take so much longer to be heard again. */
+#define AFTER_AWAY_US (INT64_C(2000000) * FLEET_HEARTBEAT_S)
 
 /* Set once, before the first request. */
 static const struct fleet_kind *kinds[KINDS_MAX];
@@ -122,7 +124,16 @@ struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind, con
 
 /* ---- hosts ---- */
 
-static struct fleet_host host_of(struct ctx *cx, const struct db_rows *r, size_t i)
+bool fleet_heard(int64_t last_seen_us, int64_t now_us, struct store_absence away)
+{
+    int64_t silent_us = now_us - last_seen_us;
+    int64_t until_us = away.until_us ? away.until_us : now_us;
+    if (away.from_us && last_seen_us < until_us)
+        silent_us -= until_us - max_i64(away.from_us, last_seen_us) + AFTER_AWAY_US;
+    return silent_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+}
+
+static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_rows *r, size_t i)
 {
     struct fleet_host h = {
         .id = db_text(r, i, 0),
@@ -148,7 +159,7 @@ static struct fleet_host host_of(struct ctx *cx, const struct db_rows *r, size_t
     const char *token = arena_printf(cx->arena, "agent-call:%s", hash);
     h.call_token = sha256_hex(cx, token, strlen(token));
     h.alive = !h.forced_down && h.last_seen_us &&
-              now_us(cx) - h.last_seen_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+              fleet_heard(h.last_seen_us, now_us(cx), store_absence(tx_store(tx)));
     return h;
 }
 
@@ -158,7 +169,7 @@ struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, 
     TRY(db_query(cx, tx, &fleet_stmt_hosts, NULL, 0, &rows));
     struct fleet_host *out = arena_new_array(cx->arena, struct fleet_host, rows.n_rows + 1);
     for (size_t i = 0; i < rows.n_rows; i++)
-        out[i] = host_of(cx, &rows, i);
+        out[i] = host_of(cx, tx, &rows, i);
     *ret = out;
     *ret_n = rows.n_rows;
     return NULL;
@@ -172,7 +183,7 @@ struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
     TRY(db_query(cx, tx, &fleet_stmt_host, &id, 1, &rows));
     if (!rows.n_rows)
         return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
-    *ret = host_of(cx, &rows, 0);
+    *ret = host_of(cx, tx, &rows, 0);
     return NULL;
 }
 

@@ -49,6 +49,8 @@ struct topic {
     char text[128];
 };
 struct topic fleet_topic(const char *host_id);
+/* Whether a host counts as alive: the time in which nobody could be heard is not its fault. */
+bool fleet_heard(int64_t last_seen_us, int64_t now_us, struct store_absence away);
 const struct fleet_kind *fleet_kind_find(const char *name); /* NULL: none */
 const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the last one */
 const struct fleet_upload *fleet_upload_parts(void);        /* NULL: no image service */

@@ -328,14 +328,30 @@ static void test_strangers(void **state UNUSED)
     assert_int_equal(r.status, 404);
 }
 
+#define S INT64_C(1000000)
+
+static void who_counts_as_alive(void **state UNUSED)
+{
+    const struct store_absence never = {0}, now = {100 * S, 0}, over = {100 * S, 200 * S};
+    assert_true(fleet_heard(70 * S + 1, 100 * S, never));
+    assert_false(fleet_heard(70 * S, 100 * S, never));
+    /* As long as nobody can be heard, and for a moment after that, as it was before. */
+    assert_true(fleet_heard(90 * S, 1000 * S, now));
+    assert_true(fleet_heard(90 * S, 239 * S, over));
+    assert_false(fleet_heard(90 * S, 240 * S, over));
+    assert_false(fleet_heard(40 * S, 200 * S, over)); /* was away before */
+    assert_true(fleet_heard(201 * S, 230 * S, over));
+    assert_false(fleet_heard(201 * S, 231 * S, over));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statements), cmocka_unit_test(test_empty_feed),
- cmocka_unit_test(test_feed),
-        cmocka_unit_test(test_long_poll),  cmocka_unit_test(test_reports),
-        cmocka_unit_test(test_absent),     cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_secrets),    cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_feed),       cmocka_unit_test(test_long_poll),
+        cmocka_unit_test(test_reports),    cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_hosts),      cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_strangers),  cmocka_unit_test(who_counts_as_alive),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

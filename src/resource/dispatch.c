@@ -383,8 +383,12 @@ static struct err *run_handler(struct call *c, struct tx **begun)
         size_t n_headers = c->rp->n_headers;
         struct err *e = run_in_tx(c, !is_read(c), begun);
         c->tx = NULL;
-        if (!tx_again(c->cx, e, &tries))
-            return e;
+        if (!tx_again(c->cx, e, &tries)) {
+            bool lost = e && tries && e->kind == ERR_STALE;
+            return lost ? wrap(c->cx, e, ERR_UNAVAILABLE,
+                               "too many change the same things just now, try again later")
+                        : e;
+        }
         c->rp->n_headers = n_headers;
         c->rp->content_type = NULL;
         close_fd_p(&c->rp->file_fd);

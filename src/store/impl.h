@@ -34,10 +34,11 @@ struct store {
     bool keep;   /* the data, or the claim, live in the connection: never close it */
     enum claim claim;
     struct gate writers, conns;
-    pthread_mutex_t lock; /* of idle */
+    pthread_mutex_t lock; /* of idle, absence */
     struct tx *idle; /* last used first: few connections do most of the work, the others get old */
     atomic_long calls, fail_at;
     _Atomic int64_t away_until_us; /* of a server that didn't answer; 0: it does */
+    struct store_absence absence;  /* under the lock */
     char own[24];                  /* names this store among those that listen */
     struct listener *listener;
 };

@@ -13,7 +13,7 @@
  */
 #define CLAIM_SQL(shared)                                                                          \
     "SET lock_timeout = 1000; SELECT pg_advisory_lock" shared                                      \
-    "(7163840153628456); SET lock_timeout = 0"
+    "(7163840153628456); RESET lock_timeout"
 #define LOCK_NOT_AVAILABLE "55P03"
 
 static int64_t now_real_us(void)

@@ -27,7 +27,7 @@ static const struct {
 /* Lost races: the first pause's limit, how often it doubles, and how many races are lost for good.
  */
 #define AGAIN_US 1000
-#define AGAIN_DOUBLES 6
+#define AGAIN_DOUBLES 9
 #define AGAIN_TRIES 20
 
 static void tx_free(struct tx *tx)
@@ -199,12 +199,30 @@ static bool may_ask(struct store *s)
            atomic_compare_exchange_strong(&s->away_until_us, &until, now + 2 * WAIT_US);
 }
 
+static void note_absence(struct store *s, bool away)
+{
+    int64_t now = now_us(&(struct ctx){.clock = clock_system()});
+    struct store_absence *a = &s->absence;
+    AUTO_LOCK(&s->lock);
+    if (away && (!a->from_us || a->until_us))
+        *a = (struct store_absence){.from_us = now};
+    else if (!away && a->from_us && !a->until_us)
+        a->until_us = now;
+}
+
+struct store_absence store_absence(struct store *s)
+{
+    AUTO_LOCK(&s->lock);
+    return s->absence;
+}
+
 static void answered(struct store *s, const struct err *e)
 {
-    if (s->engine->remote && e && e->kind == ERR_UNAVAILABLE)
-        atomic_store(&s->away_until_us, real_us() + AWAY_US);
-    else if (atomic_load_explicit(&s->away_until_us, memory_order_relaxed))
-        atomic_store(&s->away_until_us, 0);
+    bool away = s->engine->remote && e && e->kind == ERR_UNAVAILABLE;
+    if (!away && !atomic_load_explicit(&s->away_until_us, memory_order_relaxed))
+        return;
+    note_absence(s, away);
+    atomic_store(&s->away_until_us, away ? real_us() + AWAY_US : 0);
 }
 
 /* One try. *ret_next: the pooled connection had been lost while idle, another may be good. */

@@ -23,6 +23,14 @@ struct tx; /* a pooled connection inside a transaction; used by one thread */
 MUST_USE struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns,
                                 struct store **ret);
 void store_close(struct store *s);
+/*
+ * When the server was last away, as far as this process met it: from and until when, since 1970; 0:
+ * never; until 0: it still is. What was not heard meanwhile could not be heard.
+ */
+struct store_absence {
+    int64_t from_us, until_us;
+};
+struct store_absence store_absence(struct store *s);
 const char *store_engine(const struct store *s); /* "sqlite" or "postgresql" */
 /*
  * The only one who has it open, with one connection: ERR_IN_USE when another has. Until store_close
