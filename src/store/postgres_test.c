@@ -19,8 +19,13 @@ static int setup(void **state)
     return 0;
 }
 
+static pid_t stopped; /* the server, by a test */
+
 static int teardown(void **state)
 {
+    if (stopped)
+        kill(stopped, SIGCONT);
+    stopped = 0;
     env_free(*state);
     return 0;
 }
@@ -42,6 +47,20 @@ static void end_connection(struct env *e, int64_t pid)
     assert_int_equal(read_one(e, tx, &end_pid, pid), 1);
     tx_rollback(&tx);
     store_close(other);
+}
+
+/* The one that takes connections. */
+static pid_t server_pid(struct env *e)
+{
+    char path[256];
+    int pid = 0;
+    const char *dir = strstr(e->url, "host=") + strlen("host=");
+    snprintf(path, sizeof(path), "%.*s/data/postmaster.pid", (int)strcspn(dir, "&"), dir);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%d", &pid), 1);
+    fclose(f);
+    return pid;
 }
 
 static void test_lost_while_idle(void **state)
@@ -184,6 +203,35 @@ static void test_server_stands_still(void **state)
     tx_rollback(&tx);
 }
 
+/* While nobody gets a connection, one caller at a time waits for one; the others are told at once.
+ */
+static void test_server_away(void **state)
+{
+    struct env *e = *state;
+    struct ctx *cx = &e->cx;
+    struct tx *tx;
+    e->url = arena_printf(cx->arena, "%s&connect_timeout=2", e->url);
+    env_reopen(e, 1);
+    assert_ok(cx, tx_read(cx, e->s, &tx));
+    int64_t pid = read_one(e, tx, &my_pid, 0), from_us;
+    tx_rollback(&tx);
+    assert_int_equal(store_absence(e->s).from_us, 0);
+    end_connection(e, pid);
+    stopped = server_pid(e);
+    assert_int_equal(kill(stopped, SIGSTOP), 0);
+    from_us = mono_us(cx);
+    for (int i = 0; i < 50; i++)
+        assert_err(cx, ERR_UNAVAILABLE, tx_read(cx, e->s, &tx));
+    assert_true(mono_us(cx) - from_us < 50 * 1000000); /* each alone takes two seconds */
+    assert_true(store_absence(e->s).from_us > 0 && store_absence(e->s).until_us == 0);
+    assert_int_equal(kill(stopped, SIGCONT), 0);
+    stopped = 0;
+    while (tx_read(cx, e->s, &tx))
+        usleep(10000);
+    tx_rollback(&tx);
+    assert_true(store_absence(e->s).until_us >= store_absence(e->s).from_us);
+}
+
 /* What was heard of other processes' commits. */
 struct ear {
     pthread_mutex_t lock;
@@ -290,6 +338,7 @@ int main(void)
         T(test_write_skew),
         T(test_schema_changed),
         T(test_server_stands_still),
+        T(test_server_away),
         T(test_topics),
         T(test_alone),
         T(test_no_server),

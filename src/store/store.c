@@ -27,7 +27,7 @@ static const struct {
 /* Lost races: the first pause's limit, how often it doubles, and how many races are lost for good.
  */
 #define AGAIN_US 1000
-#define AGAIN_DOUBLES 9
+#define AGAIN_DOUBLES 8
 #define AGAIN_TRIES 20
 
 static void tx_free(struct tx *tx)
