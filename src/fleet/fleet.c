@@ -155,9 +155,7 @@ static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_
         .uptime = db_text(r, i, 17),
         .revision = db_int(r, i, 18),
     };
-    const char *hash = db_text(r, i, 15);
-    const char *token = arena_printf(cx->arena, "agent-call:%s", hash);
-    h.call_token = sha256_hex(cx, token, strlen(token));
+    h.secret_sha256 = db_text(r, i, 15);
     h.alive = !h.forced_down && h.last_seen_us &&
               fleet_heard(h.last_seen_us, now_us(cx), store_absence(tx_store(tx)));
     return h;
@@ -269,9 +267,10 @@ static struct err *agent_reachable(struct ctx *cx, const struct fleet_host *host
 
 static struct http_pair agent_authorization(struct ctx *cx, const struct fleet_host *host)
 {
-    must(host->call_token);
-    return (struct http_pair){"Authorization",
-                              arena_printf(cx->arena, "Bearer %s", host->call_token)};
+    must(host->secret_sha256);
+    const char *token = arena_printf(cx->arena, "agent-call:%s", host->secret_sha256);
+    return (struct http_pair){"Authorization", arena_printf(cx->arena, "Bearer %s",
+                                                            sha256_hex(cx, token, strlen(token)))};
 }
 
 struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,

@@ -42,7 +42,7 @@ struct fleet_host {
     bool enabled, alive;
     bool forced_down;       /* an administrator says so: not alive, whatever its agent does */
     const char *uptime;     /* as uptime(1) has it; NULL: its agent doesn't tell */
-    const char *call_token; /* what its agent takes from the control plane */
+    const char *secret_sha256; /* what calls to its agent are proved with */
 };
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
                                  size_t *ret_n);
