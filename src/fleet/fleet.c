@@ -300,9 +300,11 @@ struct err *fleet_stream(struct ctx *cx, const struct fleet_host *host, const ch
 {
     TRY(agent_reachable(cx, host));
     struct http_pair auth = agent_authorization(cx, host);
-    const char *url = arena_printf(cx->arena, "%s%s", host->agent_url, path);
-    struct err *e = http_client_upgrade(cx, url, &auth, 1, "colvert-stream", AGENT_TIMEOUT_MS,
-                                        ret_fd, ret_early);
+    struct http_call call = {.url = arena_printf(cx->arena, "%s%s", host->agent_url, path),
+                             .headers = &auth,
+                             .n_headers = 1,
+                             .timeout_ms = AGENT_TIMEOUT_MS};
+    struct err *e = http_client_upgrade(cx, &call, "colvert-stream", ret_fd, ret_early);
     if (e)
         return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s gives no connection", host->name);
     return NULL;

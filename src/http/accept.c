@@ -7,6 +7,7 @@
  * aborts the process (0.9.75).
  */
 #include "http/conn.h"
+#include "http/tunnel.h"
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -68,6 +69,8 @@ static void accept_one(struct http_server *s)
     if (atomic_load(&s->closing))
         return;
     int fd = accept4(s->listener, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0 && s->cfg.identity)
+        fd = tunnel_accept(fd, s->cfg.identity(s->cfg.identity_arg));
     if (fd >= 0 && MHD_add_connection(s->mhd, fd, (struct sockaddr *)&sa, len) == MHD_YES)
         return; /* on_connection gives the place back */
     accept_place_free(s);

@@ -156,15 +156,73 @@ static void set_upload(CURL *h, struct call *call)
     curl_easy_setopt(h, CURLOPT_READDATA, call);
 }
 
+static struct curl_blob blob(const char *text)
+{
+    return (struct curl_blob){
+        .data = (void *)(uintptr_t)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
+}
+
+/* Connections are used again only by the same certificate and authorities: curl compares both. */
+static void set_identity(CURL *h, const struct http_identity *i)
+{
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
+    if (i->authorities) {
+        struct curl_blob b = blob(i->authorities);
+        curl_easy_setopt(h, CURLOPT_CAINFO_BLOB, &b);
+        curl_easy_setopt(h, CURLOPT_CAPATH, NULL);
+    } else {
+        curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (i->cert) {
+        struct curl_blob cert = blob(i->cert), key = blob(i->key);
+        curl_easy_setopt(h, CURLOPT_SSLCERT_BLOB, &cert);
+        curl_easy_setopt(h, CURLOPT_SSLKEY_BLOB, &key);
+    }
+}
+
+/*
+ * The URL with the peer's name for its host, and curl told where that is: so it is the name that
+ * the certificate is held against.
+ */
+static struct err *name_peer(struct ctx *cx, const struct http_call *what, const char **ret_url,
+                             const char **ret_connect_to)
+{
+    CURLU *u = curl_url();
+    char *host = NULL, *port = NULL, *url = NULL;
+    const char *name = what->identity->peer;
+    must(u);
+    bool ok = str_starts(what->url, "https://") &&
+              curl_url_set(u, CURLUPART_URL, what->url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              (!name || curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK) &&
+              curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
+    if (ok) {
+        *ret_url = arena_strdup(cx->arena, url);
+        *ret_connect_to =
+            name ? arena_printf(cx->arena, "%s:%s:%s:%s", name, port, host, port) : NULL;
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_free(url);
+    curl_url_cleanup(u);
+    return ok ? NULL
+              : fail(cx, ERR_INVALID, "'%s' must begin with https://: both sides show certificates",
+                     what->url);
+}
+
 static void set_options(CURL *h, struct call *call, struct curl_slist *headers, int64_t timeout_ms)
 {
     const struct http_call *what = call->what;
     curl_easy_reset(h); /* options only: connections stay */
-    curl_easy_setopt(h, CURLOPT_URL, what->url);
     curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h, CURLOPT_PROXY, "");
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    if (what->ca_file)
+    if (what->identity)
+        set_identity(h, what->identity);
+    else if (what->ca_file)
         curl_easy_setopt(h, CURLOPT_CAINFO, what->ca_file);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
@@ -246,16 +304,24 @@ struct err *http_client_call(struct ctx *cx, struct http_client *c, const struct
     int64_t timeout_ms = time_left_ms(cx, what);
     if (timeout_ms <= 0)
         return fail(cx, ERR_TIMEOUT, "no time left to call %s", what->url);
-    struct curl_slist *headers = make_headers(cx, what);
+    const char *url = what->url, *connect_to = NULL;
+    if (what->identity)
+        TRY(name_peer(cx, what, &url, &connect_to));
+    struct curl_slist *headers = make_headers(cx, what),
+                      *to = connect_to ? add_header(NULL, connect_to) : NULL;
     char detail[CURL_ERROR_SIZE] = "";
     set_options(c->easy, &call, headers, timeout_ms);
+    curl_easy_setopt(c->easy, CURLOPT_URL, url);
+    curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, to);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, detail);
     CURLcode code = perform(c);
     long status = 0;
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, NULL);
     curl_slist_free_all(headers);
+    curl_slist_free_all(to);
     if (call.error)
         return call.error;
     TRY(explain(&call, code, detail));

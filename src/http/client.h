@@ -16,6 +16,7 @@ struct http_call {
     int64_t timeout_ms;     /* 0: 30 s; the context's deadline shortens it */
     size_t reply_max_bytes; /* 0: 16 MiB; more: ERR_BAD_GATEWAY */
     const char *ca_file;    /* PEM, whom to trust; NULL: the system's */
+    const struct http_identity *identity; /* https:// only; instead of ca_file. NULL: none */
     /*
      * The body of a 2xx answer as it comes instead of into the answer; a non-NULL result ends the
      * call with that error. Other bodies go into the answer.
@@ -36,15 +37,14 @@ void http_client_free(struct http_client *c);
 /* Ends a call under way in another thread (shutdown), and each later one: ERR_UNAVAILABLE. */
 void http_client_cancel(struct http_client *c);
 /*
- * GET with "Upgrade: protocol": the connection itself after a 101, as a
- * non-blocking socket of the caller's;
- * ret_early has what came behind the answer's headers. http:// only. ERR_BAD_GATEWAY for any other
- * answer, ERR_UNAVAILABLE, ERR_TIMEOUT.
+ * GET with "Upgrade: protocol", by the call's url, headers, timeout and identity: the connection
+ * itself after a 101, as a non-blocking socket of the caller's; ret_early has what came behind the
+ * answer's headers. With an identity a thread of its own moves the bytes between that socket and
+ * the TLS connection, until either is shut down; otherwise http:// only. ERR_BAD_GATEWAY for any
+ * other answer, ERR_UNAVAILABLE, ERR_TIMEOUT.
  */
-MUST_USE struct err *http_client_upgrade(struct ctx *cx, const char *url,
-                                         const struct http_pair *headers, size_t n_headers,
-                                         const char *protocol, int64_t timeout_ms, int *ret_fd,
-                                         struct buf *ret_early);
+MUST_USE struct err *http_client_upgrade(struct ctx *cx, const struct http_call *what,
+                                         const char *protocol, int *ret_fd, struct buf *ret_early);
 
 /*
  * No answer: ERR_UNAVAILABLE, or ERR_TIMEOUT. Any HTTP status is an answer; redirections are not

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* A connection that is asked to leave HTTP, see client.h. libcurl would keep such a socket for
  * itself. */
-#include "http/client.h"
+#include "http/tunnel.h"
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
@@ -13,15 +13,16 @@ struct peer {
     const char *host, *port, *path;
 };
 
-/* "http://host:port/path"; an IPv6 address in brackets. */
-static struct err *read_url(struct ctx *cx, const char *url, struct peer *ret)
+/* "http://host:port/path", or https:// with TLS; an IPv6 address in brackets. */
+static struct err *read_url(struct ctx *cx, const char *url, bool tls, struct peer *ret)
 {
-    const char *rest = str_starts(url, "http://") ? url + 7 : NULL;
+    const char *scheme = tls ? "https://" : "http://";
+    const char *rest = str_starts(url, scheme) ? url + strlen(scheme) : NULL;
     const char *slash = rest ? strchr(rest, '/') : NULL;
     char *authority = slash ? arena_strndup(cx->arena, rest, (size_t)(slash - rest)) : NULL;
     char *colon = authority ? strrchr(authority, ':') : NULL;
     if (!colon)
-        return fail(cx, ERR_INVALID, "'%s' is not http://HOST:PORT/PATH", url);
+        return fail(cx, ERR_INVALID, "'%s' is not %sHOST:PORT/PATH", url, scheme);
     *colon = 0;
     size_t len = strlen(authority);
     bool v6 = len > 2 && authority[0] == '[' && authority[len - 1] == ']';
@@ -79,22 +80,24 @@ static struct err *read_head(struct ctx *cx, int fd, int64_t until_us, const cha
     return NULL;
 }
 
-struct err *http_client_upgrade(struct ctx *cx, const char *url, const struct http_pair *headers,
-                                size_t n_headers, const char *protocol, int64_t timeout_ms,
+struct err *http_client_upgrade(struct ctx *cx, const struct http_call *what, const char *protocol,
                                 int *ret_fd, struct buf *ret_early)
 {
     struct peer at = {0};
     struct buf text, head;
-    const char *end;
-    int64_t until_us = mono_us(cx) + timeout_ms * 1000;
+    const char *end, *url = what->url;
+    const struct http_identity *identity = what->identity;
+    int64_t until_us = mono_us(cx) + what->timeout_ms * 1000;
     AUTO_FD int fd = -1;
-    TRY(read_url(cx, url, &at));
+    TRY(read_url(cx, url, identity != NULL, &at));
     TRY(open_socket(cx, url, &at, until_us, &fd));
+    if (identity)
+        TRY(tunnel_open(cx, TAKE_FD(fd), identity, url, until_us, &fd));
     buf_init(&text, cx->arena);
     buf_printf(&text, "GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n",
-               at.path, at.host, at.port, protocol);
-    for (size_t i = 0; i < n_headers; i++)
-        buf_printf(&text, "%s: %s\r\n", headers[i].name, headers[i].value);
+               at.path, identity ? identity->peer : at.host, at.port, protocol);
+    for (size_t i = 0; i < what->n_headers; i++)
+        buf_printf(&text, "%s: %s\r\n", what->headers[i].name, what->headers[i].value);
     buf_str(&text, "\r\n");
     if (send(fd, text.data, text.len, MSG_NOSIGNAL) != (ssize_t)text.len)
         return fail(cx, ERR_UNAVAILABLE, "%s can't be asked: %m", url);

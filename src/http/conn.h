@@ -103,6 +103,8 @@ struct http_server {
     char *default_authority;
     struct lanes lanes;
     struct takeovers takeovers;
+    pthread_mutex_t peers_lock;
+    struct tls_peer *peers; /* connections with cfg.client_ca */
     _Atomic bool closing; /* replies say Connection: close */
     _Atomic uint64_t requests, refused, bytes_in, bytes_out, connections, running, open;
     pthread_mutex_t spare_lock;
@@ -148,6 +150,14 @@ MUST_USE struct err *accept_start(struct ctx *cx, struct http_server *s);
 void accept_place_free(struct http_server *s);
 /* Sets closing; newcomers are refused from now on. */
 void accept_stop(struct http_server *s);
+
+/* tls.c */
+bool tls_used(const struct http_server *s);
+/* A connection's beginning and end, before its socket is closed; what the first gives is the
+ * socket's context. */
+void *tls_connected(struct http_server *s, struct MHD_Connection *mhd);
+void tls_disconnected(struct http_server *s, void *peer);
+const char *tls_peer_of(struct http_conn *c); /* for rq.peer_sha256 */
 
 /* takeover.c */
 void takeovers_init(struct http_server *s);

@@ -208,6 +208,7 @@ static struct err *read_head(struct http_conn *c, const char *method)
     struct ctx *cx = &c->cx;
     rq->method = arena_strdup(cx->arena, method);
     rq->remote_addr = remote_text(c);
+    rq->peer_sha256 = tls_peer_of(c);
     cx->request_id = arena_printf(cx->arena, "req-%s", uuid_new(cx));
     rq->base_url = "";
     const char *global_id = http_header(rq, "X-Openstack-Request-Id");
@@ -221,7 +222,7 @@ static struct err *read_head(struct http_conn *c, const char *method)
     if (host && !authority_valid(host))
         return fail(cx, ERR_INVALID, "The Host header is malformed.");
     const char *proto = s->cfg.trust_forwarded ? http_header(rq, "X-Forwarded-Proto") : NULL;
-    bool https = proto ? strcasecmp(proto, "https") == 0 : s->cfg.tls_cert_file != NULL;
+    bool https = proto ? strcasecmp(proto, "https") == 0 : tls_used(s);
     rq->base_url = arena_printf(cx->arena, "http%s://%s", https ? "s" : "",
                                 host ? host : s->default_authority);
     return NULL;

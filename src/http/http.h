@@ -43,7 +43,10 @@ struct http_request {
     const char *global_request_id; /* the client's X-Openstack-Request-Id, if of the right form */
     unsigned wakeups;              /* how often this request was parked and run again */
     bool timed_out;                /* this run is because park_until passed or the server stops */
-    void *app;                     /* the application's own, kept between begin, sink and handle */
+    /* Of the certificate that the client has the key of: SHA-256 of its DER form, in hexadecimal;
+     * "": it showed none; NULL: this server asks for none. Who it is, is for the application. */
+    const char *peer_sha256;
+    void *app; /* the application's own, kept between begin, sink and handle */
     /* Of a request without a connection (http_call_here); else http_header asks the connection. */
     const struct http_pair *headers;
     size_t n_headers;
@@ -113,6 +116,16 @@ struct http_app {
                    const char *message);
 };
 
+/*
+ * Certificates on both sides (pki.h), PEM. The other side is who its certificate names, wherever it
+ * is.
+ */
+struct http_identity {
+    const char *authorities; /* whom to trust; NULL: the other side may be anybody */
+    const char *cert, *key;  /* to show; NULL: none */
+    const char *peer;        /* the other side's name; unused without authorities */
+};
+
 /* Zero or NULL: the default. */
 struct http_config {
     const char *host;                         /* address to bind: 127.0.0.1 */
@@ -126,8 +139,18 @@ struct http_config {
     size_t body_max_bytes;                    /* 1 MiB; of requests that are not streamed */
     unsigned idle_timeout_s;                  /* 75; a parked or running request is not idle */
     const char *tls_cert_file, *tls_key_file; /* plain */
-    bool trust_forwarded;                     /* a proxy in front sets X-Forwarded-Proto */
-    struct clock *clock;                      /* the system's */
+    const char *tls_cert, *tls_key;           /* PEM, instead of files */
+    /* PEM: clients are asked for a certificate, see peer_sha256. Whoever it says they are is let
+     * in. */
+    const char *client_ca;
+    /*
+     * Instead of all these, for few connections (each one costs a thread): asked for at each one.
+     * Only the peer that it names is let in.
+     */
+    const struct http_identity *(*identity)(void *arg);
+    void *identity_arg;
+    bool trust_forwarded; /* a proxy in front sets X-Forwarded-Proto */
+    struct clock *clock;  /* the system's */
 };
 
 struct http_server;
@@ -141,6 +164,11 @@ uint16_t http_server_port(const struct http_server *s);
 void http_wake(struct http_server *s, const char *topic);
 /* The same for every topic. */
 void http_wake_all(struct http_server *s);
+/*
+ * Breaks the connections of those whose certificate's fingerprint is gone: requests under way,
+ * parked ones, bodies on their way. Any thread; gone must not call the server.
+ */
+void http_cut(struct http_server *s, bool (*gone)(void *arg, const char *peer_sha256), void *arg);
 /*
  * Stops accepting, runs parked requests a last time (timed_out), gives all that is under way
  * drain_ms to finish; then refuses what is still queued, waits for handlers that still run, closes.

@@ -86,7 +86,7 @@ enum MHD_Result reply_queue(struct http_conn *c)
 bool reply_raw(struct http_conn *c)
 {
     struct http_reply *rp = &c->rp;
-    if (c->server->cfg.tls_cert_file || rp->file_fd >= 0 || rp->body.len > RAW_MAX)
+    if (tls_used(c->server) || rp->file_fd >= 0 || rp->body.len > RAW_MAX)
         return false;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);

@@ -53,14 +53,16 @@ static struct err *read_pem(struct ctx *cx, const char *path, char **ret)
     return NULL;
 }
 
-static void on_connection(void *arg, struct MHD_Connection *mhd UNUSED,
-                          void **socket_context UNUSED, enum MHD_ConnectionNotificationCode what)
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *s = arg;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = tls_connected(s, mhd);
         atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
         return;
     }
+    tls_disconnected(s, *socket_context);
     atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
     accept_place_free(s);
 }
@@ -80,17 +82,29 @@ static struct err *start_mhd(struct ctx *cx, struct http_server *s)
     size_t n = 0;
     if (s->cfg.io_threads > 1) /* 1 is no pool to MHD */
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, s->cfg.io_threads, NULL};
+    const size_t had = n;
     if (s->cfg.tls_cert_file) {
         if (!s->cfg.tls_key_file)
             return fail(cx, ERR_INVALID, "a TLS certificate needs its key");
         TRY(read_pem(cx, s->cfg.tls_key_file, &key));
         TRY(read_pem(cx, s->cfg.tls_cert_file, &cert));
-        flags |= MHD_USE_TLS;
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, key};
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, cert};
+    } else if (s->cfg.tls_cert) {
+        extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0,
+                                             (char *)(uintptr_t)s->cfg.tls_key};
+        extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                             (char *)(uintptr_t)s->cfg.tls_cert};
+    }
+    if (s->cfg.client_ca) /* MHD asks; no certificate is an answer too */
+        extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
+                                             (char *)(uintptr_t)s->cfg.client_ca};
+    if (n > had) {
+        flags |= MHD_USE_TLS;
         extra[n++] = (struct MHD_OptionItem){
             MHD_OPTION_HTTPS_PRIORITIES, 0,
-            (char *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
+            (char *)(uintptr_t)(s->cfg.client_ca ? "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+                                                 : "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2")};
     }
     extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     s->mhd = MHD_start_daemon(
@@ -111,6 +125,8 @@ static struct err *start_mhd(struct ctx *cx, struct http_server *s)
 static void server_free(struct http_server *s)
 {
     exchange_free_spare(s);
+    must(!s->peers);
+    pthread_mutex_destroy(&s->peers_lock);
     pthread_mutex_destroy(&s->spare_lock);
     takeovers_fini(s);
     lanes_fini(s);
@@ -138,6 +154,7 @@ struct err *http_server_start(struct ctx *cx, const struct http_config *cfg,
     s->listener = -1;
     must(sem_init(&s->places, 0, s->cfg.connections_max) == 0);
     pthread_mutex_init(&s->spare_lock, NULL);
+    pthread_mutex_init(&s->peers_lock, NULL);
     takeovers_init(s);
     lanes_init(s);
     sigset_t all,

@@ -250,7 +250,8 @@ static void plain_streams(void **state UNUSED)
     ctx_init(&cx);
     buf_init(&early, cx.arena);
     const char *url = arena_printf(cx.arena, "http://127.0.0.1:%u/plain", port);
-    assert_null(http_client_upgrade(&cx, url, NULL, 0, "raw", 5000, &fd, &early));
+    struct http_call call = {.url = url, .timeout_ms = 5000};
+    assert_null(http_client_upgrade(&cx, &call, "raw", &fd, &early));
     raw_text(fd, "to the stream");
     read_all(ends[1], text, 13);
     assert_memory_equal(text, "to the stream", 13);
@@ -260,10 +261,12 @@ static void plain_streams(void **state UNUSED)
     close_fd_p(&fd);
     wait_until(running == 0);
     url = arena_printf(cx.arena, "http://127.0.0.1:%u/ws", port);
-    struct err *e = http_client_upgrade(&cx, url, NULL, 0, "raw", 5000, &fd, &early);
+    call.url = url;
+    struct err *e = http_client_upgrade(&cx, &call, "raw", &fd, &early);
     assert_non_null(e);
     assert_int_equal(e->kind, ERR_BAD_GATEWAY);
-    e = http_client_upgrade(&cx, "http://127.0.0.1:1/x", NULL, 0, "raw", 5000, &fd, &early);
+    call.url = "http://127.0.0.1:1/x";
+    e = http_client_upgrade(&cx, &call, "raw", &fd, &early);
     assert_non_null(e);
     assert_int_equal(e->kind, ERR_UNAVAILABLE);
     ctx_release(&cx);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Private to http/: a TLS connection that looks like a plain one. */
+#pragma once
+
+#include "http/client.h"
+
+/*
+ * Shakes hands over the connected, non-blocking socket, which is the tunnel's from then on (closed
+ * on errors too). ret_fd: a non-blocking socket of the caller's; a thread moves what it carries,
+ * until either end is shut down. url: for messages.
+ */
+MUST_USE struct err *tunnel_open(struct ctx *cx, int fd, const struct http_identity *identity,
+                                 const char *url, int64_t until_us, int *ret_fd);
+/* The other side of it: the thread shakes hands, and gives up if the peer is another one, or slow.
+ * -1: no socket or thread for it. */
+int tunnel_accept(int fd, const struct http_identity *identity);
