@@ -56,6 +56,17 @@ static struct err *host_add(struct ctx *cx, struct store *store, const char *nam
     return NULL;
 }
 
+static struct err *rotate_ca(struct ctx *cx, const struct settings *s)
+{
+    bool changed;
+    TRY(authority_rotate(cx, s, &changed));
+    puts(changed
+             ? "The next certificate authority is the one in use. Restart the control planes."
+             : "The next certificate authority is made. Restart the control planes; when each host "
+               "has been up since, do this again: then it is used.");
+    return NULL;
+}
+
 /* "from=URL" → "URL"; NULL: not there. */
 static const char *option(int argc, char **argv, const char *name)
 {
@@ -94,6 +105,16 @@ static struct err *migrate_state(struct ctx *cx, int argc, char **argv)
     return NULL;
 }
 
+static struct err *host(struct ctx *cx, const struct settings *s, const char *word, int argc,
+                        char **argv)
+{
+    struct store *store = NULL;
+    TRY(open_state(cx, s, &store));
+    struct err *e = admin_host(cx, s, store, word, argc, argv);
+    store_close(store);
+    return e;
+}
+
 int admin_main(const struct settings *s, int argc, char **argv)
 {
     AUTO_CTX struct ctx cx;
@@ -111,6 +132,10 @@ int admin_main(const struct settings *s, int argc, char **argv)
         e = with_store(&cx, s, host_add, argv[1]);
     else if (str_eq(argv[0], "host-add"))
         e = fail(&cx, ERR_INVALID, "usage: colvert admin host-add NAME");
+    else if (str_eq(argv[0], "rotate-ca") && argc == 1)
+        e = rotate_ca(&cx, s);
+    else if (str_starts(argv[0], "host "))
+        e = host(&cx, s, argv[0] + strlen("host "), argc - 1, argv + 1);
     else
         e = fail(&cx, ERR_INVALID, "unknown admin command '%s' ('colvert --help' lists them)",
                  argv[0]);

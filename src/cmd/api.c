@@ -10,18 +10,16 @@
 #include <sys/signalfd.h>
 #include <poll.h>
 
+#define TICK_MS 1000
+
 struct control {
     struct ctx cx;
     struct store *store;
     struct api *api;
     struct http_server *server;
     struct jobs jobs;
+    struct hosts *hosts; /* NULL: none on other machines */
 };
-
-static bool is_loopback(const char *host)
-{
-    return str_starts(host, "127.") || str_eq(host, "::1") || str_eq(host, "localhost");
-}
 
 /* Another process has committed something: what waits for it here looks again. */
 static void heard(void *api, const char *topic)
@@ -36,7 +34,8 @@ static struct err *start(struct control *k, const struct settings *s)
 {
     struct ctx *cx = &k->cx;
     const struct api_hooks hooks = {.authenticate = identity_authenticate,
-                                    .authenticate_node = fleet_authenticate};
+                                    .authenticate_node = fleet_authenticate,
+                                    .authenticate_cert = fleet_authenticate_cert};
     const struct api_config cfg = {.region = s->region};
     struct http_config http = {.io_threads = (unsigned)s->io_threads,
                                .workers = (unsigned)s->workers,
@@ -63,10 +62,22 @@ static struct err *start(struct control *k, const struct settings *s)
     struct http_app app = api_app(k->api);
     TRY(http_server_start(cx, &http, &app, &k->server));
     api_set_server(k->api, k->server);
+    if (*s->hosts_listen)
+        TRY(hosts_start(cx, s, &http, k->api, &k->hosts));
     fleet_on_change(fleet_wake_api, k->api);
     jobs_init(&k->jobs, cx, k->store);
     log_event(cx, LOG_INFO, "serving", "listen", s->listen, "engine", store_engine(k->store), NULL);
     return NULL;
+}
+
+/* Another process may have removed a host. */
+static void look_for_gone_hosts(struct control *k)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct err *e = k->hosts ? hosts_look(&cx, k->store, k->hosts) : NULL;
+    if (e)
+        log_err(&cx, LOG_WARN, e, "hosts that are gone can't be looked for", NULL);
 }
 
 static void stop(struct control *k)
@@ -74,6 +85,7 @@ static void stop(struct control *k)
     if (k->store)
         store_unlisten(k->store);
     jobs_fini(&k->jobs);
+    hosts_stop(k->hosts, 3000);
     if (k->server)
         http_server_stop(k->server, 3000);
     api_free(k->api);
@@ -98,8 +110,11 @@ int api_main(const struct settings *s)
     if (!e) {
         AUTO_FD int fd = signalfd(-1, &set, SFD_CLOEXEC);
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        while (poll(&p, 1, JOBS_MS) <= 0)
-            jobs_run(&k.jobs);
+        for (unsigned tick = 1; poll(&p, 1, TICK_MS) <= 0; tick++) {
+            look_for_gone_hosts(&k);
+            if (tick % (JOBS_MS / TICK_MS) == 0)
+                jobs_run(&k.jobs);
+        }
         log_event(NULL, LOG_INFO, "stopping", NULL);
     }
     stop(&k);

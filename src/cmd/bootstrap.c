@@ -45,6 +45,7 @@ struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const cha
         .region = s->region,
         .service_types = catalog_paths};
     TRY(configure_services(cx, s));
+    TRY(authority_make(cx, s));
     TRY(open_state(cx, s, &store));
     struct err *e = store_migrate(cx, store, all_migrations, n_all_migrations);
     if (!e)

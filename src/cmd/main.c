@@ -20,7 +20,11 @@ static void usage(FILE *out)
         "                      moves all state to an empty database, sqlite:FILE or postgresql:…;\n"
         "                      every api must be stopped; the other way round it moves back\n"
         "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
-        "  admin host-add NAME a host, and its secret (printed once)\n"
+        "  admin rotate-ca     the hosts' certificate authority: first makes the next one, then "
+        "uses it\n"
+        "  admin host-add NAME a control plane's own machine, and its agent's secret (printed once)\n"
+        "  admin host add NAME a host on another machine: its join token (printed once)\n"
+        "  admin host list     hosts; also: host show, revoke, remove NAME\n"
         "  schema config       the documented configuration file\n"
         "  schema sql          the tables\n"
         "  schema docs         routes with their policies, and resources\n"
@@ -80,6 +84,11 @@ static int run(struct settings *s, int argc, char **argv)
     int first = 2, rest = 0;
     if (words && argc > 2)
         first = 3;
+    const char *word = first == 3 ? argv[2] : "";
+    if (str_eq(command, "admin") && str_eq(word, "host") && argc > 3) { /* a word of two */
+        word = arena_printf(cx.arena, "host %s", argv[3]);
+        first = 4;
+    }
     if (str_eq(command, "node") && argc > 2 && str_eq(argv[2], "--purge")) {
         purge = true;
         first = 3;
@@ -101,7 +110,7 @@ static int run(struct settings *s, int argc, char **argv)
     if (str_eq(command, "node"))
         return purge ? node_purge(s) : node_main(s);
     if (words && argc > 2) {
-        argv[first + rest - 1] = argv[2]; /* the word, then its arguments */
+        argv[first + rest - 1] = (char *)(uintptr_t)word; /* then its arguments */
         int n = argc - first - rest + 1;
         return str_eq(command, "admin") ? admin_main(s, n, argv + first + rest - 1)
                                         : schema_main(s, n, argv + first + rest - 1);

@@ -2,6 +2,7 @@
 /* The agent's process: settings become the agent's configuration. */
 #include "cmd/wiring.h"
 #include "node/agent_main.h"
+#include <sys/stat.h>
 
 static struct err *check_urls(struct ctx *cx, const char *text)
 {
@@ -59,13 +60,36 @@ static const char *instance_name(struct ctx *cx, const struct settings *s)
     return arena_printf(cx->arena, "i%08x", (unsigned)(h ^ (h >> 32)));
 }
 
+/* A host that has joined is who its certificate says; otherwise it is the control plane's machine.
+ */
+static struct err *introduce(struct ctx *cx, const struct settings *s, struct loop_config *ret)
+{
+    TRY(enrolment_open(cx, node_dir(cx, s), s->api, s->join, &ret->enrolment));
+    if (ret->enrolment) {
+        ret->host = enrolment_host_id(ret->enrolment);
+        ret->api_urls = *s->api_urls ? s->api_urls : enrolment_api_url(ret->enrolment);
+        return check_urls(cx, ret->api_urls);
+    }
+    if (!is_loopback(ret->listen_address))
+        return fail(cx, ERR_INVALID,
+                    "refusing to listen on %s without certificates: agent_listen beyond loopback "
+                    "is for hosts that have joined ('colvert admin host add')",
+                    s->agent_listen);
+    TRY(api_urls(cx, s, &ret->api_urls));
+    return read_secret(cx, s, &ret->secret);
+}
+
 static struct err *configure(struct ctx *cx, const struct settings *s, bool purge,
                              struct agent_config *ret)
 {
     bool fake = str_eq(s->driver, "fake");
+    bool fresh = *s->join && !purge; /* `colvert up` makes the folders of its own machine */
     char full[4096];
     if (!fake && !str_eq(s->driver, "qemu"))
         return fail(cx, ERR_INVALID, "driver must be qemu or fake, not '%s'", s->driver);
+    if (fresh && ((mkdir(s->data, 0755) < 0 && errno != EEXIST) ||
+                  (mkdir(node_dir(cx, s), 0711) < 0 && errno != EEXIST)))
+        return fail(cx, ERR_UNAVAILABLE, "cannot make the folder %s: %m", node_dir(cx, s));
     if (!realpath(s->data, full))
         return fail(cx, ERR_INVALID, "the data folder %s: %m", s->data);
     const char *dir = arena_printf(cx->arena, "%s/node", full);
@@ -90,19 +114,19 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
             arena_printf(cx->arena, "%s%s", address, strchr(s->external_cidr, '/'));
     }
     TRY(parse_listen(cx, s->agent_listen, &ret->loop.listen_address, &ret->loop.listen_port));
-    TRY(api_urls(cx, s, &ret->loop.api_urls));
-    return purge ? NULL : read_secret(cx, s, &ret->loop.secret);
+    return purge ? NULL : introduce(cx, s, &ret->loop);
 }
 
 static int run(const struct settings *s, bool purge)
 {
     AUTO_CTX struct ctx cx;
-    struct agent_config cfg;
+    struct agent_config cfg = {0};
     ctx_init(&cx);
     log_set_role("node");
     struct err *e = configure(&cx, s, purge, &cfg);
     if (!e)
         e = purge ? agent_purge(&cx, &cfg) : agent_main(&cx, &cfg);
+    enrolment_free(cfg.loop.enrolment);
     return e ? complain(&cx, e) : 0;
 }
 

@@ -148,10 +148,10 @@ void settings_forget_environment(void)
         unsetenv(variable_of(&rows[i], name, sizeof(name)));
 }
 
-/* The state's URL may hold the database's password. */
+/* The state's URL may hold the database's password; a token lets a host join. */
 static bool is_secret(const struct row *r)
 {
-    return str_ends(r->key, "_password") || str_eq(r->key, "state");
+    return str_ends(r->key, "_password") || str_eq(r->key, "state") || str_eq(r->key, "join");
 }
 
 static struct err *one_option(struct ctx *cx, struct settings *s, int argc, char **argv, int *i)

@@ -56,6 +56,11 @@ struct err *open_state(struct ctx *cx, const struct settings *s, struct store **
     return store_open(cx, url, (unsigned)s->store_connections, ret);
 }
 
+bool is_loopback(const char *address)
+{
+    return str_starts(address, "127.") || str_eq(address, "::1") || str_eq(address, "localhost");
+}
+
 /* A host's secret reads the images of its own servers and volumes, and no others. */
 static struct err *image_for_host(struct ctx *cx, struct tx *tx, const char *host_id,
                                   const char *image_id, int *ret_fd, int64_t *ret_size)

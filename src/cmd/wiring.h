@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cmd/settings.h"
+#include "http/pki.h"
 #include "resource/api.h"
 
 extern const struct service *const all_services[];
@@ -41,6 +42,32 @@ MUST_USE struct err *configure_services(struct ctx *cx, const struct settings *s
 MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s,
                                       const char *host_secret, bool keep_passwords,
                                       const char **ret_password);
+
+/* The region's certificate authority, see authority.c; key and cert: PEM. */
+struct authority {
+    struct pki_cert cert;
+    const char *key, *authorities; /* those that hosts trust: cert, and others */
+};
+/* Unless it is there. */
+MUST_USE struct err *authority_make(struct ctx *cx, const struct settings *s);
+MUST_USE struct err *authority_read(struct ctx *cx, const struct settings *s,
+                                    struct authority *ret);
+/* Two steps: a next one, that hosts are told of; then (*ret_changed) it is the one in use. */
+MUST_USE struct err *authority_rotate(struct ctx *cx, const struct settings *s, bool *ret_changed);
+
+/* The listener for hosts on other machines: hosts.c. like: its limits. In cx's arena. */
+struct hosts;
+MUST_USE struct err *hosts_start(struct ctx *cx, const struct settings *s,
+                                 const struct http_config *like, struct api *api,
+                                 struct hosts **ret);
+/* Ends the connections of hosts that are gone. */
+MUST_USE struct err *hosts_look(struct ctx *cx, struct store *store, struct hosts *h);
+void hosts_stop(struct hosts *h, unsigned drain_ms); /* NULL is fine */
+
+/* colvert admin host WORD ARGUMENTS. */
+MUST_USE struct err *admin_host(struct ctx *cx, const struct settings *s, struct store *store,
+                                const char *word, int argc, char **argv);
+bool is_loopback(const char *address);
 
 /* Roles' main functions: process exit codes. */
 int api_main(const struct settings *s);

@@ -67,6 +67,10 @@ MUST_USE struct err *compute_volume_extending(struct call *c, const char *server
 MUST_USE struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, const char *server_id,
                                              bool good);
 
+/* The host leaves the cloud: its agent is a stranger from then on. ERR_CONFLICT while it has
+ * servers. */
+MUST_USE struct err *compute_host_remove(struct ctx *cx, struct tx *tx, const char *host_id);
+
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 

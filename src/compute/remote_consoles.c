@@ -199,7 +199,7 @@ static void run_screen(void *arg, int ws, const char *early, size_t n_early)
 {
     struct screen *s = arg;
     AUTO_CTX struct ctx cx;
-    AUTO_FD int fd = -1;
+    int fd = -1;
     struct buf head;
     ctx_init(&cx);
     buf_init(&head, cx.arena);
@@ -207,6 +207,7 @@ static void run_screen(void *arg, int ws, const char *early, size_t n_early)
     if (e)
         log_err(&cx, LOG_WARN, e, "a console can't be reached", "path", s->path, NULL);
     websocket_relay(ws, early, n_early, fd, head.data, head.len, IDLE_MS);
+    fleet_stream_end(&fd);
 }
 
 /* A bad token is told by closing at once: browsers show pages nothing of a refused handshake. */

@@ -265,26 +265,30 @@ const struct stmt stmt_host_servers = {"host_servers",
 const struct stmt stmt_aggregates_forget = {"aggregates_forget",
                                             "DELETE FROM aggregate_hosts WHERE host_id = $1"};
 
-/* The host leaves the cloud: its agent is a stranger from now on. */
+struct err *compute_host_remove(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    const struct db_value id = V_TEXT(host_id);
+    struct db_rows servers;
+    TRY(db_query(cx, tx, &stmt_host_servers, &id, 1, &servers));
+    if (db_int(&servers, 0, 0))
+        return fail(cx, ERR_CONFLICT,
+                    "Unable to delete compute service that is hosting instances. Migrate or delete "
+                    "the instances first.");
+    TRY(db_run(cx, tx, &stmt_aggregates_forget, id));
+    TRY(db_run(cx, tx, &stmt_cached_images_forget, id));
+    TRY(host_room_forget(cx, tx, host_id));
+    return fleet_host_remove(cx, tx, host_id);
+}
+
 struct err *compute_service_delete(struct call *c)
 {
     struct service_info service;
-    struct db_rows servers;
     TRY(find(c, &service));
     if (!str_eq(service.binary, COMPUTE_BINARY))
         return fail(c->cx, ERR_INVALID,
                     "The control plane's own service %s goes when its process ends",
                     service.binary);
-    const struct db_value id = V_TEXT(service.id);
-    TRY(db_query(c->cx, c->tx, &stmt_host_servers, &id, 1, &servers));
-    if (db_int(&servers, 0, 0))
-        return fail(c->cx, ERR_CONFLICT,
-                    "Unable to delete compute service that is hosting instances. Migrate or delete "
-                    "the instances first.");
     c->audit_target = service.id;
-    TRY(db_run(c->cx, c->tx, &stmt_aggregates_forget, id));
-    TRY(db_run(c->cx, c->tx, &stmt_cached_images_forget, id));
-    TRY(host_room_forget(c->cx, c->tx, service.id));
     call_reply_empty(c, 204);
-    return fleet_host_remove(c->cx, c->tx, service.id);
+    return compute_host_remove(c->cx, c->tx, service.id);
 }

@@ -40,7 +40,20 @@ static const char ddl[] =
     "  reported_at BIGINT NOT NULL DEFAULT 0,\n"
     "  PRIMARY KEY (host_id, kind, item_id)\n"
     ");\n"
-    "CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);\n";
+    "CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);\n"
+    "CREATE TABLE fleet_joins (\n"
+    "  host_id TEXT PRIMARY KEY REFERENCES fleet_hosts(id) ON DELETE CASCADE,\n"
+    "  token_sha256 TEXT NOT NULL UNIQUE,\n"
+    "  expires_at BIGINT NOT NULL,\n"
+    "  used_at BIGINT\n"
+    ");\n"
+    "CREATE TABLE fleet_certs (\n"
+    "  sha256 TEXT PRIMARY KEY,\n"
+    "  host_id TEXT NOT NULL REFERENCES fleet_hosts(id) ON DELETE CASCADE,\n"
+    "  not_after BIGINT NOT NULL,\n"
+    "  created_at BIGINT NOT NULL\n"
+    ");\n"
+    "CREATE INDEX fleet_certs_host ON fleet_certs (host_id);\n";
 
 /* ---- heartbeat ---- */
 
@@ -252,11 +265,19 @@ struct err *fleet_reports(struct ctx *cx, struct tx *tx, const char *host_id, co
 
 static struct err *put_host(struct call *c)
 {
+    const struct fleet_authority *a = fleet_authority_get();
+    const char *url = json_get_str(c->json, "agent_url");
+    bool enrolled = c->rq->peer_sha256 != NULL;
+    if (enrolled && url && !str_starts(url, "https://"))
+        return fail(c->cx, ERR_INVALID, "The agent_url of a host with a certificate is https://");
     TRY(fleet_beat(c->cx, c->tx, c->actor->host_id, c->json));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_kstr(&w, "id", c->actor->host_id);
     jw_kint(&w, "heartbeat_s", FLEET_HEARTBEAT_S);
+    if (enrolled && a) /* others than it knows: it renews its certificate, and gets them */
+        jw_kstr(&w, "authorities_sha256",
+                sha256_hex(c->cx, a->authorities, strlen(a->authorities)));
     jw_obj_end(&w);
     return NULL;
 }
@@ -341,7 +362,14 @@ static const struct route routes[] = {
     ROUTE(PUT, "/node/v1/hosts/{host}/images/{image_id}/file", put_image, "node:images:upload",
           .rule = RULE_NODE, .flags = RT_NO_AUDIT | RT_STREAM, .stream = put_image_begin,
           .before = put_image_settle, .status = 204,
-          .doc = "The bytes of an image that the host exports.")};
+          .doc = "The bytes of an image that the host exports."),
+    ROUTE(GET, "/node/v1/authorities", fleet_get_authority, "node:authorities:show",
+          .rule = RULE_PUBLIC,
+          .doc = "Whom a host that is to join may trust, if its token says so."),
+    ROUTE(POST, "/node/v1/join", fleet_post_join, "node:hosts:join", .rule = RULE_PUBLIC,
+          .doc = "A host's certificate, for a token."),
+    ROUTE(POST, "/node/v1/hosts/{host}/certificate", fleet_post_certificate,
+          "node:certificates:renew", NODE, .doc = "Its next certificate.")};
 
 static const struct stmt *const stmts[] = {
 #define X(name, sql) &fleet_stmt_##name,

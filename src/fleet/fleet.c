@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See fleet.h: hosts, their secrets, and touching what they are told. The feed itself is feed.c. */
 #include "fleet/fleet_impl.h"
-#include "http/client.h"
 
 #define X(name_, sql_)                                                                             \
     const struct stmt fleet_stmt_##name_ = {.name = "fleet_" #name_, .sql = sql_};
 FLEET_STMTS(X)
 #undef X
 
-enum { KINDS_MAX = 8, AGENT_TIMEOUT_MS = 5000 };
+enum { KINDS_MAX = 8 };
 /* After the store was away, agents take so much longer to be heard again. */
 #define AFTER_AWAY_US (INT64_C(2000000) * FLEET_HEARTBEAT_S)
 
@@ -156,6 +155,7 @@ static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_
         .revision = db_int(r, i, 18),
     };
     h.secret_sha256 = db_text(r, i, 15);
+    h.enrolled = !*h.secret_sha256;
     h.alive = !h.forced_down && h.last_seen_us &&
               fleet_heard(h.last_seen_us, now_us(cx), store_absence(tx_store(tx)));
     return h;
@@ -251,61 +251,7 @@ struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret
     }
     return fail(
         cx, ERR_UNAUTHENTICATED,
-        "No host '%s' with this secret: see `colvert admin host-add`, and the agent's secret file",
+        "No host '%s' with this secret: see the agent's secret file; hosts on other machines join"
+        " with certificates (`colvert admin host add`)",
         host);
-}
-
-/* ---- calling an agent ---- */
-
-static struct err *agent_reachable(struct ctx *cx, const struct fleet_host *host)
-{
-    if (host->agent_url && host->alive)
-        return NULL;
-    return fail(cx, ERR_UNAVAILABLE,
-                "Host %s can't be reached: its agent has not been heard of lately", host->name);
-}
-
-static struct http_pair agent_authorization(struct ctx *cx, const struct fleet_host *host)
-{
-    must(host->secret_sha256);
-    const char *token = arena_printf(cx->arena, "agent-call:%s", host->secret_sha256);
-    return (struct http_pair){"Authorization", arena_printf(cx->arena, "Bearer %s",
-                                                            sha256_hex(cx, token, strlen(token)))};
-}
-
-struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
-                       struct buf *ret_body, int *ret_status)
-{
-    TRY(agent_reachable(cx, host));
-    struct http_client *client = http_client_new();
-    struct http_pair auth = agent_authorization(cx, host);
-    struct http_call call = {.method = "GET",
-                             .url = arena_printf(cx->arena, "%s%s", host->agent_url, path),
-                             .headers = &auth,
-                             .n_headers = 1,
-                             .timeout_ms = AGENT_TIMEOUT_MS,
-                             .reply_max_bytes = 4 << 20};
-    struct http_answer answer;
-    struct err *e = http_client_call(cx, client, &call, &answer);
-    http_client_free(client);
-    if (e)
-        return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s can't be reached", host->name);
-    buf_add(ret_body, answer.body.data, answer.body.len);
-    *ret_status = answer.status;
-    return NULL;
-}
-
-struct err *fleet_stream(struct ctx *cx, const struct fleet_host *host, const char *path,
-                         int *ret_fd, struct buf *ret_early)
-{
-    TRY(agent_reachable(cx, host));
-    struct http_pair auth = agent_authorization(cx, host);
-    struct http_call call = {.url = arena_printf(cx->arena, "%s%s", host->agent_url, path),
-                             .headers = &auth,
-                             .n_headers = 1,
-                             .timeout_ms = AGENT_TIMEOUT_MS};
-    struct err *e = http_client_upgrade(cx, &call, "colvert-stream", ret_fd, ret_early);
-    if (e)
-        return wrap(cx, e, ERR_UNAVAILABLE, "The agent of host %s gives no connection", host->name);
-    return NULL;
 }

@@ -42,7 +42,8 @@ struct fleet_host {
     bool enabled, alive;
     bool forced_down;       /* an administrator says so: not alive, whatever its agent does */
     const char *uptime;     /* as uptime(1) has it; NULL: its agent doesn't tell */
-    const char *secret_sha256; /* what calls to its agent are proved with */
+    const char *secret_sha256; /* what calls to its agent are proved with; "": by certificates */
+    bool enrolled;             /* it has joined with a token, and shows a certificate */
 };
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
                                  size_t *ret_n);
@@ -61,13 +62,47 @@ MUST_USE struct err *fleet_host_remove(struct ctx *cx, struct tx *tx, const char
 MUST_USE struct err *fleet_call(struct ctx *cx, const struct fleet_host *host, const char *path,
                                 struct buf *ret_body, int *ret_status);
 /* A connection to what the path names there (a guest's screen); non-blocking, the caller's. What
- * has come already is in ret_early. Outside any transaction. */
+ * has come already is in ret_early. Outside any transaction. fleet_stream_end closes it; it is shut
+ * down when its host is removed. */
 MUST_USE struct err *fleet_stream(struct ctx *cx, const struct fleet_host *host, const char *path,
                                   int *ret_fd, struct buf *ret_early);
-/* Makes (or finds) a host row with this name and secret: returns its id. Bootstrap and `colvert
- * admin host-add`. */
+void fleet_stream_end(int *fd);
+/* Makes (or finds) a host row with this name and secret: returns its id. For agents on
+ * control planes' own machines: bootstrap and `colvert admin host-add`. */
 MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name,
                                     const char *secret, const char **ret_id);
+
+/* ---- hosts on other machines ---- */
+
+/* A host by this name, and the secret that it may join with once, within ttl_s (wipe it). again: it
+ * may have joined before. ERR_EXISTS. */
+MUST_USE struct err *fleet_host_invite(struct ctx *cx, struct tx *tx, const char *name, bool again,
+                                       int64_t ttl_s, const char **ret_id, char **ret_secret);
+/* Its certificates and its token are good for nothing from then on; the host stays. */
+MUST_USE struct err *fleet_host_revoke(struct ctx *cx, struct tx *tx, const char *host_id);
+/* All hosts, as the operator sees them. */
+struct fleet_member {
+    const char *id, *name, *agent_url, *version;
+    bool local; /* the control plane's own machine: it has a secret, no certificate */
+    int64_t last_seen_us, cert_until_us, token_until_us; /* 0: never, none; of an unused token */
+};
+MUST_USE struct err *fleet_members(struct ctx *cx, struct tx *tx, struct fleet_member **ret,
+                                   size_t *ret_n);
+/* What the process vouches with; PEM, lives as long as the process. */
+struct fleet_authority {
+    const char *authorities; /* whom hosts are to trust: the issuer, and others */
+    const char *issuer, *issuer_key;
+    const char *control_cert, *control_key; /* what this process shows to hosts */
+    int64_t cert_ttl_s;                     /* of hosts' certificates */
+};
+#define FLEET_CONTROL_PEER "control.colvert"               /* the name in control_cert */
+void fleet_set_authority(const struct fleet_authority *a); /* at start-up; NULL: no hosts join */
+/* For api_hooks: the host by its certificate's fingerprint. ERR_FORBIDDEN: it is not `host`, an id
+ * or a name. */
+MUST_USE struct err *fleet_authenticate_cert(struct ctx *cx, struct tx *tx, const char *sha256,
+                                             const char *host, struct actor *ret);
+/* Ends what is open still of certificates that are good no more: on this server, and streams. */
+MUST_USE struct err *fleet_cut_gone(struct ctx *cx, struct store *store, struct http_server *s);
 
 /* ---- for the wiring ---- */
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fleet/fleet.h"
+#include "http/pki.h"
 
 /*   name           SQL */
 #define FLEET_STMTS(X)                                                                             \
@@ -27,6 +28,30 @@
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
             " enabled, secret_sha256, forced_down, uptime, revision FROM fleet_hosts WHERE id = $1")         \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
+    X(members, "SELECT h.id, h.name, h.secret_sha256, h.last_seen_at,"                             \
+               " (SELECT MAX(c.not_after) FROM fleet_certs c WHERE c.host_id = h.id),"             \
+               " (SELECT j.expires_at FROM fleet_joins j"                                          \
+               " WHERE j.host_id = h.id AND j.used_at IS NULL),"                                   \
+               " h.agent_url, h.version FROM fleet_hosts h ORDER BY h.name")                       \
+    X(join_put, "INSERT INTO fleet_joins (host_id, token_sha256, expires_at) VALUES ($1, $2, $3)"  \
+                " ON CONFLICT (host_id) DO UPDATE SET token_sha256 = excluded.token_sha256,"       \
+                " expires_at = excluded.expires_at, used_at = NULL")                               \
+    X(join_find, "SELECT h.id, h.name, j.expires_at, j.used_at FROM fleet_joins j"                 \
+                 " JOIN fleet_hosts h ON h.id = j.host_id WHERE j.token_sha256 = $1")              \
+    X(join_use, "UPDATE fleet_joins SET used_at = $2 WHERE host_id = $1 AND used_at IS NULL")      \
+    X(join_drop, "DELETE FROM fleet_joins WHERE host_id = $1")                                     \
+    X(hosts_good, "SELECT h.id FROM fleet_hosts h WHERE h.secret_sha256 <> '' OR EXISTS"           \
+                  " (SELECT 1 FROM fleet_certs c WHERE c.host_id = h.id AND c.not_after > $1)")    \
+    X(cert_add, "INSERT INTO fleet_certs (sha256, host_id, not_after, created_at)"                 \
+                " VALUES ($1, $2, $3, $4)")                                                        \
+    X(cert_find, "SELECT h.id, h.name, c.not_after FROM fleet_certs c"                             \
+                 " JOIN fleet_hosts h ON h.id = c.host_id WHERE c.sha256 = $1")                    \
+    X(certs_of, "SELECT sha256 FROM fleet_certs WHERE host_id = $1"                                \
+                " ORDER BY created_at DESC, sha256")                                               \
+    X(certs_good, "SELECT sha256 FROM fleet_certs WHERE not_after > $1")                           \
+    X(certs_end, "DELETE FROM fleet_certs WHERE host_id = $1")                                     \
+    X(certs_expire, "DELETE FROM fleet_certs WHERE host_id = $1 AND not_after < $2")               \
+    X(cert_drop, "DELETE FROM fleet_certs WHERE sha256 = $1")                                      \
     X(bump, "UPDATE fleet_hosts SET revision = revision + 1 WHERE id = $1 RETURNING revision")     \
     X(revision, "SELECT revision FROM fleet_hosts WHERE id = $1")                                  \
     X(change_put, "INSERT INTO fleet_changes (host_id, kind, item_id, revision)"                   \
@@ -56,3 +81,21 @@ const struct fleet_kind *fleet_kind_at(size_t i);           /* NULL: past the la
 const struct fleet_upload *fleet_upload_parts(void);        /* NULL: no image service */
 struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
                              const char *image_id, int *ret_fd, int64_t *ret_size);
+
+/* enrol.c */
+const struct fleet_authority *fleet_authority_get(void);          /* NULL: none */
+const char *fleet_host_peer(struct ctx *cx, const char *host_id); /* the name in its certificate */
+struct fleet_joined {
+    const char *host_id, *name;
+    struct pki_cert cert;
+};
+MUST_USE struct err *fleet_join(struct ctx *cx, struct tx *tx, const char *secret,
+                                const char *request, struct fleet_joined *ret);
+MUST_USE struct err *fleet_renew(struct ctx *cx, struct tx *tx, const char *host_id,
+                                 const char *request, struct fleet_joined *ret);
+struct err *fleet_get_authority(struct call *c);
+struct err *fleet_post_join(struct call *c);
+struct err *fleet_post_certificate(struct call *c);
+
+/* agents.c */
+void fleet_streams_cut(bool (*gone)(void *arg, const char *host_id), void *arg);

@@ -105,7 +105,7 @@ struct http_server {
     struct takeovers takeovers;
     pthread_mutex_t peers_lock;
     struct tls_peer *peers; /* connections with cfg.client_ca */
-    _Atomic bool closing; /* replies say Connection: close */
+    _Atomic bool closing;   /* replies say Connection: close */
     _Atomic uint64_t requests, refused, bytes_in, bytes_out, connections, running, open;
     pthread_mutex_t spare_lock;
     struct http_conn *spare; /* finished ones, with their arenas, for the next requests */

@@ -91,8 +91,8 @@ static struct err *start_mhd(struct ctx *cx, struct http_server *s)
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, key};
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, cert};
     } else if (s->cfg.tls_cert) {
-        extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0,
-                                             (char *)(uintptr_t)s->cfg.tls_key};
+        extra[n++] =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (char *)(uintptr_t)s->cfg.tls_key};
         extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
                                              (char *)(uintptr_t)s->cfg.tls_cert};
     }

@@ -241,6 +241,15 @@ static void there_are_only_so_many(void **state UNUSED)
     }));
 }
 
+/* What it said before it went is told, and then its end. */
+static void last_words(void **state UNUSED)
+{
+    size_t n;
+    close_fd_p(&ends[1]);
+    AUTO_FD int fd = handshake("\r\n"); /* "hello" came */
+    assert_int_equal(frame(fd, text, &n), 0x88);
+}
+
 /* Streams, through the client that asks for them. */
 static void plain_streams(void **state UNUSED)
 {
@@ -287,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_client_goes_away, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_handshakes, setup, teardown),
         cmocka_unit_test_setup_teardown(there_are_only_so_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(last_words, setup, teardown),
         cmocka_unit_test_setup_teardown(plain_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_ends_them, setup, teardown),
     };

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #define PIECE_BYTES 16384
+#define LINGER_MS 10000
 #define HANDSHAKE_US (10 * INT64_C(1000000))
 
 /* What has been read on one side and not yet been written on the other. */
@@ -101,12 +102,14 @@ static bool done(const struct half *h)
     return h->ended && !h->len;
 }
 
-static void wait_for_more(const struct tunnel *t)
+/* False: one side has ended, and the other takes nothing more. */
+static bool wait_for_more(const struct tunnel *t)
 {
-    struct pollfd p[] = {
-        {.fd = t->net, .events = t->net_wants},
-        {.fd = t->local, .events = (short)((t->out.len ? 0 : POLLIN) | (t->in.len ? POLLOUT : 0))}};
-    poll(p, 2, -1);
+    short local = (short)((t->out.len ? 0 : POLLIN) | (t->in.len ? POLLOUT : 0));
+    /* Who is waited for in no way must not be heard of: poll tells of hang-ups unasked. */
+    struct pollfd p[] = {{.fd = t->net_wants ? t->net : -1, .events = t->net_wants},
+                         {.fd = local ? t->local : -1, .events = local}};
+    return poll(p, 2, t->in.ended || t->out.ended ? LINGER_MS : -1) != 0;
 }
 
 static struct err *shake_hands(struct ctx *cx, struct tunnel *t, const char *url, int64_t until_us)
@@ -151,8 +154,8 @@ static void *run(void *arg)
         t->net_wants = 0;
         bool in = move(t, &t->in, net_read, local_write);
         bool out = move(t, &t->out, local_read, net_write);
-        if (!in && !out)
-            wait_for_more(t);
+        if (!in && !out && !wait_for_more(t))
+            break;
     }
     SSL_shutdown(t->ssl);
     ERR_clear_error();

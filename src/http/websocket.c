@@ -248,6 +248,8 @@ void websocket_relay(int ws, const char *early, size_t n_early, int stream,
         while (relay_turn(&r, w, idle_ms))
             ;
     }
+    if (!r.broken)
+        (void)!wslay_event_send(w); /* a good bye would go ahead of what waits */
     if (!r.broken && wslay_event_queue_close(w, 0, NULL, 0) == 0)
         (void)!wslay_event_send(w);
     wslay_event_context_free(w);

@@ -12,7 +12,7 @@ enum {
 struct console {
     struct agent *agent;
     struct guest_backend guests;
-    char *authorization; /* the whole header's value */
+    char *authorization; /* the whole header's value; NULL: nobody else is let in at all */
     struct http_server *http;
 };
 
@@ -154,7 +154,8 @@ static void handle(void *arg, struct http_request *rq, struct http_reply *rp)
     struct console *c = arg;
     const char *given = http_header(rq, "Authorization");
     struct err *e = NULL;
-    if (!given || !secret_eq(given, strlen(given), c->authorization, strlen(c->authorization)))
+    if (c->authorization &&
+        (!given || !secret_eq(given, strlen(given), c->authorization, strlen(c->authorization))))
         e = fail(rq->cx, ERR_UNAUTHENTICATED, "this is for the control plane");
     if (!e)
         e = answer(c, rq, rp);
@@ -170,14 +171,16 @@ static char *authorization_of(struct ctx *cx, const char *host_secret)
 }
 
 struct err *console_start(struct ctx *cx, struct agent *a, const struct guest_backend *guests,
-                          const char *host_secret, const char *address, uint16_t port,
-                          struct console **ret)
+                          struct enrolment *enrolment, const char *host_secret, const char *address,
+                          uint16_t port, struct console **ret)
 {
     struct console *c = calloc(1, sizeof(*c));
     must(c);
-    *c = (struct console){
-        .agent = a, .guests = *guests, .authorization = authorization_of(cx, host_secret)};
-    must(c->authorization);
+    *c = (struct console){.agent = a, .guests = *guests};
+    if (!enrolment) {
+        c->authorization = authorization_of(cx, host_secret);
+        must(c->authorization);
+    }
     const struct http_app app = {.arg = c, .begin = begin, .handle = handle, .refuse = refuse};
     const struct http_config http = {.host = address,
                                      .port = port,
@@ -188,7 +191,9 @@ struct err *console_start(struct ctx *cx, struct agent *a, const struct guest_ba
                                      .connections_max = STREAMS_MAX + 16,
                                      .takeovers_max = STREAMS_MAX,
                                      .body_max_bytes = 4096,
-                                     .idle_timeout_s = 30};
+                                     .idle_timeout_s = 30,
+                                     .identity = enrolment ? enrolment_identity : NULL,
+                                     .identity_arg = enrolment};
     struct err *e = http_server_start(cx, &http, &app, &c->http);
     if (e) {
         console_stop(c);
@@ -209,7 +214,8 @@ void console_stop(struct console *c)
         return;
     if (c->http)
         http_server_stop(c->http, 1000);
-    secret_wipe(c->authorization, strlen(c->authorization));
+    if (c->authorization)
+        secret_wipe(c->authorization, strlen(c->authorization));
     free(c->authorization);
     free(c);
 }

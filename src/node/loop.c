@@ -277,13 +277,35 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     jw_kstr(&w, "version", COLVERT_VERSION);
     jw_kstr(&w, "uptime", uptime_text(cx));
     jw_obj_end(&w);
-    return uplink_beat(cx, &l->beat, &body, ret_heartbeat_s);
+    const char *authorities = NULL;
+    TRY(uplink_beat(cx, &l->beat, &body, ret_heartbeat_s, &authorities));
+    if (authorities && l->cfg.enrolment && !enrolment_trusts(l->cfg.enrolment, authorities))
+        return enrolment_renew(cx, l->cfg.enrolment, l->beat.client);
+    return NULL;
+}
+
+/* A host that has joined: its next certificate, long before the one it has ends. *until_us: not
+ * later than when that is due (monotonic). */
+static void renew(struct ctx *cx, struct loop *l, struct trouble *trouble, int64_t *until_us)
+{
+    if (!l->cfg.enrolment)
+        return;
+    struct err *e = NULL;
+    if (enrolment_renew_at_us(l->cfg.enrolment) <= now_us(cx)) {
+        e = enrolment_renew(cx, l->cfg.enrolment, l->beat.client);
+        note(cx, trouble, e);
+        if (!e)
+            log_event(cx, LOG_INFO, "has a new certificate", NULL);
+    }
+    int64_t left_us =
+        e ? trouble->retry_s * 1000000 : enrolment_renew_at_us(l->cfg.enrolment) - now_us(cx);
+    *until_us = min_i64(*until_us, mono_us(cx) + max_i64(left_us, 0));
 }
 
 static void *run_beat(void *arg)
 {
     struct loop *l = arg;
-    struct trouble trouble = {.doing = "heartbeat"};
+    struct trouble trouble = {.doing = "heartbeat"}, renewing = {.doing = "renewal"};
     int64_t heartbeat_s = 10, reapply_at = 0;
     bool stop = false;
     while (generation(l, &stop), !stop) {
@@ -297,7 +319,10 @@ static void *run_beat(void *arg)
             agent_poke_all(l->agent);
         if (!reapply_at || mono_us(&cx) >= reapply_at)
             reapply_at = mono_us(&cx) + INT64_C(1000000) * REAPPLY_EVERY_S;
-        sleep_until(l, 0, mono_us(&cx) + (e ? trouble.retry_s : heartbeat_s) * 1000000);
+        int64_t until_us = mono_us(&cx) + (e ? trouble.retry_s : heartbeat_s) * 1000000;
+        if (!stop)
+            renew(&cx, l, &renewing, &until_us);
+        sleep_until(l, 0, until_us);
         ctx_release(&cx);
     }
     return NULL;
@@ -329,7 +354,7 @@ static struct err *send_image(struct ctx *cx, void *arg, const char *image_id, c
 
 static struct uplink uplink_of(struct loop *l)
 {
-    return uplink_new(&l->cx, l->cfg.api_urls, l->cfg.host, l->cfg.secret);
+    return uplink_new(&l->cx, l->cfg.api_urls, l->cfg.host, l->cfg.secret, l->cfg.enrolment);
 }
 
 static void start_thread(struct loop *l, void *(*fn)(void *arg))
@@ -347,7 +372,7 @@ static struct loop *loop_new(const struct loop_config *cfg, const struct backend
     l->cfg = *cfg;
     l->cfg.api_urls = arena_strdup(m, cfg->api_urls);
     l->cfg.host = arena_strdup(m, cfg->host);
-    l->cfg.secret = l->secret = arena_strdup(m, cfg->secret);
+    l->cfg.secret = l->secret = arena_strdup(m, cfg->secret ? cfg->secret : "");
     l->cfg.data_dir = arena_strdup(m, cfg->data_dir);
     l->cfg.listen_address =
         arena_strdup(m, cfg->listen_address ? cfg->listen_address : "127.0.0.1");
@@ -391,12 +416,13 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
                                 .wake = wake,
                                 .wake_arg = l};
     l->agent = agent_new(&setup);
-    TRY(console_start(cx, l->agent, &l->backends.guests, l->cfg.secret, l->cfg.listen_address,
-                      l->cfg.listen_port, &l->console));
+    TRY(console_start(cx, l->agent, &l->backends.guests, l->cfg.enrolment, l->cfg.secret,
+                      l->cfg.listen_address, l->cfg.listen_port, &l->console));
+    bool v6 = strchr(l->cfg.listen_address, ':') != NULL;
     if (!l->cfg.advertise_url)
-        l->cfg.advertise_url = arena_printf(
-            l->cx.arena, strchr(l->cfg.listen_address, ':') ? "http://[%s]:%u" : "http://%s:%u",
-            l->cfg.listen_address, console_port(l->console));
+        l->cfg.advertise_url = arena_printf(l->cx.arena, v6 ? "http%s://[%s]:%u" : "http%s://%s:%u",
+                                            l->cfg.enrolment ? "s" : "", l->cfg.listen_address,
+                                            console_port(l->console));
     return NULL;
 }
 

@@ -3,10 +3,13 @@
 #pragma once
 
 #include "node/agent.h"
+#include "node/enrolment.h"
 
 struct loop_config {
     const char *api_urls;      /* "http://127.0.0.1:5000", or several with commas between */
-    const char *host, *secret; /* as `colvert admin host-add` made them: id or name */
+    const char *host, *secret; /* as bootstrap made them: id or name */
+    struct enrolment
+        *enrolment; /* of a host that has joined: instead of these; outlives the loop */
     const char *data_dir;
     const char *listen_address; /* of the console listener; NULL: 127.0.0.1 */
     uint16_t listen_port;       /* 0: any free one */

@@ -9,18 +9,18 @@ static struct err *refused(struct ctx *cx, const struct uplink *u, const struct 
                            const char *what)
 {
     enum err_kind kind = a->status >= 500 || a->status == 429 ? ERR_UNAVAILABLE : ERR_INVALID;
-    if (a->status == 401)
-        return fail(cx, ERR_UNAUTHENTICATED,
-                    "%s knows no host '%s' with this agent's secret: add it there with `colvert "
-                    "admin host add`",
+    if (a->status == 401 && !u->enrolment)
+        return fail(cx, ERR_UNAUTHENTICATED, "%s knows no host '%s' with this agent's secret",
                     u->api_urls[u->at], u->host);
     return fail(cx, kind, "%s: %s answered %d: %.300s", what, u->api_urls[u->at], a->status,
                 buf_cstr(&a->body));
 }
 
-struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host, const char *secret)
+struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host, const char *secret,
+                         struct enrolment *enrolment)
 {
-    struct uplink u = {.host = host, .secret = secret, .client = http_client_new()};
+    struct uplink u = {
+        .host = host, .secret = secret, .enrolment = enrolment, .client = http_client_new()};
     u.n_urls = str_split(cx, api_urls, ',', &u.api_urls);
     return u;
 }
@@ -49,11 +49,12 @@ static struct err *call(struct ctx *cx, struct uplink *u, struct http_call *c, c
 {
     const char *rest = c->url;
     const struct http_pair headers[] = {
-        {"Authorization", arena_printf(cx->arena, "Bearer %s", u->secret)},
         {"Content-Type", c->body_file ? "application/octet-stream" : "application/json"},
+        {"Authorization", u->enrolment ? "" : arena_printf(cx->arena, "Bearer %s", u->secret)},
     };
+    c->identity = u->enrolment ? enrolment_identity(u->enrolment) : NULL;
     c->headers = headers;
-    c->n_headers = c->body || c->body_file ? 2 : 1;
+    c->n_headers = u->enrolment ? 1 : 2;
     if (!c->timeout_ms)
         c->timeout_ms = CALL_TIMEOUT_MS;
     bool whole = !c->on_data && !c->body_file; /* what flowed can't be taken back: the next time */
@@ -82,13 +83,14 @@ static struct err *call_json(struct ctx *cx, struct uplink *u, struct http_call 
 }
 
 struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
-                        int64_t *ret_heartbeat_s)
+                        int64_t *ret_heartbeat_s, const char **ret_authorities_sha256)
 {
     json_t *j = NULL;
     struct http_call c = {
         .method = "PUT", .url = "", .body = buf_cstr(body), .body_size = body->len};
     TRY(call_json(cx, u, &c, "heartbeat", &j));
     *ret_heartbeat_s = min_i64(max_i64(json_get_int(j, "heartbeat_s", 10), 1), 3600);
+    *ret_authorities_sha256 = json_get_str(j, "authorities_sha256");
     return NULL;
 }
 

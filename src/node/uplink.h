@@ -2,21 +2,23 @@
 /* The agent's calls to the control plane (README.md has the protocol). One uplink a thread. */
 #pragma once
 
-#include "http/client.h"
+#include "node/enrolment.h"
 
 /* To any process of the control plane: when one gives no answer, or can't, the next is asked. */
 struct uplink {
     char **api_urls;
     size_t n_urls, at; /* the one that answered last */
     const char *host, *secret;
+    struct enrolment *enrolment; /* instead of the secret; NULL: none */
     struct http_client *client;
 };
 /* api_urls: one or several, with commas between; all texts live as long as cx. */
 struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host,
-                         const char *secret);
+                         const char *secret, struct enrolment *enrolment);
 
+/* ret_authorities_sha256: whom an enrolled host is to trust; NULL: as before. */
 MUST_USE struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
-                                 int64_t *ret_heartbeat_s);
+                                 int64_t *ret_heartbeat_s, const char **ret_authorities_sha256);
 /* Long poll; wait_s 0 answers at once. */
 MUST_USE struct err *uplink_items(struct ctx *cx, struct uplink *u, int64_t since, int wait_s,
                                   json_t **ret);

@@ -209,6 +209,10 @@ struct api_hooks {
     /* Agent's secret → actor.host_id, which must be the route's {host}. */
     struct err *(*authenticate_node)(struct ctx *cx, struct tx *tx, const char *secret,
                                      const char *host, struct actor *ret);
+    /* The same by the fingerprint of its certificate, "": it showed none. On a server that asks for
+     * certificates nothing else counts. */
+    struct err *(*authenticate_cert)(struct ctx *cx, struct tx *tx, const char *sha256,
+                                     const char *host, struct actor *ret);
 };
 struct api_config {
     const char *region;
@@ -219,7 +223,8 @@ struct api *api_new(struct store *store, const struct service *const *services, 
                     const struct api_hooks *hooks, const struct api_config *cfg);
 void api_free(struct api *a);
 struct http_app api_app(struct api *a);
-void api_set_server(struct api *a, struct http_server *s); /* for api_wake */
+void api_set_server(struct api *a, struct http_server *s);       /* for api_wake */
+void api_set_hosts_server(struct api *a, struct http_server *s); /* the same: hosts' own */
 struct store *api_store(struct api *a);
 const struct service *api_service(const struct api *a, const char *name);
 /* Runs requests parked on the topic again. Any thread; before the server starts: nothing. */

@@ -102,18 +102,27 @@ void api_set_server(struct api *a, struct http_server *s)
     a->server = s;
 }
 
+void api_set_hosts_server(struct api *a, struct http_server *s)
+{
+    a->hosts_server = s;
+}
+
 void api_wake(struct api *a, const char *topic)
 {
-    struct http_server *s = a->server;
+    struct http_server *s = a->server, *hosts = a->hosts_server;
     if (s)
         http_wake(s, topic);
+    if (hosts)
+        http_wake(hosts, topic);
 }
 
 void api_wake_all(struct api *a)
 {
-    struct http_server *s = a->server;
+    struct http_server *s = a->server, *hosts = a->hosts_server;
     if (s)
         http_wake_all(s);
+    if (hosts)
+        http_wake_all(hosts);
 }
 
 struct wake {
@@ -254,6 +263,9 @@ static struct err *authenticate(struct call *c, struct tx *tx)
 {
     enum rule rule = c->route->rule;
     const char *token = http_header(c->rq, "X-Auth-Token");
+    if (rule == RULE_NODE && c->rq->peer_sha256)
+        return c->api->hooks.authenticate_cert(c->cx, tx, c->rq->peer_sha256, call_param(c, "host"),
+                                               c->actor);
     if (rule == RULE_NODE) {
         const char *auth = http_header(c->rq, "Authorization");
         if (!str_starts(auth, "Bearer "))

@@ -5,7 +5,8 @@
 #include "http/router.h"
 #include "resource/api.h"
 
-extern const struct stmt stmt_quota_get, stmt_quota_own, stmt_quota_set, stmt_quota_reset, stmt_audit_add;
+extern const struct stmt stmt_quota_get, stmt_quota_own, stmt_quota_set, stmt_quota_reset,
+    stmt_audit_add;
 
 struct api {
     struct store *store;
@@ -15,6 +16,7 @@ struct api {
     struct api_config cfg;
     struct router *router;
     _Atomic(struct http_server *) server;
+    _Atomic(struct http_server *) hosts_server;
     struct bound_route *bound; /* what the router points at */
 };
 

@@ -314,6 +314,19 @@ CREATE TABLE fleet_changes (
   PRIMARY KEY (host_id, kind, item_id)
 );
 CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);
+CREATE TABLE fleet_joins (
+  host_id TEXT PRIMARY KEY REFERENCES fleet_hosts(id) ON DELETE CASCADE,
+  token_sha256 TEXT NOT NULL UNIQUE,
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT
+);
+CREATE TABLE fleet_certs (
+  sha256 TEXT PRIMARY KEY,
+  host_id TEXT NOT NULL REFERENCES fleet_hosts(id) ON DELETE CASCADE,
+  not_after BIGINT NOT NULL,
+  created_at BIGINT NOT NULL
+);
+CREATE INDEX fleet_certs_host ON fleet_certs (host_id);
 CREATE TABLE images (
     name TEXT,
     disk_format TEXT CHECK (disk_format IN ('raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx', 'iso', 'ploop', 'ami', 'ari', 'aki')),
