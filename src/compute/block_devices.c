@@ -313,9 +313,9 @@ static struct err *check_boot_order(struct call *c, const struct device_list *l)
     return fail(c->cx, ERR_INVALID, "%s", BOOT_SEQUENCE);
 }
 
-static bool has_root(const struct device_list *l, size_t from)
+static bool has_root(const struct device_list *l)
 {
-    for (size_t i = from; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++)
         if (l->all[i].boot_index == 0 && !l->all[i].none)
             return true;
     return false;
@@ -324,13 +324,11 @@ static bool has_root(const struct device_list *l, size_t from)
 static struct err *add_image(struct call *c, struct server *s, struct device_list *l)
 {
     struct image_info image;
-    size_t n;
     TRY(server_find_image(c, s->image_id, &image));
     s->image_id = image.id;
     TRY(take_local_image(c, l, image.id));
-    n = l->n;
     TRY(add_from_image(c, l, &image));
-    l->image_root = !has_root(l, n);
+    l->image_root = !has_root(l); /* else the image is only told of */
     return NULL;
 }
 

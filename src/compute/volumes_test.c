@@ -293,6 +293,23 @@ static void born_on_what_is_there(void **state UNUSED)
     expect_volume(made, "creating");
 }
 
+/* As in nova: it boots from the volume, and the image is shown. */
+static void an_image_beside_a_volume_to_boot_from(void **state UNUSED)
+{
+    struct test_reply r = test_expect(T, 202, "p1", "POST", "/volume/v3/volumes",
+                                      "{'volume':{'size':1,'imageRef':'" IMAGE_OK "'}}");
+    const char *v = test_str(T, &r, "volume.id");
+    world_report_volume(&w, v, "'ready':true,'size_gib':1,'snapshots':[]");
+    r = create(202, text("'imageRef':'" IMAGE_OK
+                         "'," V2("'source_type':'volume','uuid':'%s','boot_index':0"),
+                         v));
+    const char *id = test_str(T, &r, "server.id");
+    const json_t *spec = spec_of(id);
+    assert_true(json_is_null(json_get(spec, "image")));
+    assert_int_equal(json_array_size(json_get(spec, "volumes")), 1);
+    assert_string_equal(world_show(&w, id, "image.id"), IMAGE_OK);
+}
+
 static void an_image_of_a_server_on_volumes(void **state UNUSED)
 {
     struct test_reply r = create(202, V2(FROM_IMAGE_OK));
@@ -364,7 +381,7 @@ static void bad_devices_are_refused(void **state UNUSED)
         {V2("'source_type':'volume','uuid':'" GONE "','boot_index':1"), "Boot sequence"},
         {V2("'source_type':'volume','uuid':'" GONE "'"), "Boot sequence"},
         {"'imageRef':'" IMAGE_OK "'," V2("'source_type':'volume','uuid':'" GONE "','boot_index':0"),
-         "Boot sequence"},
+         "failed to get volume"},
         {"'imageRef':'" IMAGE_OK "'," V2("'source_type':'blank','destination_type':'local',"
                                          "'volume_size':1"),
          "larger than the instance type allows"},
@@ -463,6 +480,7 @@ int main(void)
         WORLD_TEST(born_on_a_new_volume),
         WORLD_TEST(on_a_volume_it_is_shelved_without_an_image),
         WORLD_TEST(born_on_what_is_there),
+        WORLD_TEST(an_image_beside_a_volume_to_boot_from),
         WORLD_TEST(an_image_of_a_server_on_volumes),
         WORLD_TEST(more_disks_beside_the_image),
         WORLD_TEST(bad_devices_are_refused),
