@@ -162,6 +162,9 @@ struct list_more {
     size_t n_params;
     bool all_projects; /* don't limit to the actor's project */
     bool brief;
+    /* Members, NULL at the end: what encoding needs of each row, and all that is read, unless
+       .keep looks at rows. NULL: every column that lists read. */
+    const char *const *only;
     bool count; /* the number of rows of all pages, as "count" */
     /* Sees each query argument first: taken, or left to the fields. May add a condition: SQL in
        which {value} stands for the argument's value and {project} for the actor's project. */

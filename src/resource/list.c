@@ -70,7 +70,7 @@ static const char *select_sql(struct list *l)
 {
     struct buf b;
     buf_init(&b, l->c->cx->arena);
-    buf_printf(&b, "SELECT %s FROM %s", res_listed(l->res)->columns, l->res->table);
+    buf_printf(&b, "SELECT %s FROM %s", l->read.columns, l->res->table);
     if (l->where.len)
         buf_printf(&b, " WHERE %s", buf_cstr(&l->where));
     for (size_t i = 0; i < l->n_sort; i++)
@@ -86,7 +86,7 @@ static struct err *take_row(struct ctx *cx, const struct db_value *cells, size_t
     struct list *l = arg;
     if (l->limit >= 0 && l->n_rows > (size_t)l->limit)
         return NULL;
-    void *row = res_row_from(cx, l->res, res_listed(l->res), cells, n);
+    void *row = res_row_from(cx, l->res, &l->read, cells, n);
     if (l->more->keep && !l->more->keep(l->c, row))
         return NULL;
     if (l->offset > 0) {
@@ -112,7 +112,7 @@ static struct err *count_row(struct ctx *cx, const struct db_value *cells, size_
     struct list *l = arg;
     if (!l->more->keep)
         l->total = cells[0].i;
-    else if (l->more->keep(l->c, res_row_from(cx, l->res, res_listed(l->res), cells, n)))
+    else if (l->more->keep(l->c, res_row_from(cx, l->res, &l->read, cells, n)))
         l->total++;
     return NULL;
 }
@@ -123,7 +123,7 @@ static struct err *count(struct list *l)
     struct ctx *cx = l->c->cx;
     struct stmt st = {.name = "count",
                       .sql = arena_printf(cx->arena, "SELECT %s FROM %s%s%s",
-                                          l->more->keep ? res_listed(l->res)->columns : "COUNT(*)",
+                                          l->more->keep ? l->read.columns : "COUNT(*)",
                                           l->res->table, l->where.len ? " WHERE " : "",
                                           l->where.len ? buf_cstr(&l->where) : "")};
     return l->too_many ? NULL : db_each(cx, l->c->tx, &st, l->params, l->n_params, count_row, l);
@@ -258,6 +258,8 @@ struct err *call_reply_list(struct call *c, const struct resource *res,
     l->c = c;
     l->res = res;
     l->more = more ? more : &none;
+    l->read =
+        l->more->only && !l->more->keep ? res_only(c->cx, res, l->more->only) : *res_listed(res);
     l->limit = -1;
     buf_init(&l->where, c->cx->arena);
     if (l->more->where) {

@@ -15,6 +15,7 @@ struct list {
     struct call *c;
     const struct resource *res;
     const struct list_more *more;
+    struct projection read;
     struct buf where;
     struct db_value params[MAX_PARAMS];
     size_t n_params;

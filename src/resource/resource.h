@@ -260,6 +260,7 @@ const char *res_where_sql(struct ctx *cx, const struct res_where *q);
 
 /* ---- for list.c */
 const struct projection *res_listed(const struct resource *res); /* all but F_UNLISTED */
+struct projection res_only(struct ctx *cx, const struct resource *res, const char *const *members);
 void *res_row_from(struct ctx *cx, const struct resource *res, const struct projection *p,
                    const struct db_value *cells, size_t n);
 struct db_value res_value(const struct resource *res, const struct field *f, const void *row);

@@ -188,6 +188,11 @@ const char *resource_ddl(struct ctx *cx, const struct resource *res)
     return buf_cstr(&b);
 }
 
+struct projection res_only(struct ctx *cx, const struct resource *res, const char *const *members)
+{
+    return project(cx, res, members, 0);
+}
+
 const struct projection *res_listed(const struct resource *res)
 {
     must(res->state && res->state->ready);
