@@ -232,7 +232,7 @@ def moving():
     r.start_api(1)
     c.admin = single  # its token, too, was moved
     check(c.admin.must(200, "GET", "/image/v2/images")["images"] == before, "the images are not those of before")
-    network, _ = c.admin.network("net", "10.1.0.0/24")
+    network, _ = c.admin.network("net", "10.1.0.0/16")
     c.server = {"imageRef": image, "flavorRef": c.admin.flavor("m1.tiny"), "networks": [{"uuid": network}]}
     quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
     c.admin.authenticate()
