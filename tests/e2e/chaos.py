@@ -187,8 +187,7 @@ def real_guests():
         folders = guest_folders(cloud)
         check(folders == set(fleet.wanted), f"folders of guests: {folders}, wanted {set(fleet.wanted)}")
         before = guest_pids(cloud)
-        cloud.up.kill()
-        cloud.up.wait()
+        cloud.kill_all()
         cloud.start()
         check(guest_pids(cloud) == before, "guests did not outlive the supervisor")
         lost = {i: (s.status(i), w) for i, w in fleet.wanted.items() if fleet.at_rest(i) != w}
