@@ -164,6 +164,24 @@ void arena_defer(struct arena *a, void (*fn)(void *), void *arg)
     a->deferred = d;
 }
 
+struct secret {
+    void *data;
+    size_t size;
+};
+
+static void wipe(void *arg)
+{
+    const struct secret *s = arg;
+    secret_wipe(s->data, s->size);
+}
+
+void arena_wipe_later(struct arena *a, void *data, size_t size)
+{
+    struct secret *s = arena_new_of(a, struct secret);
+    *s = (struct secret){data, size};
+    arena_defer(a, wipe, s);
+}
+
 size_t arena_used_bytes(const struct arena *a)
 {
     return a->total;

@@ -20,6 +20,8 @@ char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
 /* fn(arg) runs when the arena is released. */
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
+/* A secret in memory that lives as long as the arena: wiped before it is given back. */
+void arena_wipe_later(struct arena *a, void *data, size_t size);
 size_t arena_used_bytes(const struct arena *a);
 
 #define arena_new_array(a, type, n) ((type *)arena_alloc((a), sizeof(type) * (size_t)(n)))

@@ -31,5 +31,6 @@
 #include "base/rng.h"
 #include "base/uuid.h"
 #include "base/json.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/banned.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Unit tests of base/. */
 #include "base/test.h"
+#include <sys/stat.h>
 #include <malloc.h>
 
 static void count(void *arg)
@@ -255,9 +256,44 @@ static void test_seeded(void **state UNUSED)
     }
 }
 
+static void secret_files(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    char path[] = "/tmp/colvert-base-XXXXXX", *text = NULL;
+    AUTO_FD int fd = mkstemp(path); /* 0600 */
+    assert_true(fd >= 0 && write(fd, "key\n", 4) == 4);
+    assert_ok(&cx, secret_file_read(&cx, path, 4, &text));
+    assert_string_equal(text, "key\n");
+    assert_err(&cx, ERR_INVALID, secret_file_read(&cx, path, 3, &text));
+    assert_int_equal(fchmod(fd, 0640), 0);
+    assert_err(&cx, ERR_INVALID, secret_file_read(&cx, path, 4, &text));
+    assert_err(&cx, ERR_INVALID, secret_file_read(&cx, "/tmp", 1 << 20, &text));
+    assert_int_equal(unlink(path), 0);
+    assert_ok(&cx, secret_file_read(&cx, path, 4, &text));
+    assert_null(text);
+}
+
+static void note_text(void *arg)
+{
+    assert_string_equal(arg, "");
+}
+
+/* Before what was deferred earlier: a buffer's memory is given back by such a call. */
+static void secrets_are_wiped(void **state UNUSED)
+{
+    struct arena *a = arena_new();
+    char text[] = "secret";
+    arena_defer(a, note_text, text);
+    arena_wipe_later(a, text, sizeof(text));
+    arena_free(a);
+    assert_string_equal(text, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secret_files),      cmocka_unit_test(secrets_are_wiped),
         cmocka_unit_test(test_arena),        cmocka_unit_test(test_buf),
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_time),         cmocka_unit_test(test_uuid),

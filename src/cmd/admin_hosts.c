@@ -136,7 +136,7 @@ static struct err *drop(struct ctx *cx, const struct settings *s UNUSED, struct 
 }
 
 static struct err *revoke_host(struct ctx *cx, const struct settings *s UNUSED, struct store *store,
-                          int argc UNUSED, char **argv)
+                               int argc UNUSED, char **argv)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct fleet_member m;

@@ -16,32 +16,6 @@ static const char *file(struct ctx *cx, const struct settings *s, const char *na
     return arena_printf(cx->arena, "%s/ca%s%s", control_dir(cx, s), *name ? "/" : "", name);
 }
 
-static void wipe_text(void *text)
-{
-    secret_wipe(text, strlen(text));
-}
-
-/* *ret NULL: there is none. Wiped with the arena. */
-static struct err *read_file(struct ctx *cx, const char *path, char **ret)
-{
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat st;
-    *ret = NULL;
-    if (fd < 0 && errno == ENOENT)
-        return NULL;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fail(cx, ERR_UNAVAILABLE, "cannot read %s: %m", path);
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || st.st_size > PKI_TEXT_MAX_BYTES)
-        return fail(cx, ERR_INVALID, "%s must be a file that only its owner may read (mode 0600)",
-                    path);
-    char *text = arena_alloc(cx->arena, (size_t)st.st_size + 1);
-    if (read(fd, text, (size_t)st.st_size) != st.st_size)
-        return fail(cx, ERR_UNAVAILABLE, "cannot read %s: %m", path);
-    arena_defer(cx->arena, wipe_text, text);
-    *ret = text;
-    return NULL;
-}
-
 /* An administrator's file is to be the control plane's user's, as the folder is. */
 static bool hand_over(const char *path, int fd)
 {
@@ -73,7 +47,7 @@ static struct err *make(struct ctx *cx, const struct settings *s, const char *na
     TRY(pki_key_new(cx, &key));
     TRY(pki_ca_new(cx, key, arena_printf(cx->arena, "Colvert %s", s->region), CA_TTL_S, &cert));
     char *text = arena_printf(cx->arena, "%s%s", cert.pem, key);
-    arena_defer(cx->arena, wipe_text, text);
+    arena_wipe_later(cx->arena, text, strlen(text));
     return put_file(cx, file(cx, s, name), text, false);
 }
 
@@ -90,14 +64,14 @@ struct err *authority_read(struct ctx *cx, const struct settings *s, struct auth
 {
     char *own, *next, *former;
     struct pki_cert next_cert = {.pem = ""};
-    TRY(read_file(cx, file(cx, s, "ca.pem"), &own));
+    TRY(secret_file_read(cx, file(cx, s, "ca.pem"), PKI_TEXT_MAX_BYTES, &own));
     if (!own)
         return fail(cx, ERR_NOT_FOUND,
                     "there is no %s: `colvert up` and `colvert admin bootstrap` make it; further "
                     "control planes of a region get a copy of the folder",
                     file(cx, s, "ca.pem"));
-    TRY(read_file(cx, file(cx, s, "next.pem"), &next));
-    TRY(read_file(cx, file(cx, s, "trusted.pem"), &former));
+    TRY(secret_file_read(cx, file(cx, s, "next.pem"), PKI_TEXT_MAX_BYTES, &next));
+    TRY(secret_file_read(cx, file(cx, s, "trusted.pem"), PKI_TEXT_MAX_BYTES, &former));
     TRY(pki_read(cx, own, &ret->cert));
     if (next)
         TRY(pki_read(cx, next, &next_cert));
@@ -112,11 +86,11 @@ struct err *authority_rotate(struct ctx *cx, const struct settings *s, bool *ret
     struct authority a;
     char *next, *former;
     TRY(authority_read(cx, s, &a));
-    TRY(read_file(cx, file(cx, s, "next.pem"), &next));
+    TRY(secret_file_read(cx, file(cx, s, "next.pem"), PKI_TEXT_MAX_BYTES, &next));
     *ret_changed = next != NULL;
     if (!next)
         return make(cx, s, "next.pem");
-    TRY(read_file(cx, file(cx, s, "trusted.pem"), &former));
+    TRY(secret_file_read(cx, file(cx, s, "trusted.pem"), PKI_TEXT_MAX_BYTES, &former));
     /* In this order a crash leaves more trusted, never less. */
     TRY(put_file(cx, file(cx, s, "trusted.pem"),
                  arena_printf(cx->arena, "%s%s", a.cert.pem, former ? former : ""), true));

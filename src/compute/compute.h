@@ -38,8 +38,7 @@ MUST_USE struct err *compute_hosts(struct ctx *cx, struct tx *tx, struct place_h
 MUST_USE struct err *compute_host_set_room(struct ctx *cx, struct tx *tx, const char *host_id,
                                            const char *kind, int64_t ratio, int64_t reserved);
 /* Rows of host id and aggregate id. */
-MUST_USE struct err *compute_aggregates_by_host(struct ctx *cx, struct tx *tx,
-                                                struct db_rows *ret);
+MUST_USE struct err *compute_aggregates_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
 /* The host is in these aggregates and no others: what os-aggregates refuses is refused. */
 MUST_USE struct err *compute_host_set_aggregates(struct call *c, const char *host_id,
                                                  const char *const *ids, size_t n);

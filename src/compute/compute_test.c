@@ -258,10 +258,10 @@ static void bad_creates_are_refused(void **state UNUSED)
 static void servers_of_one_request_are_found(void **state UNUSED)
 {
     world_running(&w, "p1");
-    struct test_reply r = test_expect(
-        T, 202, "p1", "POST", V "/servers",
-        "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','min_count':2,"
-        "'networks':[{'uuid':'" NET_A "'}],'return_reservation_id':true}}");
+    struct test_reply r =
+        test_expect(T, 202, "p1", "POST", V "/servers",
+                    "{'server':{'name':'x','imageRef':'" IMAGE_OK "','flavorRef':'1','min_count':2,"
+                    "'networks':[{'uuid':'" NET_A "'}],'return_reservation_id':true}}");
     const char *list = arena_printf(T->cx.arena, V "/servers?reservation_id=%s",
                                     test_str(T, &r, "reservation_id"));
     r = test_expect(T, 200, "p1", "GET", list, NULL);

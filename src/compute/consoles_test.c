@@ -2,6 +2,7 @@
 /* Screens and serial lines: who gets a URL, and what comes through the websocket behind it. The
  * agent is played: what it is sent comes back. */
 #include "compute/test_fakes.h"
+#include "http/test_server.h"
 #include "http/websocket.h"
 #include <netinet/in.h>
 #include <poll.h>
@@ -12,19 +13,6 @@ static struct compute_world w;
 static struct http_server *agent;
 static _Atomic int asked;
 static char asked_path[128];
-
-static enum http_lane begin(void *arg UNUSED, struct http_request *rq UNUSED,
-                            struct http_reply *rp UNUSED, struct http_sink **sink UNUSED)
-{
-    return LANE_WORKER;
-}
-
-static void refuse(void *arg UNUSED, struct http_request *rq UNUSED, struct http_reply *rp,
-                   int status, const char *message)
-{
-    rp->status = status;
-    buf_str(&rp->body, message);
-}
 
 static void echo(void *arg UNUSED, int fd, const char *early UNUSED, size_t n_early UNUSED)
 {
@@ -42,7 +30,7 @@ static void handle(void *arg UNUSED, struct http_request *rq, struct http_reply 
     snprintf(asked_path, sizeof(asked_path), "%s", rq->path);
     asked++;
     if (!str_eq(http_header(rq, "Upgrade"), "colvert-stream") || !authorization) {
-        refuse(NULL, rq, rp, 400, "no");
+        test_refuse(NULL, rq, rp, 400, "no");
         return;
     }
     rp->status = 101;
@@ -66,7 +54,8 @@ static void move_agent(void)
 
 static int setup(void **state UNUSED)
 {
-    const struct http_app app = {.begin = begin, .handle = handle, .refuse = refuse};
+    const struct http_app app = {
+        .begin = test_begin_worker, .handle = handle, .refuse = test_refuse};
     const struct http_config cfg = {.io_threads = 1, .workers = 1};
     world_start(&w, 1, 4096);
     assert_ok(&w.t.cx, http_server_start(&w.t.cx, &cfg, &app, &agent));

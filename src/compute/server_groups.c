@@ -8,14 +8,6 @@
 static const char *const group_policies[] = {"anti-affinity", "affinity", "soft-anti-affinity",
                                              "soft-affinity", NULL};
 
-static bool is_policy(const char *name)
-{
-    for (const char *const *p = group_policies; *p; p++)
-        if (str_eq(*p, name))
-            return true;
-    return false;
-}
-
 static const char *check_policies(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
 {
     const char *first = json_string_value(json_array_get(v, 0));
@@ -25,9 +17,9 @@ static const char *check_policies(struct ctx *cx, const json_t *v, json_t **ret 
         return arena_printf(cx->arena, "%s is too short", json_python(cx, v));
     if (json_array_size(v) > 1)
         return arena_printf(cx->arena, "%s is too long", json_python(cx, v));
-    return is_policy(first) ? NULL
-                            : arena_printf(cx->arena, "%s is not one of the policies",
-                                           json_python(cx, json_array_get(v, 0)));
+    return str_in(first, group_policies) ? NULL
+                                         : arena_printf(cx->arena, "%s is not one of the policies",
+                                                        json_python(cx, json_array_get(v, 0)));
 }
 
 static const char *check_rules(struct ctx *cx, const json_t *v, json_t **ret UNUSED)

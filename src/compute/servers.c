@@ -187,7 +187,8 @@ static struct err *list_filter(struct call *c, const char *name, const char *val
         *ret_sql = b ? "locked = 1" : "locked = 0";
         return NULL;
     }
-    if (str_eq(name, "reservation_id")) { /* who got it with a 202 may ask, though it is not shown */
+    if (str_eq(name,
+               "reservation_id")) { /* who got it with a 202 may ask, though it is not shown */
         *ret_sql = "reservation_id = {value}";
         return NULL;
     }

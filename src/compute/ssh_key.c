@@ -76,24 +76,6 @@ static void add_string(struct buf *b, const void *data, size_t size)
     buf_add(b, data, size);
 }
 
-struct secret {
-    void *data;
-    size_t size;
-};
-
-static void wipe(void *arg)
-{
-    struct secret *s = arg;
-    secret_wipe(s->data, s->size);
-}
-
-static void wipe_later(struct ctx *cx, void *data, size_t size)
-{
-    struct secret *s = arena_new_of(cx->arena, struct secret);
-    *s = (struct secret){data, size};
-    arena_defer(cx->arena, wipe, s);
-}
-
 static const char *pem(struct ctx *cx, const struct buf *der)
 {
     const char *text = base64_encode(cx, der->data, der->len);
@@ -104,8 +86,8 @@ static const char *pem(struct ctx *cx, const struct buf *der)
     for (size_t n = strlen(text), i = 0; i < n; i += 70)
         buf_printf(&b, "%.70s\n", text + i);
     buf_str(&b, "-----END OPENSSH PRIVATE KEY-----\n");
-    wipe_later(cx, (void *)(uintptr_t)text, strlen(text));
-    wipe_later(cx, b.data, b.len);
+    arena_wipe_later(cx->arena, (void *)(uintptr_t)text, strlen(text));
+    arena_wipe_later(cx->arena, b.data, b.len);
     return b.data;
 }
 
@@ -142,8 +124,8 @@ struct err *ssh_generate(struct ctx *cx, const char *comment, const char **ret_p
     add_u32(&all, 1);
     add_string(&all, blob.data, blob.len);
     add_string(&all, inner.data, inner.len);
-    wipe_later(cx, inner.data, inner.len);
-    wipe_later(cx, all.data, all.len);
+    arena_wipe_later(cx->arena, inner.data, inner.len);
+    arena_wipe_later(cx->arena, all.data, all.len);
     *ret_private = pem(cx, &all);
     *ret_public = arena_printf(cx->arena, "%s %s%s%s", type, base64_encode(cx, blob.data, blob.len),
                                *comment ? " " : "", comment);

@@ -244,7 +244,8 @@ static void no_move_is_ended_half_way(void **state UNUSED)
     test_expect(T, 400, "admin", "POST", act, "{'force_complete':1}");
     test_expect(T, 400, "admin", "POST", act, "{'pause':null}");
     test_expect(T, 400, "admin", "POST", act, "{}");
-    test_expect(T, 404, "admin", "DELETE", V "/servers/dddddddd-0000-4000-8000-00000000000d/migrations/1", NULL);
+    test_expect(T, 404, "admin", "DELETE",
+                V "/servers/dddddddd-0000-4000-8000-00000000000d/migrations/1", NULL);
     version(NULL);
 }
 

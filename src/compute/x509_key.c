@@ -88,24 +88,6 @@ static bool fill(struct ctx *cx, X509 *cert, EVP_PKEY *key, const char *user_id)
            X509_sign(cert, key, EVP_sha256()) > 0;
 }
 
-struct secret {
-    void *data;
-    size_t size;
-};
-
-static void wipe(void *arg)
-{
-    struct secret *s = arg;
-    secret_wipe(s->data, s->size);
-}
-
-static void wipe_later(struct ctx *cx, void *data, size_t size)
-{
-    struct secret *s = arena_new_of(cx->arena, struct secret);
-    *s = (struct secret){data, size};
-    arena_defer(cx->arena, wipe, s);
-}
-
 static struct err *private_form(struct ctx *cx, EVP_PKEY *key, X509 *cert, const char **ret)
 {
     AUTO(free_p12) PKCS12 *p12 = PKCS12_create("", "", key, cert, NULL, 0, 0, 0, 0, 0);
@@ -114,7 +96,7 @@ static struct err *private_form(struct ctx *cx, EVP_PKEY *key, X509 *cert, const
     if (size <= 0)
         return unavailable(cx);
     *ret = base64_encode(cx, der, (size_t)size);
-    wipe_later(cx, (void *)(uintptr_t)*ret, strlen(*ret));
+    arena_wipe_later(cx->arena, (void *)(uintptr_t)*ret, strlen(*ret));
     OPENSSL_clear_free(der, (size_t)size);
     return NULL;
 }

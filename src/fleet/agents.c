@@ -37,9 +37,9 @@ static struct err *introduce(struct ctx *cx, const struct fleet_host *host, stru
         struct http_pair *auth = arena_new_of(cx->arena, struct http_pair);
         must(host->secret_sha256);
         const char *token = arena_printf(cx->arena, "agent-call:%s", host->secret_sha256);
-        *auth = (struct http_pair){
-            "Authorization",
-            arena_printf(cx->arena, "Bearer %s", sha256_hex(cx, token, strlen(token)))};
+        *auth =
+            (struct http_pair){"Authorization", arena_printf(cx->arena, "Bearer %s",
+                                                             sha256_hex(cx, token, strlen(token)))};
         call->headers = auth;
         call->n_headers = 1;
         return NULL;

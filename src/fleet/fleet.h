@@ -40,8 +40,8 @@ struct fleet_host {
     int64_t vcpus, memory_mib, disk_gib, hypervisor_version, last_seen_us, created_us, updated_us;
     int64_t revision; /* of its feed: each change of what is desired there raises it */
     bool enabled, alive;
-    bool forced_down;       /* an administrator says so: not alive, whatever its agent does */
-    const char *uptime;     /* as uptime(1) has it; NULL: its agent doesn't tell */
+    bool forced_down;          /* an administrator says so: not alive, whatever its agent does */
+    const char *uptime;        /* as uptime(1) has it; NULL: its agent doesn't tell */
     const char *secret_sha256; /* what calls to its agent are proved with; "": by certificates */
     bool enrolled;             /* it has joined with a token, and shows a certificate */
 };

@@ -53,12 +53,7 @@ static BIO *reader(const char *text)
     return size > PKI_TEXT_MAX_BYTES ? NULL : BIO_new_mem_buf(text, (int)size);
 }
 
-static void wipe_text(void *text)
-{
-    secret_wipe(text, strlen(text));
-}
-
-static const char *text_of(struct ctx *cx, BIO *b)
+static char *text_of(struct ctx *cx, BIO *b)
 {
     char *data = NULL;
     long size = BIO_get_mem_data(b, &data);
@@ -78,8 +73,9 @@ struct err *pki_key_new(struct ctx *cx, const char **ret_key)
     AUTO(free_bio) BIO *out = BIO_new(BIO_s_secmem());
     if (!key || !out || PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) != 1)
         return not_made(cx, "A private key");
-    *ret_key = text_of(cx, out);
-    arena_defer(cx->arena, wipe_text, (void *)(uintptr_t)*ret_key);
+    char *text = text_of(cx, out);
+    arena_wipe_later(cx->arena, text, strlen(text));
+    *ret_key = text;
     return NULL;
 }
 

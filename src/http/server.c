@@ -30,11 +30,6 @@ static void set_defaults(struct http_config *cfg)
 #undef DEFAULT
 }
 
-static void wipe_text(void *text)
-{
-    secret_wipe(text, strlen(text));
-}
-
 /* In the arena, wiped with it: one of the files is a private key. */
 static struct err *read_pem(struct ctx *cx, const char *path, char **ret)
 {
@@ -45,7 +40,7 @@ static struct err *read_pem(struct ctx *cx, const char *path, char **ret)
     if (!S_ISREG(st.st_mode) || st.st_size > PEM_MAX_BYTES)
         return fail(cx, ERR_INVALID, "'%s' is not a PEM file", path);
     char *text = arena_alloc(cx->arena, (size_t)st.st_size + 1);
-    arena_defer(cx->arena, wipe_text, text);
+    arena_wipe_later(cx->arena, text, (size_t)st.st_size);
     ssize_t n = read(fd, text, (size_t)st.st_size);
     if (n < 0)
         return fail(cx, ERR_INVALID, "cannot read '%s': %m", path);

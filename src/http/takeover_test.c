@@ -27,19 +27,6 @@ static void run_stream(void *arg UNUSED, int fd, const char *early, size_t n_ear
     running--;
 }
 
-static enum http_lane begin(void *arg UNUSED, struct http_request *rq UNUSED,
-                            struct http_reply *rp UNUSED, struct http_sink **sink UNUSED)
-{
-    return LANE_WORKER;
-}
-
-static void refuse(void *arg UNUSED, struct http_request *rq UNUSED, struct http_reply *rp,
-                   int status, const char *message)
-{
-    rp->status = status;
-    buf_str(&rp->body, message);
-}
-
 static void handle(void *arg UNUSED, struct http_request *rq, struct http_reply *rp)
 {
     static const struct http_takeover ws = {.run = run_ws}, plain = {.run = run_stream};
@@ -51,14 +38,15 @@ static void handle(void *arg UNUSED, struct http_request *rq, struct http_reply 
     }
     struct err *e = websocket_accept(rq, rp, &ws);
     if (e)
-        refuse(NULL, rq, rp, err_http_status(e->kind), e->message);
+        test_refuse(NULL, rq, rp, err_http_status(e->kind), e->message);
 }
 
 static int setup(void **state UNUSED)
 {
     struct ctx cx;
     ctx_init(&cx);
-    const struct http_app app = {.begin = begin, .handle = handle, .refuse = refuse};
+    const struct http_app app = {
+        .begin = test_begin_worker, .handle = handle, .refuse = test_refuse};
     const struct http_config cfg = {.io_threads = 2, .workers = 2, .takeovers_max = 2};
     assert_null(http_server_start(&cx, &cfg, &app, &http));
     port = http_server_port(http);

@@ -40,6 +40,19 @@ static void upload_abort(struct http_sink *sink)
     atomic_fetch_add(&u->t->aborted, 1);
 }
 
+enum http_lane test_begin_worker(void *arg UNUSED, struct http_request *rq UNUSED,
+                                 struct http_reply *rp UNUSED, struct http_sink **ret_sink UNUSED)
+{
+    return LANE_WORKER;
+}
+
+void test_refuse(void *arg UNUSED, struct http_request *rq UNUSED, struct http_reply *rp,
+                 int status, const char *message)
+{
+    rp->status = status;
+    buf_str(&rp->body, message);
+}
+
 static enum http_lane app_begin(void *arg, struct http_request *rq, struct http_reply *rp,
                                 struct http_sink **ret_sink)
 {

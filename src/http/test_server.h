@@ -34,6 +34,12 @@ struct test_server {
 void test_server_start(struct test_server *t, const struct http_config *cfg);
 void test_server_stop(struct test_server *t, unsigned drain_ms);
 
+/* For applications of one's own: each request goes to a worker; refusals say why. */
+enum http_lane test_begin_worker(void *arg, struct http_request *rq, struct http_reply *rp,
+                                 struct http_sink **ret_sink);
+void test_refuse(void *arg, struct http_request *rq, struct http_reply *rp, int status,
+                 const char *message);
+
 /* Bare sockets. */
 int raw_connect(uint16_t port);
 bool raw_listens(uint16_t port); /* somebody accepts connections */

@@ -58,19 +58,6 @@ static void run_stream(void *arg UNUSED, int fd, const char *early, size_t n_ear
     streams--;
 }
 
-static enum http_lane begin(void *arg UNUSED, struct http_request *rq UNUSED,
-                            struct http_reply *rp UNUSED, struct http_sink **sink UNUSED)
-{
-    return LANE_WORKER;
-}
-
-static void refuse(void *arg UNUSED, struct http_request *rq UNUSED, struct http_reply *rp,
-                   int status, const char *message)
-{
-    rp->status = status;
-    buf_str(&rp->body, message);
-}
-
 /* Who asks, as the server sees it. */
 static void handle(void *arg UNUSED, struct http_request *rq, struct http_reply *rp)
 {
@@ -99,7 +86,8 @@ static int setup(void **state UNUSED)
     authority_new(&other_ca);
     party_new(&ca, "control.colvert", &server);
     party_new(&ca, "a.host.colvert", &host);
-    const struct http_app app = {.begin = begin, .handle = handle, .refuse = refuse};
+    const struct http_app app = {
+        .begin = test_begin_worker, .handle = handle, .refuse = test_refuse};
     const struct http_config cfg = {.io_threads = 2,
                                     .workers = 2,
                                     .tls_cert = server.cert.pem,

@@ -24,12 +24,9 @@ static const struct kind {
     const char *name;
     struct err *(*read)(struct ctx *cx, const json_t *j, struct desired *d);
     size_t id, revision; /* where a spec has them */
-} kinds[] = {[ITEM_NETWORK] = KIND(network),
-             [ITEM_ROUTER] = KIND(router),
-             [ITEM_VOLUME] = KIND(volume),
-             [ITEM_SERVER] = KIND(server),
-             [ITEM_EXPORT] = KIND(export),
-             [ITEM_IMAGE] = KIND(image)};
+} kinds[] = {
+    [ITEM_NETWORK] = KIND(network), [ITEM_ROUTER] = KIND(router), [ITEM_VOLUME] = KIND(volume),
+    [ITEM_SERVER] = KIND(server),   [ITEM_EXPORT] = KIND(export), [ITEM_IMAGE] = KIND(image)};
 
 /* Full answers in a row that have to leave an item out before it goes. */
 enum { MISSES_MAX = 2, ITEMS_MAX = 100000 };

@@ -48,7 +48,7 @@ struct item {
     /* work */
     bool busy, queued, waiting;
     atomic_bool given_up; /* deleted: a copy under way for it may end */
-    bool awaited; /* another item's step waits for the end of this one's */
+    bool awaited;         /* another item's step waits for the end of this one's */
     int64_t due_us;
     unsigned failures;
     char *error; /* of the last step */
@@ -116,6 +116,15 @@ void forget_gone(struct agent *a);
 /* What is wrong with it, for a report of a step that did not fail: its spec, or what failed so
  * often that it was told and is only being waited for again. */
 const char *job_error(const struct job *job);
+
+/* A report of an item's: begun with its revision, ended with what is wrong (NULL: nothing) and
+ * whether it is gone; what its kind has to tell comes between. */
+struct job_report {
+    struct buf b;
+    struct jw w;
+};
+void job_report_begin(struct ctx *cx, const struct job *job, struct job_report *r);
+void job_report_end(struct job_report *r, struct job *job, const char *error);
 
 /* ---- steps of one kind: what job->it needs, or one thing done for it */
 MUST_USE struct err *step_server(struct ctx *cx, struct agent *a, struct job *job);

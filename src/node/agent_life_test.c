@@ -247,7 +247,7 @@ static void test_password_service(void **state UNUSED)
     assert_int_equal(ask("/openstack/latest/password", "x", &b), 409);
     run_for(1);
     assert_int_equal(ask_again(path, "c2VjcmV0", 1, &b), METADATA_LATER); /* nobody heard of it */
-    assert_int_equal(ask_again(path, "c2VjcmV0", 60000000, &b), 200); /* nobody may for long */
+    assert_int_equal(ask_again(path, "c2VjcmV0", 60000000, &b), 200);     /* nobody may for long */
     report_of(S1);
     assert_int_equal(ask_again(path, "c2VjcmV0", 1, &b), 200);
     assert_int_equal(ask("//openstack/latest/password?x", NULL, &b), 200);

@@ -28,6 +28,22 @@ const char *job_error(const struct job *job)
     return job->waits && job->failures >= TELL_AFTER ? job->last_error : NULL;
 }
 
+void job_report_begin(struct ctx *cx, const struct job *job, struct job_report *r)
+{
+    buf_init(&r->b, cx->arena);
+    jw_init(&r->w, &r->b);
+    jw_obj(&r->w);
+    jw_kint(&r->w, "revision", job->revision);
+}
+
+void job_report_end(struct job_report *r, struct job *job, const char *error)
+{
+    jw_kstr(&r->w, "error", error);
+    jw_kbool(&r->w, "absent", job->gone);
+    jw_obj_end(&r->w);
+    job->report = buf_cstr(&r->b);
+}
+
 /* Told once a change, not once a try. */
 static void note_error(struct ctx *cx, struct item *it, const struct err *e)
 {

@@ -3,7 +3,6 @@
 #include "node/enrolment.h"
 #include "http/pki.h"
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 enum { CALL_TIMEOUT_MS = 15000, REPLY_MAX_BYTES = 64 << 10, FILE_MAX_BYTES = 64 << 10 };
 #define SKEW_MAX_US (300 * INT64_C(1000000))
@@ -18,15 +17,10 @@ struct enrolment {
     _Atomic(const struct http_identity *) identity;
 };
 
-static void wipe_text(void *text)
-{
-    secret_wipe(text, strlen(text));
-}
-
 static const char *keep_secret(struct ctx *cx, const char *text)
 {
     char *copy = arena_strdup(cx->arena, text);
-    arena_defer(cx->arena, wipe_text, copy);
+    arena_wipe_later(cx->arena, copy, strlen(copy));
     return copy;
 }
 
@@ -123,32 +117,12 @@ static struct err *put_new(struct ctx *cx, const struct enrolment *e, int fd)
     return NULL;
 }
 
-static struct err *read_file(struct ctx *cx, const char *path, char **ret)
-{
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat st;
-    *ret = NULL;
-    if (fd < 0 && errno == ENOENT)
-        return NULL;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fail(cx, ERR_UNAVAILABLE, "cannot read %s: %m", path);
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || st.st_size > FILE_MAX_BYTES)
-        return fail(cx, ERR_INVALID, "%s must be a file that only its owner may read (mode 0600)",
-                    path);
-    char *text = arena_alloc(cx->arena, (size_t)st.st_size + 1);
-    if (read(fd, text, (size_t)st.st_size) != st.st_size)
-        return fail(cx, ERR_UNAVAILABLE, "cannot read %s: %m", path);
-    arena_defer(cx->arena, wipe_text, text);
-    *ret = text;
-    return NULL;
-}
-
 /* *ret_there false: this host has not joined. */
 static struct err *load(struct ctx *cx, struct enrolment *e, bool *ret_there)
 {
     char *text;
     json_t *j = NULL;
-    TRY(read_file(cx, e->path, &text));
+    TRY(secret_file_read(cx, e->path, FILE_MAX_BYTES, &text));
     *ret_there = text != NULL;
     if (!text)
         return NULL;
@@ -204,7 +178,7 @@ static struct err *split_token(struct ctx *cx, const char *token, const char **r
                     "this is no join token: give it whole, as `colvert admin host add` printed it");
     *ret_secret = parts[1];
     *ret_fingerprint = parts[2];
-    arena_defer(cx->arena, wipe_text, parts[1]);
+    arena_wipe_later(cx->arena, parts[1], strlen(parts[1]));
     return NULL;
 }
 

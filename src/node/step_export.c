@@ -87,7 +87,7 @@ static struct err *copy_volume(struct ctx *cx, struct agent *a, struct job *job,
         e = fail(cx, ERR_NOT_FOUND, "volume %s is not on this host", id);
     else if (r.open)
         e = a->setup.guests.ops->volume_copy(cx, a->setup.guests.drv, r.guest->id, id, to,
-                                              &job->it->given_up);
+                                             &job->it->given_up);
     else
         e = a->setup.volumes.ops->copy(cx, a->setup.volumes.drv, id, to);
     volume_leave(a, &r);
@@ -103,8 +103,8 @@ static struct err *copy_root(struct ctx *cx, struct agent *a, struct job *job, c
         return NULL;
     if (!server)
         return fail(cx, ERR_NOT_FOUND, "server %s is not on this host", id);
-    struct err *e = a->setup.guests.ops->copy_root(cx, a->setup.guests.drv, id, to,
-                                                    &job->it->given_up);
+    struct err *e =
+        a->setup.guests.ops->copy_root(cx, a->setup.guests.drv, id, to, &job->it->given_up);
     item_return(a, server);
     return e;
 }
@@ -171,17 +171,10 @@ static struct err *send_it(struct ctx *cx, struct agent *a, const char *id)
 
 static void report(struct ctx *cx, struct job *job, bool sent, const char *error)
 {
-    struct buf b;
-    struct jw w;
-    buf_init(&b, cx->arena);
-    jw_init(&w, &b);
-    jw_obj(&w);
-    jw_kint(&w, "revision", job->revision);
-    jw_kbool(&w, "sent", sent);
-    jw_kstr(&w, "error", error);
-    jw_kbool(&w, "absent", job->gone);
-    jw_obj_end(&w);
-    job->report = buf_cstr(&b);
+    struct job_report r;
+    job_report_begin(cx, job, &r);
+    jw_kbool(&r.w, "sent", sent);
+    job_report_end(&r, job, error);
 }
 
 static void take_away(struct ctx *cx, struct agent *a, struct job *job)

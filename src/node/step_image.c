@@ -35,16 +35,9 @@ struct err *step_image(struct ctx *cx, struct agent *a, struct job *job)
         if (job->waits)
             return NULL;
     }
-    struct buf b;
-    struct jw w;
-    buf_init(&b, cx->arena);
-    jw_init(&w, &b);
-    jw_obj(&w);
-    jw_kint(&w, "revision", job->revision);
-    jw_kbool(&w, "here", here);
-    jw_kstr(&w, "error", e ? e->message : job->spec_error);
-    jw_kbool(&w, "absent", job->gone);
-    jw_obj_end(&w);
-    job->report = buf_cstr(&b);
+    struct job_report r;
+    job_report_begin(cx, job, &r);
+    jw_kbool(&r.w, "here", here);
+    job_report_end(&r, job, e ? e->message : job->spec_error);
     return e;
 }

@@ -75,15 +75,8 @@ struct err *step_net(struct ctx *cx, struct agent *a, struct job *job)
     struct err *e = job->spec_error ? NULL : apply_or_remove(cx, a, job);
     if (!e && job->waits)
         return NULL;
-    struct buf b;
-    struct jw w;
-    buf_init(&b, cx->arena);
-    jw_init(&w, &b);
-    jw_obj(&w);
-    jw_kint(&w, "revision", job->revision);
-    jw_kstr(&w, "error", e ? e->message : job->spec_error);
-    jw_kbool(&w, "absent", job->gone);
-    jw_obj_end(&w);
-    job->report = buf_cstr(&b);
+    struct job_report r;
+    job_report_begin(cx, job, &r);
+    job_report_end(&r, job, e ? e->message : job->spec_error);
     return e;
 }

@@ -199,22 +199,15 @@ static struct err *one_thing(struct ctx *cx, struct agent *a, struct job *job,
 
 static void report(struct ctx *cx, struct job *job, const struct volume_seen *is, const char *error)
 {
-    struct buf b;
-    struct jw w;
-    buf_init(&b, cx->arena);
-    jw_init(&w, &b);
-    jw_obj(&w);
-    jw_kint(&w, "revision", job->revision);
-    jw_kbool(&w, "ready", is->present);
-    jw_kint(&w, "size_gib", is->size_gib);
-    jw_karr(&w, "snapshots");
+    struct job_report r;
+    job_report_begin(cx, job, &r);
+    jw_kbool(&r.w, "ready", is->present);
+    jw_kint(&r.w, "size_gib", is->size_gib);
+    jw_karr(&r.w, "snapshots");
     for (size_t i = 0; i < is->n_snapshots; i++)
-        jw_str(&w, is->snapshots[i]);
-    jw_arr_end(&w);
-    jw_kstr(&w, "error", error);
-    jw_kbool(&w, "absent", job->gone);
-    jw_obj_end(&w);
-    job->report = buf_cstr(&b);
+        jw_str(&r.w, is->snapshots[i]);
+    jw_arr_end(&r.w);
+    job_report_end(&r, job, error);
 }
 
 static struct err *look(struct ctx *cx, struct agent *a, struct job *job, struct volume_seen *ret)

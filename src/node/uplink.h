@@ -13,8 +13,8 @@ struct uplink {
     struct http_client *client;
 };
 /* api_urls: one or several, with commas between; all texts live as long as cx. */
-struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host,
-                         const char *secret, struct enrolment *enrolment);
+struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host, const char *secret,
+                         struct enrolment *enrolment);
 
 /* ret_authorities_sha256: whom an enrolled host is to trust; NULL: as before. */
 MUST_USE struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,

@@ -23,50 +23,11 @@ static const struct field *key_field(const struct resource *res)
 
 /* ---------------------------------------------------------------- texts */
 
-static const char *columns_text(struct ctx *cx, const struct resource *res, const char *fmt,
-                                bool numbered)
-{
-    struct buf b;
-    buf_init(&b, cx->arena);
-    int n = 0;
-    for (size_t i = 0; i < res->n_fields; i++) {
-        if (!is_column(&res->fields[i]))
-            continue;
-        buf_str(&b, n++ ? ", " : "");
-        if (numbered)
-            buf_printf(&b, fmt, res->fields[i].member, n);
-        else
-            buf_str(&b, res->fields[i].member);
-    }
-    return buf_cstr(&b);
-}
-
-static int count_columns(const struct resource *res)
-{
-    int n = 0;
-    for (size_t i = 0; i < res->n_fields; i++)
-        n += is_column(&res->fields[i]);
-    return n;
-}
-
-static const char *build_insert(struct ctx *cx, const struct resource *res)
-{
-    struct buf b;
-    buf_init(&b, cx->arena);
-    buf_printf(&b, "INSERT INTO %s (%s, generation) VALUES (", res->table,
-               columns_text(cx, res, NULL, false));
-    for (int i = 1; i <= count_columns(res); i++)
-        buf_printf(&b, "$%d, ", i);
-    buf_str(&b, "1)");
-    return buf_cstr(&b);
-}
-
-static const char *keep(struct ctx *cx, const char *text)
+static const char *keep(const char *text)
 {
     char *copy = strdup(text);
     if (!copy)
         bug_at(WHERE, "out of memory");
-    (void)cx;
     return copy;
 }
 
@@ -106,15 +67,42 @@ static struct projection project(struct ctx *cx, const struct resource *res,
     return p;
 }
 
-static struct projection keep_projection(struct ctx *cx, const struct projection *p)
+static struct projection keep_projection(const struct projection *p)
 {
     struct projection kept = *p;
     kept.fields = calloc(p->n_fields, sizeof(*p->fields));
     if (!kept.fields)
         bug_at(WHERE, "out of memory");
     memcpy(kept.fields, p->fields, p->n_fields * sizeof(*p->fields));
-    kept.columns = keep(cx, p->columns);
+    kept.columns = keep(p->columns);
     return kept;
+}
+
+static const char *build_insert(struct ctx *cx, const struct resource *res,
+                                const struct projection *whole)
+{
+    struct buf b;
+    buf_init(&b, cx->arena);
+    buf_printf(&b, "INSERT INTO %s (%s) VALUES (", res->table, whole->columns);
+    for (size_t i = 1; i <= whole->n_fields; i++)
+        buf_printf(&b, "$%zu, ", i);
+    buf_str(&b, "1)");
+    return buf_cstr(&b);
+}
+
+/* Behind the columns' parameters: the key's and the generation's. */
+static const char *build_update(struct ctx *cx, const struct resource *res,
+                                const struct projection *whole)
+{
+    struct buf b;
+    size_t n = whole->n_fields;
+    buf_init(&b, cx->arena);
+    buf_printf(&b, "UPDATE %s SET ", res->table);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s = $%zu, ", whole->fields[i]->member, i + 1);
+    buf_printf(&b, "generation = generation + 1 WHERE %s = $%zu AND generation = $%zu",
+               key_column(res), n + 1, n + 2);
+    return buf_cstr(&b);
 }
 
 void resource_init(const struct resource *res)
@@ -126,24 +114,17 @@ void resource_init(const struct resource *res)
     if (res->table) {
         AUTO_CTX struct ctx cx;
         ctx_init(&cx);
-        int n = count_columns(res);
         const char *key = key_field(res)->member;
         const struct projection whole = project(&cx, res, NULL, 0);
         const struct projection listed = project(&cx, res, NULL, F_UNLISTED);
-        st->whole = keep_projection(&cx, &whole);
-        st->listed = keep_projection(&cx, &listed);
-        st->insert = keep(&cx, build_insert(&cx, res));
-        st->get = keep(&cx, arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1",
-                                         whole.columns, res->table, key));
-        st->update = keep(
-            &cx,
-            arena_printf(
-                cx.arena,
-                "UPDATE %s SET %s, generation = generation + 1 WHERE %s = $%d AND generation = $%d",
-                res->table, columns_text(&cx, res, "%s = $%d", true), key, n + 1, n + 2));
-        st->del =
-            keep(&cx, arena_printf(cx.arena, "DELETE FROM %s WHERE %s = $1 AND generation = $2",
-                                   res->table, key));
+        st->whole = keep_projection(&whole);
+        st->listed = keep_projection(&listed);
+        st->insert = keep(build_insert(&cx, res, &whole));
+        st->get = keep(arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", whole.columns,
+                                    res->table, key));
+        st->update = keep(build_update(&cx, res, &whole));
+        st->del = keep(arena_printf(cx.arena, "DELETE FROM %s WHERE %s = $1 AND generation = $2",
+                                    res->table, key));
     }
     st->ready = true;
 }
@@ -225,11 +206,11 @@ struct db_value res_value(const struct resource *res, const struct field *f, con
 
 static size_t row_values(const struct resource *res, const void *row, struct db_value *values)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < res->n_fields; i++)
-        if (is_column(&res->fields[i]))
-            values[n++] = res_value(res, &res->fields[i], row);
+    const struct projection *p = &res->state->whole;
+    size_t n = p->n_fields;
     must(n + 2 <= MAX_PARAMS);
+    for (size_t i = 0; i < n; i++)
+        values[i] = res_value(res, p->fields[i], row);
     return n;
 }
 

@@ -138,6 +138,21 @@ static struct err *move(struct ctx *cx, const char *from, const char *to)
     return NULL;
 }
 
+static void test_alone(void **state)
+{
+    struct two *t = *state;
+    struct ctx *cx = &t->env->cx;
+    struct store *alone = NULL, *other = NULL;
+    assert_ok(cx, store_open(cx, t->home, 1, &other));
+    assert_err(cx, ERR_IN_USE, store_open_alone(cx, t->home, &alone));
+    store_close(TAKE_PTR(other));
+    assert_ok(cx, store_open_alone(cx, t->home, &alone));
+    assert_err(cx, ERR_UNAVAILABLE, store_open(cx, t->home, 1, &other));
+    store_close(alone);
+    assert_ok(cx, store_open(cx, t->home, 1, &other));
+    store_close(other);
+}
+
 static void test_there_and_back(void **state)
 {
     struct two *t = *state;
@@ -213,6 +228,7 @@ static void test_killed(void **state)
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-    const struct CMUnitTest tests[] = {T(test_there_and_back), T(test_refused), T(test_killed)};
+    const struct CMUnitTest tests[] = {T(test_alone), T(test_there_and_back), T(test_refused),
+                                       T(test_killed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,19 +306,6 @@ static void test_topics(void **state)
     store_close(other);
 }
 
-static void test_alone(void **state)
-{
-    struct env *e = *state;
-    struct ctx *cx = &e->cx;
-    struct store *alone = NULL, *other = NULL;
-    assert_err(cx, ERR_IN_USE, store_open_alone(cx, e->url, &alone));
-    store_close(TAKE_PTR(e->s));
-    assert_ok(cx, store_open_alone(cx, e->url, &alone));
-    assert_err(cx, ERR_UNAVAILABLE, store_open(cx, e->url, 1, &other));
-    store_close(alone);
-    assert_ok(cx, store_open(cx, e->url, 1, &e->s));
-}
-
 static void test_no_server(void **state)
 {
     struct env *e = *state;
@@ -331,16 +318,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_lost_while_idle),
-        T(test_lost_in_transaction),
-        T(test_lost_at_commit),
-        T(test_lost_in_walk),
-        T(test_write_skew),
-        T(test_schema_changed),
-        T(test_server_stands_still),
-        T(test_server_away),
-        T(test_topics),
-        T(test_alone),
+        T(test_lost_while_idle),     T(test_lost_in_transaction), T(test_lost_at_commit),
+        T(test_lost_in_walk),        T(test_write_skew),          T(test_schema_changed),
+        T(test_server_stands_still), T(test_server_away),         T(test_topics),
         T(test_no_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,25 +205,12 @@ static void test_one_serves(void **state)
     store_close(other);
 }
 
-static void test_alone(void **state)
-{
-    struct env *e = *state;
-    struct ctx *cx = &e->cx;
-    struct store *alone = NULL, *other = NULL;
-    assert_err(cx, ERR_IN_USE, store_open_alone(cx, e->url, &alone));
-    store_close(TAKE_PTR(e->s));
-    assert_ok(cx, store_open_alone(cx, e->url, &alone));
-    assert_err(cx, ERR_UNAVAILABLE, store_open(cx, e->url, 1, &other));
-    store_close(alone);
-    assert_ok(cx, store_open(cx, e->url, 1, &e->s));
-}
-
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_file),   T(test_urls), T(test_one_writer), T(test_memory),
-        T(test_killed), T(test_full), T(test_one_serves), T(test_alone),
+        T(test_killed), T(test_full), T(test_one_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,14 +68,6 @@ static json_t *specs_of(struct call *c, const struct qos_specs *q)
     return map;
 }
 
-static bool is_consumer(const json_t *value)
-{
-    for (const char *const *p = qos_consumers; *p; p++)
-        if (str_eq(*p, json_string_value(value)))
-            return true;
-    return false;
-}
-
 struct err *volume_qos_set(struct call *c)
 {
     struct qos_specs *q = c->target;
@@ -88,7 +80,7 @@ struct err *volume_qos_set(struct call *c)
         if (!json_is_string(value) || str_utf8_len(key) > 255 ||
             str_utf8_len(json_string_value(value)) > 255 || !*key)
             return volume_bad_member(c, key, value, "keys and values are texts of up to 255");
-        if (str_eq(key, "consumer") && !is_consumer(value))
+        if (str_eq(key, "consumer") && !str_in(json_string_value(value), qos_consumers))
             return volume_bad_member(c, key, value,
                                      "it is not one of ['front-end', 'back-end', 'both']");
         if (str_eq(key, "consumer"))

@@ -140,8 +140,8 @@ struct err *op_copy_root(struct ctx *cx, void *drv, const char *id, const char *
     if (!has_root)
         return fail(cx, ERR_CONFLICT, "server %s has no root disk of its own", id);
     TRY(new_file_begin(cx, to_path, &to));
-    struct err *e = guest_alive(g) ? copy_live(cx, g, "root", to.fd, given_up)
-                                   : copy_off(cx, g, to.fd);
+    struct err *e =
+        guest_alive(g) ? copy_live(cx, g, "root", to.fd, given_up) : copy_off(cx, g, to.fd);
     return new_file_end(cx, &to, e);
 }
 
