@@ -70,7 +70,8 @@ static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const ch
     for (size_t done = 0; done < size;) {
         ssize_t w = write(u->fd, data + done, size - done);
         if (w < 0 && errno != EINTR)
-            return fail(cx, ERR_UNAVAILABLE, "The image's data can't be written: %m");
+            return fail(cx, errno == ENOSPC || errno == EDQUOT ? ERR_TOO_LARGE : ERR_UNAVAILABLE,
+                        "The image's data can't be written: %m");
         done += w > 0 ? (size_t)w : 0;
     }
     return NULL;

@@ -14,6 +14,8 @@
 #define SENT ".sent"        /* empty */
 #define VOLUME_COPY ".copy" /* a volume's on its way to another: step_volume.c */
 
+#define SEND_AGAIN_US 3000000
+
 static const char *const suffixes[] = {COPYING, CONVERTING, COPIED, SENT};
 
 const char *export_path(struct ctx *cx, const struct agent *a, const char *id, const char *suffix)
@@ -158,13 +160,22 @@ static struct err *mark_sent(struct ctx *cx, struct agent *a, const char *id)
     return NULL;
 }
 
-static struct err *send_it(struct ctx *cx, struct agent *a, const char *id)
+/* A control plane that is away, or in trouble, is no failure of the export: its deadline alone gives
+ * it up. */
+static struct err *send_it(struct ctx *cx, struct agent *a, struct job *job)
 {
     const struct export_sender *to = &a->setup.exports;
+    const char *id = job->it->id;
     if (!to->send)
         return fail(cx, ERR_NOT_IMPLEMENTED, "this host sends no images");
-    TRY(to->send(cx, to->arg, id, export_path(cx, a, id, COPIED)));
-    return mark_sent(cx, a, id);
+    struct err *e = to->send(cx, to->arg, id, export_path(cx, a, id, COPIED));
+    job->waits = e && (e->kind == ERR_UNAVAILABLE || e->kind == ERR_TIMEOUT);
+    if (job->waits) {
+        log_err(cx, LOG_WARN, e, "will be sent later", "image", id, NULL);
+        job->due_us = mono_us(cx) + SEND_AGAIN_US;
+        return NULL;
+    }
+    return e ? e : mark_sent(cx, a, id);
 }
 
 /* ---- the step ---- */
@@ -188,7 +199,7 @@ static void take_away(struct ctx *cx, struct agent *a, struct job *job)
 static struct err *one_thing(struct ctx *cx, struct agent *a, struct job *job)
 {
     bool copied = exists(cx, a, job->it->id, COPIED);
-    TRY(copied ? send_it(cx, a, job->it->id) : copy(cx, a, job));
+    TRY(copied ? send_it(cx, a, job) : copy(cx, a, job));
     job->again = !job->waits;
     if (job->again)
         log_event(cx, LOG_INFO, copied ? "sent" : "copied", "image", job->it->id, NULL);

@@ -145,7 +145,7 @@ struct err *uplink_send_image(struct ctx *cx, struct uplink *u, const char *imag
     struct http_answer answer;
     FILE *file = fopen(path, "re");
     if (!file)
-        return fail(cx, ERR_UNAVAILABLE, "cannot open '%s': %m", path);
+        return fail(cx, ERR_NOT_FOUND, "cannot open '%s': %m", path);
     struct http_call c = {.method = "PUT",
                           .url = arena_printf(cx->arena, "/images/%s/file", image_id),
                           .timeout_ms = IMAGE_TIMEOUT_MS,

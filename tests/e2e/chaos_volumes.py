@@ -458,9 +458,8 @@ def real_volumes():
     with open(image, "rb") as f:
         tiny = f.read()
     with Cloud("chaosvq", "qemu", ["--shutdown-timeout-s", "5"]) as cloud:
-        # No uploads: a real disk's copy that is interrupted may be given up at its deadline, and its image with it.
         storage = storage_of(cloud, [(bytes([0xa1]) * MIB, "raw"), (bytes([0xb2]) * MIB, "raw"), (tiny, "qcow2")],
-                             "m1.tiny", (6, 2, 0))
+                             "m1.tiny", (6, 2, 2))
         patterns = {f"image {storage.images[0]}": 0xa1, f"image {storage.images[1]}": 0xb2, "blank": 0}
         check(storage.boot(), "no server is made")  # which boots meanwhile
         let_loose(cloud, storage, int(os.environ.get("CHAOS_VOLUME_REAL_KILLS", "10")), (0.3, 1.5), 0.1)
