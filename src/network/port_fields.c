@@ -182,7 +182,7 @@ const struct stmt nw_st_network_domains = {
 static const struct res_index port_indexes[] = {
     {"ports_network_mac", "network_id, mac_address", true, NULL},
     {"ports_project", "project_id, created_at, id", false, NULL},
-    {"ports_server", "server_id, created_at, id", false, "server_id IS NOT NULL"},
+    {"ports_server", "server_id, nic_order, id", false, "server_id IS NOT NULL"},
     {"ports_device", "device_id", false, "device_id <> ''"},
     {"ports_host", "host_id", false, "host_id IS NOT NULL"},
     {"ports_router", "router_id", false, "router_id IS NOT NULL"},

@@ -137,6 +137,32 @@ static void on_its_way_out(void **state)
     assert_false(ports(t, 1)->leaving);
 }
 
+/* As they were asked for, not as they were made. */
+static void in_their_order(void **state)
+{
+    struct test_api *t = *state;
+    const char *net = make_network(t, "p1", "n"), *host = add_host(t, "one"), *made[2];
+    make_subnet(t, "p1", net, "10.0.0.0/24");
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        struct test_reply r =
+            test_expect(t, 201, "p1", "POST", NW "ports", "{'port':{'network_id':'%s'}}", net);
+        made[i] = test_str(t, &r, "port.id");
+    }
+    struct attach nics[] = {
+        {.rq = {.network_id = net}, .server_id = SERVER, .host_id = host},
+        {.rq = {.port_id = made[1]}, .server_id = SERVER, .host_id = host},
+        {.rq = {.port_id = made[0]}, .server_id = SERVER, .host_id = host},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(nics); i++)
+        assert_ok(&t->cx, as_p1(t, attach_step, &nics[i]));
+    const struct server_port *all = ports(t, ARRAY_LEN(nics));
+    for (size_t i = 0; i < ARRAY_LEN(nics); i++)
+        assert_string_equal(all[i].id, nics[i].port.id);
+    assert_ok(&t->cx, as_p1(t, detach_step, &(struct move){.port_id = made[1]}));
+    assert_ok(&t->cx, as_p1(t, attach_step, &nics[1]));
+    assert_string_equal(ports(t, ARRAY_LEN(nics))[2].id, made[1]);
+}
+
 static void what_is_not_there_is_named(void **state)
 {
     struct test_api *t = *state;
@@ -151,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NW_TEST(from_host_to_host),
         NW_TEST(on_its_way_out),
+        NW_TEST(in_their_order),
         NW_TEST(what_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,9 @@ static const char *const described_columns[] = {
     "id",       "server_id", "network_id", "mac_address",     "status", "nic_tag",
     "preserve", "leaving",   "fixed_ips",  "security_groups", NULL};
 const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH,
-                                                "server_id, created_at, id",
+                                                "server_id, nic_order, id",
                                                 .only = described_columns};
-const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "created_at, id"};
+const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "nic_order, id"};
 const struct res_where nw_w_own_networks = {
     &network_resource,
     "(project_id = $1 OR id IN (SELECT object_id FROM rbac_policies WHERE action = "
@@ -24,6 +24,8 @@ const struct res_where nw_w_groups_named = {&security_group_resource,
                                             "id"};
 const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH,
                                                  "id"};
+const struct stmt nw_st_nics = {
+    "nics", "SELECT COALESCE(MAX(nic_order), 0) FROM ports WHERE server_id = $1"};
 const struct stmt nw_st_plugged = {"plugged",
                                    "UPDATE ports SET status = $2 WHERE id = $1 AND status <> $2"};
 
@@ -228,6 +230,18 @@ static struct err *new_port(struct call *c, const struct port_request *rq,
     return as_invalid(c->cx, nw_port_new(c->cx, c->tx, p, ips, &subnets));
 }
 
+/* Behind those that the server has. */
+static struct err *give_place(struct call *c, struct port *p, const char *server_id)
+{
+    struct db_value param = V_TEXT(server_id);
+    struct db_rows rows;
+    if (str_eq(p->server_id, server_id))
+        return NULL;
+    TRY(db_query(c->cx, c->tx, &nw_st_nics, &param, 1, &rows));
+    p->nic_order = db_int(&rows, 0, 0) + 1;
+    return NULL;
+}
+
 struct err *network_port_attach(struct call *c, const struct port_request *rq,
                                 const char *const *security_group_ids, size_t n_groups,
                                 const char *server_id, const char *hostname, const char *host_id,
@@ -242,6 +256,7 @@ struct err *network_port_attach(struct call *c, const struct port_request *rq,
         TRY(new_port(c, rq, security_group_ids, n_groups, &p));
     if (host_id)
         TRY(fleet_host_get(c->cx, c->tx, host_id, &host));
+    TRY(give_place(c, p, server_id));
     p->device_id = p->server_id = server_id;
     p->device_owner = arena_printf(c->cx->arena, "compute:%s", zone ? zone : "");
     p->host_id = host_id;

@@ -548,6 +548,7 @@ CREATE TABLE ports (
     server_id TEXT,
     router_id TEXT,
     preserve BIGINT NOT NULL CHECK (preserve IN (0, 1)),
+    nic_order BIGINT NOT NULL,
     nic_tag TEXT,
     leaving BIGINT NOT NULL CHECK (leaving IN (0, 1)),
     tags TEXT NOT NULL,
@@ -557,7 +558,7 @@ CREATE TABLE ports (
 );
 CREATE UNIQUE INDEX ports_network_mac ON ports (network_id, mac_address);
 CREATE INDEX ports_project ON ports (project_id, created_at, id);
-CREATE INDEX ports_server ON ports (server_id, created_at, id) WHERE server_id IS NOT NULL;
+CREATE INDEX ports_server ON ports (server_id, nic_order, id) WHERE server_id IS NOT NULL;
 CREATE INDEX ports_device ON ports (device_id) WHERE device_id <> '';
 CREATE INDEX ports_host ON ports (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX ports_router ON ports (router_id) WHERE router_id IS NOT NULL;
