@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Several hosts: PostgreSQL, two `colvert api`, agents that joined with tokens, real guests. tools/cluster makes it."""
+import os
+import subprocess
+import sys
+import tempfile
+
+import cloud
+from cloud import TOP, check, wait_for
+
+sys.path.insert(0, f"{TOP}/tools")
+from cluster import Cluster  # noqa: E402
+
+TINY = f"{TOP}/build/images/tiny.qcow2"
+
+
+class Region:
+    """What the tests share: the first makes it."""
+    cluster = admin = image = key = None
+    servers = {}
+
+
+def ssh(address, *words, timeout=60):
+    r = Region
+    return subprocess.run(r.cluster.outside(
+        "ssh", "-F", "none", "-i", r.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "-o",
+        "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"root@{address[0]}", *words, host=address[1]),
+        capture_output=True, text=True, check=False, timeout=timeout)
+
+
+def says(address, *words):
+    """What the guest answers, once it does."""
+    def ask():
+        try:
+            p = ssh(address, *words)
+        except subprocess.TimeoutExpired:
+            return None
+        return p.stdout if p.returncode == 0 else None
+    return wait_for(f"{address[0]} answers to {' '.join(words)}", ask, 240, 0.5)
+
+
+def region():
+    """Hosts join, both APIs know them, and what a tenant needs is made."""
+    r = Region
+    r.cluster = Cluster(tempfile.mkdtemp(prefix="colvert-cluster-"), hosts=2)
+    r.cluster.start()
+    r.admin = r.cluster.login("admin")
+    hypervisors = r.admin.must(200, "GET", "/compute/v2.1/os-hypervisors")["hypervisors"]
+    check(sorted(h["hypervisor_hostname"] for h in hypervisors) == ["h1", "h2"], f"hosts: {hypervisors}")
+    r.key = f"{r.cluster.dir}/key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", r.key], check=True)
+    with open(f"{r.key}.pub", encoding="ascii") as f:
+        r.admin.must(200, "POST", "/compute/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": f.read()}})
+    with open(TINY, "rb") as f:
+        r.image = r.admin.image("tiny", f.read(), "qcow2")
+    group = r.admin.must(201, "POST", "/network/v2.0/security-groups", {"security_group": {"name": "open"}})["security_group"]
+    for protocol in ("tcp", "icmp"):
+        r.admin.must(201, "POST", "/network/v2.0/security-group-rules", {"security_group_rule": {
+            "security_group_id": group["id"], "direction": "ingress", "protocol": protocol}})
+
+
+def make_network(name, cidr):
+    admin = Region.admin
+    net, sub = admin.network(name, cidr)
+    public = admin.must(200, "GET", "/network/v2.0/networks?router:external=true")["networks"][0]["id"]
+    router = admin.must(201, "POST", "/network/v2.0/routers", {"router": {
+        "name": name, "external_gateway_info": {"network_id": public}}})["router"]["id"]
+    admin.must(200, "PUT", f"/network/v2.0/routers/{router}/add_router_interface", {"subnet_id": sub})
+    return net, public
+
+
+def make_server(name, net, host):
+    r = Region
+    server = r.admin.server(name=name, imageRef=r.image, flavorRef=r.admin.flavor("m1.tiny"), networks=[{"uuid": net}],
+                            key_name="key", security_groups=[{"name": "open"}], availability_zone=f"nova:{host}")
+    r.admin.wait_status(server, "ACTIVE")
+    r.servers[name] = server
+    return server
+
+
+def give_address(server, public):
+    """A floating IP, and the host that it is asked from where networks are a host's own."""
+    r = Region
+    port = r.admin.must(200, "GET", f"/network/v2.0/ports?device_id={server}")["ports"][0]["id"]
+    ip = r.admin.must(201, "POST", "/network/v2.0/floatingips", {"floatingip": {
+        "floating_network_id": public, "port_id": port}})["floatingip"]["floating_ip_address"]
+    return ip, r.cluster.host_of(r.admin, server)
+
+
+def guests():
+    """A server on each host, with a floating IP and its key."""
+    for n, host in enumerate(("h1", "h2"), 1):
+        net, public = make_network(f"net{n}", f"10.{n}.0.0/24")
+        server = make_server(f"s{n}", net, host)
+        address = give_address(server, public)
+        check(says(address, "hostname").strip() == f"s{n}", "another guest answers")
+        check(address[1].name == host, f"it is on {address[1].name}")
+
+
+def one_api_gone():
+    """The region goes on with the other one; agents, too."""
+    r = Region
+    r.cluster.book.end("api1", 9)
+    for _ in range(4):
+        r.admin.must(200, "GET", "/compute/v2.1/servers")
+    r.admin.must(202, "POST", f"/compute/v2.1/servers/{r.servers['s2']}/action", {"os-stop": None})
+    r.admin.wait_status(r.servers["s2"], "SHUTOFF")
+    r.cluster.start_api(0)
+    wait_for("both are back", r.cluster.healthy, 30)
+
+
+def host_killed():
+    """A host without power is down soon, and the others do not care; with power again it goes on."""
+    r = Region
+    h1 = r.cluster.hosts[0]
+    h1.kill()
+
+    def state():
+        return {h["hypervisor_hostname"]: h["state"]
+                for h in r.admin.must(200, "GET", "/compute/v2.1/os-hypervisors")["hypervisors"]}
+    wait_for("h1 is down", lambda: state() == {"h1": "down", "h2": "up"}, 60)
+    h1.start()
+    h1.start_agent()
+    wait_for("h1 is up", lambda: state() == {"h1": "up", "h2": "up"}, 60)
+    r.admin.wait_status(r.servers["s1"], "SHUTOFF", 60)
+    for server in r.servers.values():
+        r.admin.must(204, "DELETE", f"/compute/v2.1/servers/{server}")
+        wait_for("it is gone", lambda s=server: r.admin.get(f"/compute/v2.1/servers/{s}").status == 404, 60)
+
+
+def nothing_left():
+    r = Region
+    print(r.cluster.memory(), flush=True)
+    r.cluster.stop()
+
+
+def run():
+    if not os.path.exists(TINY):
+        subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
+    try:
+        cloud.main(region, guests, one_api_gone, host_killed, nothing_left)
+    except BaseException:
+        if Region.cluster:
+            if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:
+                sys.stderr.write(Region.cluster.log_tail())
+            Region.cluster.clean()
+        raise
+
+
+if __name__ == "__main__":
+    run()
