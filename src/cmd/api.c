@@ -24,6 +24,7 @@ struct control {
 /* Another process has committed something: what waits for it here looks again. */
 static void heard(void *api, const char *topic)
 {
+    fleet_hears(api_store(api), topic);
     if (topic)
         api_wake(api, topic);
     else

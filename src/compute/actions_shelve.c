@@ -72,6 +72,8 @@ struct err *server_offloaded(struct ctx *cx, struct tx *tx, struct server *s)
     TRY(server_take_nics(cx, tx, s, NULL, true)); /* what was on its way out is out */
     TRY(server_take_volumes(cx, tx, s, NULL, true, true));
     TRY(network_ports_bind(cx, tx, s->id, NULL, s->zone));
+    if (s->host_id)
+        fleet_host_differs(cx, tx, s->host_id);
     s->host_id = s->host_name = NULL;
     forget_seen(s);
     return NULL;

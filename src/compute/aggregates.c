@@ -279,6 +279,7 @@ struct err *aggregate_update(struct call *c)
     TRY(check_unique(c, a));
     if (zoned)
         TRY(set_zone(c, &change, a, given.zone));
+    fleet_host_differs(c->cx, c->tx, NULL);
     TRY(res_update(c->cx, c->tx, &aggregate_resource, a));
     return call_reply_row(c, 200, &aggregate_resource, a);
 }
@@ -492,6 +493,7 @@ struct err *aggregate_act(struct call *c)
             continue;
         TRY(aggregate_find(c, &a));
         TRY(actions[i].act(c, a, args));
+        fleet_host_differs(c->cx, c->tx, NULL);
         TRY(res_update(c->cx, c->tx, &aggregate_resource, a));
         return call_reply_row(c, 200, &aggregate_resource, a);
     }

@@ -7,6 +7,8 @@
 
 const struct stmt stmt_host_rooms = {"host_rooms",
                                      "SELECT host_id, kind, ratio, reserved FROM host_rooms"};
+const struct stmt stmt_host_rooms_of = {
+    "host_rooms_of", "SELECT host_id, kind, ratio, reserved FROM host_rooms WHERE host_id = $1"};
 const struct stmt stmt_host_room_put = {
     "host_room_put",
     "INSERT INTO host_rooms (host_id, kind, ratio, reserved) VALUES ($1, $2, $3, $4) ON CONFLICT "
@@ -21,6 +23,8 @@ const struct stmt stmt_trait_used = {"trait_used",
                                      "SELECT 1 FROM host_traits WHERE trait = $1 LIMIT 1"};
 const struct stmt stmt_host_traits = {
     "host_traits", "SELECT host_id, trait FROM host_traits ORDER BY host_id, trait"};
+const struct stmt stmt_host_traits_of = {
+    "host_traits_of", "SELECT host_id, trait FROM host_traits WHERE host_id = $1 ORDER BY trait"};
 const struct stmt stmt_host_trait_add = {
     "host_trait_add",
     "INSERT INTO host_traits (host_id, trait) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
@@ -47,10 +51,11 @@ static void take_room(struct place_host *h, const char *kind, int64_t ratio, int
     }
 }
 
-struct err *hosts_take_rooms(struct ctx *cx, struct tx *tx, struct place_host **sorted, size_t n)
+struct err *hosts_take_rooms(struct ctx *cx, struct tx *tx, const char *host_id,
+                             struct place_host **sorted, size_t n)
 {
     struct db_rows rows;
-    TRY(db_query(cx, tx, &stmt_host_rooms, NULL, 0, &rows));
+    TRY(hosts_query(cx, tx, host_id, &stmt_host_rooms, &stmt_host_rooms_of, &rows));
     for (size_t i = 0; i < rows.n_rows; i++) {
         struct place_host *h = host_with_id(sorted, n, db_text(&rows, i, 0));
         if (h)
@@ -143,8 +148,9 @@ static void add_to(struct ctx *cx, struct place_host *h, const char *name)
     h->traits = names;
 }
 
-struct err *hosts_take_traits(struct ctx *cx, struct tx *tx, const struct fleet_host *fleet,
-                              struct place_host *hosts, struct place_host **sorted, size_t n)
+struct err *hosts_take_traits(struct ctx *cx, struct tx *tx, const char *host_id,
+                              const struct fleet_host *fleet, struct place_host *hosts,
+                              struct place_host **sorted, size_t n)
 {
     struct trait_list own = {0};
     const char *last = NULL;
@@ -158,7 +164,7 @@ struct err *hosts_take_traits(struct ctx *cx, struct tx *tx, const struct fleet_
         if (!fleet[i].enabled)
             add_to(cx, &hosts[i], "COMPUTE_STATUS_DISABLED");
     }
-    TRY(db_query(cx, tx, &stmt_host_traits, NULL, 0, &rows));
+    TRY(hosts_query(cx, tx, host_id, &stmt_host_traits, &stmt_host_traits_of, &rows));
     for (size_t i = 0; i < rows.n_rows; i++) {
         struct place_host *h = host_with_id(sorted, n, db_text(&rows, i, 0));
         if (h && !place_has_trait(h, db_text(&rows, i, 1)))

@@ -3,16 +3,20 @@
  * from the servers themselves. */
 #include "compute/impl.h"
 
-const struct stmt stmt_use_by_host = {
-    "use_by_host", "SELECT host_id, CAST(SUM(held_vcpus) AS BIGINT), CAST(SUM(held_memory_mib) AS "
-                   "BIGINT), CAST(SUM(held_disk_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
-                   "host_id IS NOT NULL GROUP BY host_id"};
+#define USE                                                                                        \
+    "SELECT host_id, CAST(SUM(held_vcpus) AS BIGINT), CAST(SUM(held_memory_mib) AS BIGINT), "      \
+    "CAST(SUM(held_disk_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
+const struct stmt stmt_use_by_host = {"use_by_host", USE "host_id IS NOT NULL GROUP BY host_id"};
+const struct stmt stmt_use_on_host = {"use_on_host", USE "host_id = $1 GROUP BY host_id"};
 const struct stmt stmt_zone_by_host = {
     "zone_by_host", "SELECT h.host_id, a.zone FROM aggregate_hosts h JOIN aggregates a ON a.id = "
                     "h.aggregate_id WHERE a.zone IS NOT NULL"};
-const struct stmt stmt_metadata_by_host = {
-    "metadata_by_host", "SELECT h.host_id, a.zone, a.metadata FROM aggregate_hosts h JOIN "
-                        "aggregates a ON a.id = h.aggregate_id ORDER BY a.id"};
+#define METADATA                                                                                   \
+    "SELECT h.host_id, a.zone, a.metadata FROM aggregate_hosts h JOIN aggregates a ON a.id = "     \
+    "h.aggregate_id "
+const struct stmt stmt_metadata_by_host = {"metadata_by_host", METADATA "ORDER BY a.id"};
+const struct stmt stmt_metadata_of_host = {"metadata_of_host",
+                                           METADATA "WHERE h.host_id = $1 ORDER BY a.id"};
 
 /* Of the host's aggregates but one. */
 const struct stmt stmt_zones_of_host = {
@@ -98,12 +102,20 @@ static void take_use(struct place_host *h, const struct db_rows *use, size_t i)
     h->servers = db_int(use, i, 4);
 }
 
-static struct err *take_sums(struct ctx *cx, struct tx *tx, struct place_host **sorted, size_t n)
+struct err *hosts_query(struct ctx *cx, struct tx *tx, const char *host_id, const struct stmt *all,
+                        const struct stmt *one, struct db_rows *ret)
+{
+    const struct db_value param = V_TEXT(host_id);
+    return host_id ? db_query(cx, tx, one, &param, 1, ret) : db_query(cx, tx, all, NULL, 0, ret);
+}
+
+static struct err *take_sums(struct ctx *cx, struct tx *tx, const char *host_id,
+                             struct place_host **sorted, size_t n)
 {
     struct place_host *h;
     struct db_rows use, volumes;
-    TRY(db_query(cx, tx, &stmt_use_by_host, NULL, 0, &use));
-    TRY(volume_use_by_host(cx, tx, &volumes)); /* on the same disks */
+    TRY(hosts_query(cx, tx, host_id, &stmt_use_by_host, &stmt_use_on_host, &use));
+    TRY(volume_use_by_host(cx, tx, host_id, &volumes)); /* on the same disks */
     for (size_t i = 0; i < use.n_rows; i++)
         if ((h = host_with_id(sorted, n, db_text(&use, i, 0))))
             take_use(h, &use, i);
@@ -178,13 +190,11 @@ static void add_capabilities(struct ctx *cx, const struct fleet_host *f, const c
     add_pair(cx, h, "capabilities:num_instances", arena_printf(cx->arena, "%" PRId64, h->servers));
 }
 
-struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts, size_t n)
+static void add_details(struct ctx *cx, const struct fleet_host *fleet, size_t n_fleet,
+                        struct place_host **sorted, size_t n)
 {
-    struct place_host **sorted = hosts_by_id(cx, hosts, n), *h;
-    struct fleet_host *fleet;
     const char *arch = NULL, *last = NULL;
-    size_t n_fleet;
-    TRY(fleet_hosts(cx, tx, &fleet, &n_fleet));
+    struct place_host *h;
     for (size_t i = 0; i < n_fleet; i++) {
         if (!(h = host_with_id(sorted, n, fleet[i].id)))
             continue;
@@ -194,7 +204,6 @@ struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *host
         h->address = host_ip(cx, &fleet[i]);
         add_capabilities(cx, &fleet[i], arch, h);
     }
-    return NULL;
 }
 
 /* ---------------------------------------------------------------- aggregates */
@@ -235,13 +244,13 @@ static void take_metadata(struct ctx *cx, struct place_host *h, const char *zone
     }
 }
 
-static struct err *take_aggregates(struct ctx *cx, struct tx *tx, struct place_host **sorted,
-                                   size_t n)
+static struct err *take_aggregates(struct ctx *cx, struct tx *tx, const char *host_id,
+                                   struct place_host **sorted, size_t n)
 {
     const char *last = NULL;
     json_t *metadata = NULL;
     struct db_rows rows;
-    TRY(db_query(cx, tx, &stmt_metadata_by_host, NULL, 0, &rows));
+    TRY(hosts_query(cx, tx, host_id, &stmt_metadata_by_host, &stmt_metadata_of_host, &rows));
     for (size_t i = 0; i < rows.n_rows; i++) {
         const char *text = db_text(&rows, i, 2);
         struct place_host *h = host_with_id(sorted, n, db_text(&rows, i, 0));
@@ -284,22 +293,47 @@ static void default_sizes(struct place_host *h)
     place_size(h);
 }
 
-struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n)
+/* host_id: the only one among them; NULL: they are all there are. */
+static struct err *take_all(struct ctx *cx, struct tx *tx, const char *host_id,
+                            const struct fleet_host *fleet, struct place_host *out, size_t n)
 {
-    struct fleet_host *fleet;
-    size_t n;
-    TRY(fleet_hosts(cx, tx, &fleet, &n));
-    struct place_host *out = arena_new_array(cx->arena, struct place_host, n + 1);
     for (size_t i = 0; i < n; i++)
         out[i] = first_of(&fleet[i]);
     struct place_host **sorted = hosts_by_id(cx, out, n);
-    TRY(take_sums(cx, tx, sorted, n));
-    TRY(take_aggregates(cx, tx, sorted, n));
-    TRY(hosts_take_rooms(cx, tx, sorted, n)); /* a host's own word goes first */
-    TRY(hosts_take_traits(cx, tx, fleet, out, sorted, n));
+    TRY(take_sums(cx, tx, host_id, sorted, n));
+    TRY(take_aggregates(cx, tx, host_id, sorted, n));
+    TRY(hosts_take_rooms(cx, tx, host_id, sorted, n)); /* a host's own word goes first */
+    TRY(hosts_take_traits(cx, tx, host_id, fleet, out, sorted, n));
     for (size_t i = 0; i < n; i++)
         default_sizes(&out[i]);
-    *ret = out;
-    *ret_n = n;
+    return NULL;
+}
+
+struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret, size_t *ret_n)
+{
+    struct fleet_host *fleet;
+    TRY(fleet_hosts(cx, tx, &fleet, ret_n));
+    *ret = arena_new_array(cx->arena, struct place_host, *ret_n + 1);
+    return take_all(cx, tx, NULL, fleet, *ret, *ret_n);
+}
+
+struct err *hosts_with_details(struct ctx *cx, struct tx *tx, struct place_host **ret,
+                               size_t *ret_n)
+{
+    struct fleet_host *fleet;
+    TRY(fleet_hosts(cx, tx, &fleet, ret_n));
+    *ret = arena_new_array(cx->arena, struct place_host, *ret_n + 1);
+    TRY(take_all(cx, tx, NULL, fleet, *ret, *ret_n));
+    add_details(cx, fleet, *ret_n, hosts_by_id(cx, *ret, *ret_n), *ret_n);
+    return NULL;
+}
+
+struct err *host_read(struct ctx *cx, struct tx *tx, const char *host_id, struct place_host *ret)
+{
+    struct place_host *self = ret;
+    struct fleet_host *fleet = arena_new_of(cx->arena, struct fleet_host);
+    TRY(fleet_host_get(cx, tx, host_id, fleet));
+    TRY(take_all(cx, tx, host_id, fleet, ret, 1));
+    add_details(cx, fleet, 1, &self, 1);
     return NULL;
 }

@@ -239,21 +239,28 @@ MUST_USE struct err *server_password_report(struct ctx *cx, struct tx *tx, struc
 /* Snapshot for placement: hosts with what is promised on them, in the zones they are of. */
 MUST_USE struct err *hosts_snapshot(struct ctx *cx, struct tx *tx, struct place_host **ret,
                                     size_t *ret_n);
+/* The same, with addresses and capabilities. */
+MUST_USE struct err *hosts_with_details(struct ctx *cx, struct tx *tx, struct place_host **ret,
+                                        size_t *ret_n);
+/* One of them, as it stands in this transaction. ERR_NOT_FOUND. */
+MUST_USE struct err *host_read(struct ctx *cx, struct tx *tx, const char *host_id,
+                               struct place_host *ret);
+/* Of all hosts, or (host_id not NULL) one, which is the statement's $1. */
+MUST_USE struct err *hosts_query(struct ctx *cx, struct tx *tx, const char *host_id,
+                                 const struct stmt *all, const struct stmt *one,
+                                 struct db_rows *ret);
 /* Of one host: its aggregate's, its own, or the default. */
 MUST_USE struct err *host_zone(struct ctx *cx, struct tx *tx, const struct fleet_host *host,
                                const char *except_aggregate, const char **ret);
-/* Adds addresses and capabilities: for requests that ask for them, as they cost. */
-MUST_USE struct err *hosts_details(struct ctx *cx, struct tx *tx, struct place_host *hosts,
-                                   size_t n);
 /* Hosts ordered by id, and the one of that id; NULL: none. */
 struct place_host **hosts_by_id(struct ctx *cx, struct place_host *hosts, size_t n);
 struct place_host *host_with_id(struct place_host **sorted, size_t n, const char *id);
 
 /* ---- host_room.c */
-MUST_USE struct err *hosts_take_rooms(struct ctx *cx, struct tx *tx, struct place_host **sorted,
-                                      size_t n);
+MUST_USE struct err *hosts_take_rooms(struct ctx *cx, struct tx *tx, const char *host_id,
+                                      struct place_host **sorted, size_t n);
 /* fleet: the same hosts in the same order. */
-MUST_USE struct err *hosts_take_traits(struct ctx *cx, struct tx *tx,
+MUST_USE struct err *hosts_take_traits(struct ctx *cx, struct tx *tx, const char *host_id,
                                        const struct fleet_host *fleet, struct place_host *hosts,
                                        struct place_host **sorted, size_t n);
 MUST_USE struct err *host_room_forget(struct ctx *cx, struct tx *tx, const char *host_id);
@@ -310,6 +317,7 @@ MUST_USE struct err *server_group_of(struct ctx *cx, struct tx *tx, const char *
 MUST_USE struct err *check_metadata(struct call *c, const json_t *map);
 
 /* ---- server_create.c, server_input.c */
+struct err *server_create_before(struct call *c);
 struct network_wish {
     bool none, automatic;
     struct port_request *ports;

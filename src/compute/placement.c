@@ -4,7 +4,7 @@
  * group and its scheduler hints, made a request to schedule/. The hints are kept with the server,
  * so that it is placed by the same rules when it moves.
  */
-#include "compute/impl.h"
+#include "compute/placing.h"
 
 #define HINT_SERVERS_MAX 100
 #define AGGREGATE_SCOPE "aggregate_instance_extra_specs:"
@@ -120,12 +120,10 @@ const struct stmt stmt_group_hosts = {
                    "= m.server_id WHERE m.group_id = $1 AND m.server_id <> $2 AND s.host_id IS NOT "
                    "NULL GROUP BY s.host_id"};
 
-static struct err *ask_group(struct ctx *cx, struct tx *tx, const struct server *s,
-                             const char *group_id, struct place_host *hosts, size_t n,
-                             struct place_request *rq)
+static struct err *ask_group(struct ctx *cx, struct tx *tx, struct placing *p, const char *group_id)
 {
+    struct place_request *rq = &p->rq;
     void *row = NULL;
-    struct db_rows rows;
     TRY(res_get(cx, tx, &server_group_resource, group_id, &row));
     const struct server_group *g = row;
     if (!g) /* deleted since: nothing binds the server */
@@ -133,14 +131,10 @@ static struct err *ask_group(struct ctx *cx, struct tx *tx, const struct server 
     rq->soft = str_starts(g->policy, "soft-");
     rq->group = str_ends(g->policy, "anti-affinity") ? PLACE_ANTI_AFFINITY : PLACE_AFFINITY;
     rq->group_per_host = g->max_per_host == INT_NULL ? 1 : g->max_per_host;
-    const struct db_value params[] = {V_TEXT(group_id), V_TEXT(s->id ? s->id : "")};
-    TRY(db_query(cx, tx, &stmt_group_hosts, params, 2, &rows));
-    for (size_t i = 0; i < rows.n_rows; i++) {
-        rq->group_size += db_int(&rows, i, 1);
-        for (size_t k = 0; k < n; k++)
-            if (str_eq(hosts[k].id, db_text(&rows, i, 0)))
-                hosts[k].group_members = db_int(&rows, i, 1);
-    }
+    const struct db_value params[] = {V_TEXT(group_id), V_TEXT(p->server->id ? p->server->id : "")};
+    TRY(db_query(cx, tx, &stmt_group_hosts, params, 2, &p->members));
+    for (size_t i = 0; i < p->members.n_rows; i++)
+        rq->group_size += db_int(&p->members, i, 1);
     return NULL;
 }
 
@@ -169,9 +163,10 @@ static struct err *hosts_of(struct ctx *cx, struct tx *tx, const struct server *
     return NULL;
 }
 
-static struct err *ask_hints(struct ctx *cx, struct tx *tx, const struct server *s,
-                             struct place_host *hosts, size_t n, struct place_request *rq)
+static struct err *ask_hints(struct ctx *cx, struct tx *tx, struct placing *p)
 {
+    const struct server *s = p->server;
+    struct place_request *rq = &p->rq;
     const json_t *j = parsed(cx, s->hints), *same = json_get(j, "same_host"),
                  *different = json_get(j, "different_host");
     const char *group = json_get_str(j, "group"), *ip = json_get_str(j, "build_near_host_ip"),
@@ -182,7 +177,7 @@ static struct err *ask_hints(struct ctx *cx, struct tx *tx, const struct server 
         TRY(hosts_of(cx, tx, s, different, &rq->different_hosts, &rq->n_different_hosts));
     if (ip)
         rq->near = arena_printf(cx->arena, "%s%s", ip, prefix ? prefix : "/24");
-    return group ? ask_group(cx, tx, s, group, hosts, n, rq) : NULL;
+    return group ? ask_group(cx, tx, p, group) : NULL;
 }
 
 /* ---------------------------------------------------------------- extra specs */
@@ -232,19 +227,35 @@ static struct err *ask_image(struct ctx *cx, struct tx *tx, const struct server 
     return NULL;
 }
 
+/* ---------------------------------------------------------------- the request */
+
+struct err *placing_begin(struct ctx *cx, struct tx *tx, const struct server *s,
+                          struct placing *ret)
+{
+    *ret = (struct placing){.server = s,
+                            .rq = {.vcpus = s->vcpus,
+                                   .memory_mib = s->memory_mib,
+                                   .disk_gib = server_disk_gib(s),
+                                   .zone = s->pinned_zone,
+                                   .project_id = s->project_id,
+                                   .flavor_name = s->flavor_name}};
+    ask_specs(cx, s, &ret->rq);
+    TRY(ask_image(cx, tx, s, &ret->rq));
+    return s->hints ? ask_hints(cx, tx, ret) : NULL;
+}
+
 struct err *placement_for(struct ctx *cx, struct tx *tx, const struct server *s,
                           struct place_host **ret_hosts, size_t *ret_n, struct place_request *ret)
 {
-    *ret = (struct place_request){.vcpus = s->vcpus,
-                                  .memory_mib = s->memory_mib,
-                                  .disk_gib = server_disk_gib(s),
-                                  .zone = s->pinned_zone,
-                                  .project_id = s->project_id,
-                                  .flavor_name = s->flavor_name};
-    TRY(hosts_snapshot(cx, tx, ret_hosts, ret_n));
-    ask_specs(cx, s, ret);
-    TRY(ask_image(cx, tx, s, ret));
-    if (s->hints)
-        TRY(ask_hints(cx, tx, s, *ret_hosts, *ret_n, ret));
-    return place_asks_capabilities(ret) ? hosts_details(cx, tx, *ret_hosts, *ret_n) : NULL;
+    struct placing p;
+    struct place_host *h;
+    TRY(placing_begin(cx, tx, s, &p));
+    TRY((place_asks_capabilities(&p.rq) ? hosts_with_details : hosts_snapshot)(cx, tx, ret_hosts,
+                                                                               ret_n));
+    struct place_host **sorted = p.members.n_rows ? hosts_by_id(cx, *ret_hosts, *ret_n) : NULL;
+    for (size_t i = 0; i < p.members.n_rows; i++)
+        if ((h = host_with_id(sorted, *ret_n, db_text(&p.members, i, 0))))
+            h->group_members = db_int(&p.members, i, 1);
+    *ret = p.rq;
+    return NULL;
 }

@@ -4,16 +4,14 @@
  * the host are committed together with the row, so nothing is promised twice and nothing is left
  * half done.
  */
-#include "compute/impl.h"
+#include "compute/placing.h"
 
 struct creation {
     struct server *first; /* as decoded */
     struct network_wish networks;
     const char **groups;
     size_t n_groups;
-    struct place_host *hosts;
-    size_t n_hosts;
-    struct place_request want;
+    struct placing place;
     int64_t count;
     const char *user_pass;
     struct device_list devices;
@@ -77,26 +75,12 @@ static struct err *take_key(struct call *c, struct server *s)
     return NULL;
 }
 
-static bool zone_known(const struct creation *cr, const char *zone)
-{
-    for (size_t i = 0; i < cr->n_hosts; i++)
-        if (str_eq(cr->hosts[i].zone, zone))
-            return true;
-    return str_eq(zone, compute_cfg.default_zone);
-}
-
-static bool host_known(const struct creation *cr, const char *host)
-{
-    for (size_t i = 0; i < cr->n_hosts; i++)
-        if (str_eq(cr->hosts[i].name, host))
-            return true;
-    return false;
-}
-
 /* "zone", or an administrator's "zone:host" or "zone:host:node"; since 2.74 also "host". */
 static struct err *take_target(struct call *c, struct creation *cr)
 {
     const struct server *s = cr->first;
+    const char *host_id = NULL;
+    bool zone_known = true;
     char **parts = NULL;
     size_t n = s->want_zone ? str_split(c->cx, s->want_zone, ':', &parts) : 0;
     const char *zone = n && *parts[0] ? parts[0] : NULL;
@@ -111,12 +95,16 @@ static struct err *take_target(struct call *c, struct creation *cr)
         return fail(
             c->cx, ERR_FORBIDDEN,
             "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.");
-    if (zone && !zone_known(cr, zone))
+    if (zone)
+        TRY(placing_zone_known(c->cx, c->tx, zone, &zone_known));
+    if (!zone_known)
         return fail(c->cx, ERR_INVALID, "The requested availability zone is not available");
-    if (host && n <= 1 && !host_known(cr, host))
+    if (host && n <= 1)
+        TRY(fleet_host_named(c->cx, c->tx, host, &host_id));
+    if (host && n <= 1 && !host_id)
         return fail(c->cx, ERR_INVALID, "Compute host %s could not be found.", host);
-    cr->first->pinned_zone = cr->want.zone = zone;
-    cr->want.host = host;
+    cr->first->pinned_zone = cr->place.rq.zone = zone;
+    cr->place.rq.host = host;
     return NULL;
 }
 
@@ -124,15 +112,19 @@ static struct err *take_target(struct call *c, struct creation *cr)
 static struct err *follow_volumes(struct call *c, struct creation *cr)
 {
     const char *host_id = cr->devices.host_id;
-    cr->want.disk_gib += cr->devices.new_gib;
-    for (size_t i = 0; host_id && cr->want.host && i < cr->n_hosts; i++)
-        if (str_eq(cr->hosts[i].id, host_id) && !str_eq(cr->want.host, host_id) &&
-            !str_eq(cr->want.host, cr->hosts[i].name))
+    struct place_request *want = &cr->place.rq;
+    struct fleet_host host;
+    want->disk_gib += cr->devices.new_gib;
+    if (!host_id)
+        return NULL;
+    if (want->host && !str_eq(want->host, host_id)) {
+        TRY(fleet_host_get(c->cx, c->tx, host_id, &host));
+        if (!str_eq(want->host, host.name))
             return fail(c->cx, ERR_INVALID,
-                        "The volumes lie on host %s: the server can't be on host %s.",
-                        cr->hosts[i].name, cr->want.host);
-    if (host_id)
-        cr->want.host = host_id;
+                        "The volumes lie on host %s: the server can't be on host %s.", host.name,
+                        want->host);
+    }
+    want->host = host_id;
     return NULL;
 }
 
@@ -187,7 +179,7 @@ static struct err *read_creation(struct call *c, struct creation *cr)
     TRY(take_hostname(c, s));
     TRY(check_metadata_count(c, s->metadata));
     s->project_id = c->actor->project_id;
-    TRY(placement_for(c->cx, c->tx, s, &cr->hosts, &cr->n_hosts, &cr->want));
+    TRY(placing_begin(c->cx, c->tx, s, &cr->place));
     TRY(take_target(c, cr));
     TRY(follow_volumes(c, cr));
     TRY(read_networks(c, s, &cr->networks));
@@ -222,7 +214,7 @@ static struct server *copy_of(struct call *c, const struct creation *cr, int64_t
     s->admin_pass = cr->user_pass;
     s->launch_index = idx;
     s->random_seed = random_seed(c->cx);
-    s->zone = cr->want.zone ? cr->want.zone : "";
+    s->zone = cr->place.rq.zone ? cr->place.rq.zone : "";
     s->access_ip_v4 = s->access_ip_v4 && *s->access_ip_v4 ? s->access_ip_v4 : NULL;
     s->access_ip_v6 = s->access_ip_v6 && *s->access_ip_v6 ? s->access_ip_v6 : NULL;
     server_power(s, true);
@@ -266,13 +258,13 @@ static struct err *make_one(struct call *c, struct creation *cr, int64_t idx, st
 {
     const char *reason = NULL;
     struct server *s = *ret = copy_of(c, cr, idx);
-    int host = place(c->cx, &compute_cfg.placement, cr->hosts, cr->n_hosts, &cr->want, &reason);
-    if (host < 0)
+    struct place_host *host;
+    TRY(placing_next(c->cx, c->tx, &cr->place, &host, &reason));
+    if (!host)
         return make_failed(c, cr, s, reason);
-    place_book(&cr->hosts[host], &cr->want);
-    s->host_id = cr->hosts[host].id;
-    s->host_name = cr->hosts[host].name;
-    s->zone = cr->hosts[host].zone;
+    s->host_id = host->id;
+    s->host_name = host->name;
+    s->zone = host->zone;
     TRY(insert(c, cr, s));
     TRY(attach_block_devices(c, s, &cr->devices));
     TRY(attach_ports(c, cr, s));
@@ -300,6 +292,11 @@ static void reply_created(struct call *c, const struct creation *cr, const struc
     jw_obj_end(&w);
     http_reply_header(c->rp, c->cx, "Location",
                       arena_printf(c->cx->arena, "%s/servers/%s", base, s->id));
+}
+
+struct err *server_create_before(struct call *c)
+{
+    return host_cache_refresh(c->cx, c->store);
 }
 
 struct err *server_create(struct call *c)

@@ -462,7 +462,9 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
 
 static const struct res_index server_indexes[] = {
     {"servers_project", "project_id, created_at, id", false, NULL},
-    {"servers_host", "host_id", false, "host_id IS NOT NULL"},
+    /* With what is summed for placement. */
+    {"servers_host", "host_id, held_vcpus, held_memory_mib, held_disk_gib", false,
+     "host_id IS NOT NULL"},
     {"servers_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };
 const struct resource server_resource = {.name = "server",

@@ -138,6 +138,8 @@ struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s)
 
 struct err *server_remove(struct ctx *cx, struct tx *tx, struct server *s)
 {
+    if (s->host_id)
+        fleet_host_differs(cx, tx, s->host_id);
     TRY(network_ports_release(cx, tx, s->id));
     TRY(volume_uses_release(cx, tx, s->id));
     if (s->shelved_image)

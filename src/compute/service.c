@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The compute service, put together from topics.def; and helpers that its files share. */
-#include "compute/impl.h"
+#include "compute/placing.h"
 
 struct compute_config compute_cfg;
 
@@ -15,6 +15,7 @@ void compute_configure(const struct compute_config *cfg)
         compute_cfg.placement = place_policy_default;
     if (!compute_cfg.ratios.vcpus)
         compute_cfg.ratios = place_ratios_default;
+    host_cache_init();
     fleet_add_kind(&servers);
     fleet_add_kind(&cached_image_kind);
     image_on_export(EXPORT_SERVER, server_exported);

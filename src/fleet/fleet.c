@@ -8,6 +8,7 @@ FLEET_STMTS(X)
 #undef X
 
 enum { KINDS_MAX = 8 };
+#define HOST_TOPIC "host:"
 /* After the store was away, agents take so much longer to be heard again. */
 #define AFTER_AWAY_US (INT64_C(2000000) * FLEET_HEARTBEAT_S)
 
@@ -16,6 +17,7 @@ static const struct fleet_kind *kinds[KINDS_MAX];
 static size_t n_kinds;
 static void (*on_change)(void *arg, const char *host_id);
 static void *on_change_arg;
+static void (*on_difference)(struct store *store, const char *host_id);
 static pthread_mutex_t on_change_lock = PTHREAD_MUTEX_INITIALIZER;
 static fleet_image_fn *open_image;
 static const struct fleet_upload *upload_parts;
@@ -55,7 +57,7 @@ void fleet_on_change(void (*fn)(void *arg, const char *host_id), void *arg)
 struct topic fleet_topic(const char *host_id)
 {
     struct topic t;
-    snprintf(t.text, sizeof(t.text), "host:%s", host_id);
+    snprintf(t.text, sizeof(t.text), HOST_TOPIC "%s", host_id);
     return t;
 }
 
@@ -87,6 +89,54 @@ struct err *fleet_open_image(struct ctx *cx, struct tx *tx, const char *host_id,
     return open_image(cx, tx, host_id, image_id, ret_fd, ret_size);
 }
 
+/* ---- what differs ---- */
+
+#define DIFFERS_TOPIC "room:" /* and the host's id, or nothing */
+
+void fleet_on_difference(void (*fn)(struct store *store, const char *host_id))
+{
+    on_difference = fn;
+}
+
+struct difference {
+    struct store *store;
+    const char *host_id;
+};
+
+static void tell_difference(void *arg)
+{
+    const struct difference *d = arg;
+    if (on_difference)
+        on_difference(d->store, d->host_id);
+}
+
+static void difference_on_commit(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    struct difference *d = arena_new_of(cx->arena, struct difference);
+    *d = (struct difference){tx_store(tx), host_id ? arena_strdup(cx->arena, host_id) : NULL};
+    tx_on_commit(tx, tell_difference, d);
+}
+
+void fleet_host_differs(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    difference_on_commit(cx, tx, host_id);
+    tx_notify(tx, arena_printf(cx->arena, DIFFERS_TOPIC "%s", host_id ? host_id : ""));
+}
+
+void fleet_hears(struct store *store, const char *topic)
+{
+    static const char *const prefixes[] = {DIFFERS_TOPIC, HOST_TOPIC};
+    if (!on_difference)
+        return;
+    if (!topic)
+        on_difference(store, NULL);
+    for (size_t i = 0; topic && i < ARRAY_LEN(prefixes); i++) {
+        const char *id = topic + strlen(prefixes[i]);
+        if (str_starts(topic, prefixes[i]))
+            on_difference(store, *id ? id : NULL);
+    }
+}
+
 /* ---- touching ---- */
 
 static void tell(void *host_id)
@@ -108,6 +158,7 @@ struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host_id, cons
     TRY(db_run(cx, tx, &fleet_stmt_change_put, host, V_TEXT(kind), V_TEXT(item_id),
                V_INT(db_int(&rows, 0, 0))));
     tx_on_commit(tx, tell, arena_strdup(cx->arena, host_id));
+    difference_on_commit(cx, tx, host_id);
     tx_notify(tx, fleet_topic(host_id).text);
     return NULL;
 }
@@ -130,6 +181,12 @@ bool fleet_heard(int64_t last_seen_us, int64_t now_us, struct store_absence away
     if (away.from_us && last_seen_us < until_us)
         silent_us -= until_us - max_i64(away.from_us, last_seen_us) + AFTER_AWAY_US;
     return silent_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+}
+
+static bool is_alive(struct ctx *cx, struct tx *tx, bool forced_down, int64_t last_seen_us)
+{
+    return !forced_down && last_seen_us &&
+           fleet_heard(last_seen_us, now_us(cx), store_absence(tx_store(tx)));
 }
 
 static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_rows *r, size_t i)
@@ -156,9 +213,27 @@ static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_
     };
     h.secret_sha256 = db_text(r, i, 15);
     h.enrolled = !*h.secret_sha256;
-    h.alive = !h.forced_down && h.last_seen_us &&
-              fleet_heard(h.last_seen_us, now_us(cx), store_absence(tx_store(tx)));
+    h.alive = is_alive(cx, tx, h.forced_down, h.last_seen_us);
     return h;
+}
+
+struct err *fleet_pulses(struct ctx *cx, struct tx *tx, struct fleet_pulse **ret, size_t *ret_n)
+{
+    struct db_rows r;
+    TRY(db_query(cx, tx, &fleet_stmt_pulses, NULL, 0, &r));
+    struct fleet_pulse *out = arena_new_array(cx->arena, struct fleet_pulse, r.n_rows + 1);
+    for (size_t i = 0; i < r.n_rows; i++)
+        out[i] =
+            (struct fleet_pulse){.id = db_text(&r, i, 0),
+                                 .revision = db_int(&r, i, 1),
+                                 .alive = is_alive(cx, tx, db_int(&r, i, 4) != 0, db_int(&r, i, 2)),
+                                 .enabled = db_int(&r, i, 3) != 0,
+                                 .vcpus = db_int(&r, i, 5),
+                                 .memory_mib = db_int(&r, i, 6),
+                                 .disk_gib = db_int(&r, i, 7)};
+    *ret = out;
+    *ret_n = r.n_rows;
+    return NULL;
 }
 
 struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n)
@@ -185,6 +260,15 @@ struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
     return NULL;
 }
 
+struct err *fleet_host_named(struct ctx *cx, struct tx *tx, const char *name, const char **ret_id)
+{
+    const struct db_value by_name = V_TEXT(name);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_by_name, &by_name, 1, &rows));
+    *ret_id = rows.n_rows ? db_text(&rows, 0, 0) : NULL;
+    return NULL;
+}
+
 struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id, bool enabled,
                                    const char *reason)
 {
@@ -194,6 +278,7 @@ struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *ho
     TRY(db_exec(cx, tx, &fleet_stmt_host_set_enabled, params, ARRAY_LEN(params), &changes));
     if (!changes)
         return fail(cx, ERR_NOT_FOUND, "Host %s could not be found.", host_id);
+    fleet_host_differs(cx, tx, host_id);
     return NULL;
 }
 
@@ -201,17 +286,20 @@ struct err *fleet_host_changed(struct ctx *cx, struct tx *tx, const char *host_i
 {
     struct db_value id = V_TEXT(host_id);
     struct db_rows rows;
+    fleet_host_differs(cx, tx, host_id);
     return db_query(cx, tx, &fleet_stmt_bump, &id, 1, &rows);
 }
 
 struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id, bool down)
 {
+    fleet_host_differs(cx, tx, host_id);
     return db_run(cx, tx, &fleet_stmt_host_force_down, V_TEXT(host_id), V_INT(down),
                   V_INT(now_us(cx)));
 }
 
 struct err *fleet_host_remove(struct ctx *cx, struct tx *tx, const char *host_id)
 {
+    fleet_host_differs(cx, tx, host_id);
     return db_run(cx, tx, &fleet_stmt_host_remove, V_TEXT(host_id));
 }
 

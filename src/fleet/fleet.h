@@ -49,10 +49,29 @@ MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_hos
                                  size_t *ret_n);
 MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
                                     struct fleet_host *ret);
+/* Its id; NULL: there is none of this name. */
+MUST_USE struct err *fleet_host_named(struct ctx *cx, struct tx *tx, const char *name,
+                                      const char **ret_id);
 MUST_USE struct err *fleet_host_set_enabled(struct ctx *cx, struct tx *tx, const char *host_id,
                                             bool enabled, const char *reason);
 /* What is known of the host changed, nothing that its agent is told: raises its revision. */
 MUST_USE struct err *fleet_host_changed(struct ctx *cx, struct tx *tx, const char *host_id);
+/* What is held on the host changed (NULL: on any): for those who keep it in memory, see
+ * fleet_on_difference. Whatever touches the host, or changes it, says so by itself. */
+void fleet_host_differs(struct ctx *cx, struct tx *tx, const char *host_id);
+/* fn runs after each commit, of any process, that changed something about the host, or (NULL)
+ * may have about any. Once, at start-up. */
+void fleet_on_difference(void (*fn)(struct store *store, const char *host_id));
+/* For store_listen: another process has committed this topic; NULL: some may have gone unheard. */
+void fleet_hears(struct store *store, const char *topic);
+/* Of all hosts, what changes without a word: a short row each, in any order. */
+struct fleet_pulse {
+    const char *id;
+    int64_t revision, vcpus, memory_mib, disk_gib;
+    bool enabled, alive;
+};
+MUST_USE struct err *fleet_pulses(struct ctx *cx, struct tx *tx, struct fleet_pulse **ret,
+                                  size_t *ret_n);
 MUST_USE struct err *fleet_host_force_down(struct ctx *cx, struct tx *tx, const char *host_id,
                                            bool down);
 /* Its agent is a stranger from then on. Nothing must be left that runs there: the caller knows. */

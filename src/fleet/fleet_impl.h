@@ -28,6 +28,8 @@
       "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
       " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
       " enabled, secret_sha256, forced_down, uptime, revision FROM fleet_hosts WHERE id = $1")     \
+    X(pulses, "SELECT id, revision, last_seen_at, enabled, forced_down, vcpus, memory_mib,"        \
+              " disk_gib FROM fleet_hosts")                                                        \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
     X(members, "SELECT h.id, h.name, h.secret_sha256, h.last_seen_at,"                             \
                " (SELECT MAX(c.not_after) FROM fleet_certs c WHERE c.host_id = h.id),"             \

@@ -261,7 +261,7 @@ int place(struct ctx *cx, const struct place_policy *policy, const struct place_
     weigh_all(policy, hosts, rq, all, left);
     int best = choose(cx, policy, &s, hosts, all, left);
     free(all);
-    if (best < 0)
+    if (best < 0 && ret_reason)
         *ret_reason = reason(cx, &s, hosts, n);
     return best;
 }

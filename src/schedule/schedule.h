@@ -84,7 +84,8 @@ struct place_request {
  * The best host's index, or -1. Then *ret_reason says, filter by filter, how many hosts were
  * refused for what
  * ("3 hosts: 2 lack memory (need 4096 MiB, most free 2048 on h1), 1 disabled (maintenance)"); a
- * host counts for the first filter it fails. Of equally good hosts the first wins.
+ * host counts for the first filter it fails. ret_reason NULL: nobody asks. Of equally good hosts the
+ * first wins.
  */
 int place(struct ctx *cx, const struct place_policy *policy, const struct place_host *hosts,
           size_t n, const struct place_request *rq, const char **ret_reason);

@@ -28,13 +28,20 @@ struct tx {
     char *topics; /* for other processes, a line each; NULL: none */
 };
 
+struct kept {
+    const struct store_memory *key;
+    void *value;
+    struct kept *next;
+};
+
 struct store {
     const struct engine *engine;
     char *where; /* the URL, or what follows its prefix */
     bool keep;   /* the data, or the claim, live in the connection: never close it */
     enum claim claim;
     struct gate writers, conns;
-    pthread_mutex_t lock; /* of idle, absence */
+    pthread_mutex_t lock; /* of idle, absence, kept */
+    struct kept *kept;
     struct tx *idle; /* last used first: few connections do most of the work, the others get old */
     atomic_long calls, fail_at;
     _Atomic int64_t away_until_us; /* of a server that didn't answer; 0: it does */

@@ -105,6 +105,11 @@ void store_close(struct store *s)
         s->idle = tx->next;
         tx_free(tx);
     }
+    for (struct kept *k; (k = s->kept);) {
+        s->kept = k->next;
+        k->key->drop(k->value);
+        free(k);
+    }
     gate_fini(&s->writers);
     gate_fini(&s->conns);
     pthread_mutex_destroy(&s->lock);
@@ -116,6 +121,19 @@ void store_close(struct store *s)
 const char *store_engine(const struct store *s)
 {
     return s->engine->name;
+}
+
+void *store_memory(struct store *s, const struct store_memory *key)
+{
+    AUTO_LOCK(&s->lock);
+    for (struct kept *k = s->kept; k; k = k->next)
+        if (k->key == key)
+            return k->value;
+    struct kept *k = malloc(sizeof(*k));
+    must(k);
+    *k = (struct kept){key, key->make(), s->kept};
+    s->kept = k;
+    return k->value;
 }
 
 long store_fail_nth(struct store *s, long nth)

@@ -33,6 +33,15 @@ struct store_absence {
 struct store_absence store_absence(struct store *s);
 const char *store_engine(const struct store *s); /* "sqlite" or "postgresql" */
 /*
+ * What a module keeps in memory of this database: one thing for each key (an address of the
+ * module's own), made when it is first asked for, dropped by store_close.
+ */
+struct store_memory {
+    void *(*make)(void);
+    void (*drop)(void *kept);
+};
+void *store_memory(struct store *s, const struct store_memory *key);
+/*
  * The only one who has it open, with one connection: ERR_IN_USE when another has. Until store_close
  * everybody else's new connections are refused (ERR_UNAVAILABLE).
  */

@@ -9,12 +9,20 @@ const struct stmt stmt_volume_use_by_host = {
     "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id IS NOT NULL UNION ALL "
     "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id IS NOT NULL) AS promised GROUP BY "
     "host_id"};
+const struct stmt stmt_volume_use_on_host = {
+    "volume_use_on_host",
+    "SELECT host_id, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
+    "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id = $1 UNION ALL "
+    "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id = $1) AS promised GROUP BY host_id"};
 const struct stmt stmt_host_settings = {
     "host_settings", "SELECT host_id, enabled, reason, frozen FROM volume_host_settings"};
 
-struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
+struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, const char *host_id,
+                               struct db_rows *ret)
 {
-    return db_query(cx, tx, &stmt_volume_use_by_host, NULL, 0, ret);
+    const struct db_value param = V_TEXT(host_id);
+    return host_id ? db_query(cx, tx, &stmt_volume_use_on_host, &param, 1, ret)
+                   : db_query(cx, tx, &stmt_volume_use_by_host, NULL, 0, ret);
 }
 
 #define HOLDS_LIKE                                                                                 \
@@ -87,7 +95,7 @@ struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_host **ret
     struct db_rows own, others = {0}, zones = {0}, settings;
     size_t n;
     TRY(fleet_hosts(cx, tx, &hosts, &n));
-    TRY(volume_use_by_host(cx, tx, &own));
+    TRY(volume_use_by_host(cx, tx, NULL, &own));
     TRY(db_query(cx, tx, &stmt_host_settings, NULL, 0, &settings));
     if (volume_cfg.used_elsewhere)
         TRY(volume_cfg.used_elsewhere(cx, tx, &others));

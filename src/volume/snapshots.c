@@ -42,6 +42,7 @@ static void encode_true(struct ctx *cx UNUSED, struct jw *w, const void *row UNU
 static const struct res_index snapshot_indexes[] = {
     {"snapshots_project", "project_id, created_at, id", false, NULL},
     {"snapshots_volume", "volume_id", false, NULL},
+    {"snapshots_host", "host_id", false, "host_id IS NOT NULL"},
     {"snapshots_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };
 const struct resource snapshot_resource = {.name = "snapshot",

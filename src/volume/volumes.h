@@ -84,8 +84,9 @@ MUST_USE struct err *volume_attached(struct ctx *cx, struct tx *tx, const struct
 MUST_USE struct err *volume_detached(struct ctx *cx, struct tx *tx, const struct volume_use *use);
 /* The server is gone: all its attachments are over; volumes made to go with it go. */
 MUST_USE struct err *volume_uses_release(struct ctx *cx, struct tx *tx, const char *server_id);
-/* Bytes of volumes promised on each host, in GiB: for placement. */
-MUST_USE struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret);
+/* Bytes of volumes promised on each host, or on one, in GiB: for placement. */
+MUST_USE struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, const char *host_id,
+                                        struct db_rows *ret);
 /* The same one by one, snapshots too: rows of id, host id, project id, user id, GiB. Of one host,
  * one of them, or one project (and user); a NULL matches all. */
 MUST_USE struct err *volume_holds(struct ctx *cx, struct tx *tx, const char *host_id,

@@ -821,6 +821,7 @@ CREATE TABLE snapshots (
 );
 CREATE INDEX snapshots_project ON snapshots (project_id, created_at, id);
 CREATE INDEX snapshots_volume ON snapshots (volume_id);
+CREATE INDEX snapshots_host ON snapshots (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX snapshots_deadline ON snapshots (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE TABLE attachments (
     state TEXT NOT NULL,
@@ -1048,7 +1049,7 @@ CREATE TABLE servers (
     generation BIGINT NOT NULL
 );
 CREATE INDEX servers_project ON servers (project_id, created_at, id);
-CREATE INDEX servers_host ON servers (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX servers_host ON servers (host_id, held_vcpus, held_memory_mib, held_disk_gib) WHERE host_id IS NOT NULL;
 CREATE INDEX servers_deadline ON servers (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE TABLE instance_actions (
     id TEXT PRIMARY KEY NOT NULL,
@@ -1169,6 +1170,7 @@ CREATE TABLE aggregate_hosts (
     host_name TEXT NOT NULL,
     PRIMARY KEY (aggregate_id, host_id)
 );
+CREATE INDEX aggregate_hosts_host ON aggregate_hosts (host_id);
 CREATE TABLE cached_images (
     host_id TEXT NOT NULL,
     image_id TEXT NOT NULL,

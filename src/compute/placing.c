@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/*
+ * The choice of hosts for a request's servers. A host is chosen from memory, then read in the
+ * transaction: if it isn't what it was thought to be, the next one is chosen. Before a server is
+ * refused, all hosts are read in the transaction, so that a refusal is true, and says why.
+ */
+#include "compute/placing.h"
+
+enum { TRIES_MAX = 16 };
+
+static struct place_host *seen_before(const struct placing *p, const char *id)
+{
+    for (size_t i = 0; i < p->n_seen; i++)
+        if (str_eq(p->seen[i]->id, id))
+            return p->seen[i];
+    return NULL;
+}
+
+static int64_t members_on(const struct placing *p, const char *host_id)
+{
+    for (size_t i = 0; i < p->members.n_rows; i++)
+        if (str_eq(db_text(&p->members, i, 0), host_id))
+            return db_int(&p->members, i, 1);
+    return 0;
+}
+
+/* Room for one more doubles at powers of two. */
+static void add_seen(struct ctx *cx, struct placing *p, struct place_host *h)
+{
+    if (!(p->n_seen & (p->n_seen - 1))) {
+        struct place_host **more =
+            arena_new_array(cx->arena, struct place_host *, p->n_seen * 2 + 1);
+        if (p->n_seen)
+            memcpy(more, p->seen, p->n_seen * sizeof(struct place_host *));
+        p->seen = more;
+    }
+    p->seen[p->n_seen++] = h;
+}
+
+/* *ret NULL: it is no more. */
+static struct err *see(struct ctx *cx, struct tx *tx, struct placing *p, const char *id,
+                       struct place_host **ret)
+{
+    struct place_host *h = seen_before(p, id);
+    *ret = h;
+    if (h)
+        return NULL;
+    h = arena_new_of(cx->arena, struct place_host);
+    struct err *e = host_read(cx, tx, id, h);
+    if (e && e->kind == ERR_NOT_FOUND) {
+        host_cache_forget(tx_store(tx));
+        return NULL;
+    }
+    TRY(e);
+    host_cache_take(tx_store(tx), h);
+    h->group_members = members_on(p, id);
+    add_seen(cx, p, h);
+    *ret = h;
+    return NULL;
+}
+
+/* *ret NULL: memory doesn't know of one. */
+static struct err *from_memory(struct ctx *cx, struct tx *tx, struct placing *p,
+                               struct place_host **ret)
+{
+    const char *id;
+    *ret = NULL;
+    for (int tries = 0; tries < TRIES_MAX; tries++) {
+        struct place_host *h;
+        if (!host_cache_place(cx, tx_store(tx), p, &id) || !id)
+            return NULL;
+        TRY(see(cx, tx, p, id, &h));
+        if (!h)
+            return NULL;
+        if (place(cx, &compute_cfg.placement, h, 1, &p->rq, NULL) == 0) {
+            *ret = h;
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static struct err *from_all(struct ctx *cx, struct tx *tx, struct placing *p,
+                            struct place_host **ret, const char **ret_reason)
+{
+    if (!p->all) {
+        struct place_request had = p->rq;
+        TRY(placement_for(cx, tx, p->server, &p->all, &p->n_all, &p->rq));
+        had.group_size = p->rq.group_size; /* with those that this request has made */
+        p->rq = had;
+    }
+    int i = place(cx, &compute_cfg.placement, p->all, p->n_all, &p->rq, ret_reason);
+    *ret = i < 0 ? NULL : &p->all[i];
+    return NULL;
+}
+
+struct err *placing_next(struct ctx *cx, struct tx *tx, struct placing *p, struct place_host **ret,
+                         const char **ret_reason)
+{
+    struct place_host *h = NULL;
+    if (!p->all) {
+        TRY(from_memory(cx, tx, p, &h));
+        bool missed = !h;
+        if (missed)
+            TRY(from_all(cx, tx, p, &h, ret_reason));
+        if (missed && h)
+            host_cache_forget(tx_store(tx));
+    } else {
+        TRY(from_all(cx, tx, p, &h, ret_reason));
+    }
+    if (h)
+        place_book(h, &p->rq);
+    *ret = h;
+    return NULL;
+}
+
+struct err *placing_zone_known(struct ctx *cx, struct tx *tx, const char *zone, bool *ret)
+{
+    struct place_host *hosts;
+    size_t n;
+    *ret = str_eq(zone, compute_cfg.default_zone) || host_cache_has_zone(tx_store(tx), zone);
+    if (*ret)
+        return NULL;
+    TRY(hosts_snapshot(cx, tx, &hosts, &n));
+    for (size_t i = 0; i < n && !*ret; i++)
+        *ret = str_eq(hosts[i].zone, zone);
+    return NULL;
+}
