@@ -19,9 +19,15 @@ static int64_t system_mono(struct clock *c UNUSED)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+static int64_t system_boot(struct clock *c UNUSED)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 struct clock *clock_system(void)
 {
-    static struct clock c = {.wall_us = system_wall, .mono_us = system_mono};
+    static struct clock c = {
+        .wall_us = system_wall, .mono_us = system_mono, .boot_us = system_boot};
     return &c;
 }
 
@@ -33,6 +39,11 @@ int64_t now_us(struct ctx *cx)
 int64_t mono_us(struct ctx *cx)
 {
     return cx->clock->mono_us(cx->clock);
+}
+
+int64_t boot_us(struct ctx *cx)
+{
+    return cx->clock->boot_us ? cx->clock->boot_us(cx->clock) : mono_us(cx);
 }
 
 bool deadline_passed(struct ctx *cx)

@@ -5,11 +5,14 @@
 struct clock {
     int64_t (*wall_us)(struct clock *c); /* since 1970, UTC */
     int64_t (*mono_us)(struct clock *c);
+    int64_t (*boot_us)(struct clock *c); /* as mono_us, but goes on while the machine is suspended;
+                                          * NULL: it never is */
 };
 
 struct clock *clock_system(void);
 int64_t now_us(struct ctx *cx);
 int64_t mono_us(struct ctx *cx);
+int64_t boot_us(struct ctx *cx);
 /* The deadline of the context has passed. */
 bool deadline_passed(struct ctx *cx);
 

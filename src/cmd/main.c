@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* colvert: one executable, a few roles. */
 #include "cmd/wiring.h"
+#include "node/guard.h"
 #include <malloc.h>
 #include <sodium.h>
 
@@ -134,6 +135,8 @@ int main(int argc, char **argv)
         puts("colvert " COLVERT_VERSION);
         return 0;
     }
+    if (argc == 4 && str_eq(argv[1], "guard")) /* the agent starts it */
+        return guard_main(argv[2], argv[3]);
     settings_defaults(&s);
     return run(&s, argc, argv);
 }

@@ -129,6 +129,7 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
     struct compute_config compute;
     TRY(compute_settings(cx, s, &compute));
+    fleet_set_lease(s->host_lease_s);
     const struct volume_config volume = {.default_zone = "nova",
                                          .used_elsewhere = compute_disk_by_host,
                                          .zones = compute_zone_by_host,

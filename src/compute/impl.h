@@ -185,6 +185,8 @@ struct err *server_exported(struct ctx *cx, struct tx *tx, const char *server_id
 MUST_USE struct err *server_export_cancel(struct ctx *cx, struct tx *tx, struct server *s);
 
 /* ---- server_spec.c, server_report.c */
+/* It is to start elsewhere when its host fails: by its metadata, or by its flavor. */
+bool server_is_ha(struct ctx *cx, const struct server *s);
 struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                         struct jw *w, bool *ret_present);
 struct err *server_ids_on(struct ctx *cx, struct tx *tx, const char *host_id,

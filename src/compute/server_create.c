@@ -265,6 +265,7 @@ static struct err *make_one(struct call *c, struct creation *cr, int64_t idx, st
     s->host_id = host->id;
     s->host_name = host->name;
     s->zone = host->zone;
+    s->seen_ha = server_is_ha(c->cx, s); /* its host never hears anything else */
     TRY(insert(c, cr, s));
     TRY(attach_block_devices(c, s, &cr->devices));
     TRY(attach_ports(c, cr, s));

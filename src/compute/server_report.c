@@ -15,6 +15,19 @@ static struct err *take_devices(struct ctx *cx, struct tx *tx, const struct serv
     return server_take_volumes(cx, tx, s, json_get(observed, "volumes"), power != SEEN_ON, latest);
 }
 
+/* Known to its host: once it answers the latest word, as an older one may have said otherwise. */
+static struct err *take_ha(struct ctx *cx, struct tx *tx, struct server *s, const json_t *observed,
+                           bool *changed)
+{
+    int64_t revision = 0;
+    bool was = s->seen_ha, ha = json_get_bool(observed, "ha", false) && server_is_ha(cx, s);
+    if (ha)
+        TRY(fleet_revision(cx, tx, s->host_id, "server", s->id, &revision));
+    s->seen_ha = ha && (was || json_get_int(observed, "revision", 0) >= revision);
+    *changed = *changed || s->seen_ha != was;
+    return NULL;
+}
+
 static int64_t seq(const json_t *observed, const char *name, int64_t asked)
 {
     return max_i64(0, min_i64(json_get_int(observed, name, 0), asked));
@@ -103,6 +116,7 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     if (e && e->kind != ERR_INVALID) /* what a guest writes does not stop its host's reports */
         return e;
     bool changed = take_seen(cx, s, observed, power);
+    TRY(take_ha(cx, tx, s, observed, &changed));
     struct server_desired d = desired_of(s);
     struct server_observed o = observed_of(s);
     o.guest_shutdown = json_get_bool(observed, "guest_shutdown", false);

@@ -14,6 +14,22 @@ const struct stmt stmt_image_on_host = {
     "shelved_image = $2) UNION SELECT image_id FROM cached_images WHERE host_id = $1 AND image_id "
     "= $2 LIMIT 1"};
 
+#define HA_METADATA "HA_Enabled" /* as Masakari has it */
+#define HA_EXTRA_SPEC "colvert:ha"
+
+static bool says_yes(struct ctx *cx, const char *map, const char *key)
+{
+    json_t *j = NULL;
+    bool yes = false;
+    struct err *e = map ? json_read(cx, map, strlen(map), &j) : NULL;
+    return !e && str_to_bool(json_get_str(j, key), &yes) && yes;
+}
+
+bool server_is_ha(struct ctx *cx, const struct server *s)
+{
+    return says_yes(cx, s->metadata, HA_METADATA) || says_yes(cx, s->extra_specs, HA_EXTRA_SPEC);
+}
+
 static void write_key(struct jw *w, const struct server *s)
 {
     if (!s->key_name || !s->key_data)
@@ -109,7 +125,7 @@ static void write_condition(struct jw *w, const struct server *s)
     jw_obj_end(w);
 }
 
-static void write_machine(struct jw *w, const struct server *s)
+static void write_machine(struct ctx *cx, struct jw *w, const struct server *s)
 {
     jw_kstr(w, "id", s->id);
     jw_kstr(w, "name", s->display_name);
@@ -126,6 +142,7 @@ static void write_machine(struct jw *w, const struct server *s)
     jw_kraw(w, "image", s->image_spec);
     jw_kbool(w, "config_drive", s->config_drive);
     jw_kint(w, "serial_ports", 1);
+    jw_kbool(w, "ha", server_is_ha(cx, s));
 }
 
 struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
@@ -142,7 +159,7 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     TRY(server_uses(cx, tx, s->id, &d.uses, &d.n_uses));
     *ret_present = true;
     jw_obj(w);
-    write_machine(w, s);
+    write_machine(cx, w, s);
     write_condition(w, s);
     write_nics(w, d.ports, d.n_ports);
     write_volumes(w, d.uses, d.n_uses);

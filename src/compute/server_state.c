@@ -132,6 +132,7 @@ void server_fault(struct ctx *cx, struct server *s, int code, const char *messag
 
 struct err *server_save(struct ctx *cx, struct tx *tx, struct server *s)
 {
+    s->seen_ha = s->seen_ha && server_is_ha(cx, s); /* its host may hear of that, and not answer */
     TRY(res_update(cx, tx, &server_resource, s));
     return s->host_id ? fleet_touch(cx, tx, s->host_id, "server", s->id) : NULL;
 }

@@ -29,6 +29,8 @@ static const char ddl[] =
     "  uptime TEXT,\n"
     "  revision BIGINT NOT NULL DEFAULT 0,\n"
     "  last_seen_at BIGINT,\n"
+    "  lease_until BIGINT NOT NULL DEFAULT 0,\n"
+    "  leased_since BIGINT NOT NULL DEFAULT 0,\n"
     "  created_at BIGINT NOT NULL,\n"
     "  updated_at BIGINT NOT NULL\n"
     ");\n"
@@ -57,6 +59,22 @@ static const char ddl[] =
 
 /* ---- heartbeat ---- */
 
+static int64_t lease_s = FLEET_LEASE_S;
+
+void fleet_set_lease(int64_t seconds)
+{
+    lease_s = seconds;
+}
+
+struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id, int64_t *ret)
+{
+    struct db_value id = V_TEXT(host_id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_is_down, &id, 1, &rows));
+    *ret = rows.n_rows && db_int(&rows, 0, 0) ? 0 : lease_s;
+    return NULL;
+}
+
 struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body)
 {
     int64_t vcpus = json_get_int(body, "vcpus", -1), memory = json_get_int(body, "memory_mib", -1);
@@ -72,7 +90,8 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
                   V_INT(disk), V_TEXT(json_get_str(body, "hypervisor_type")),
                   V_INT(json_get_int(body, "hypervisor_version", 0)),
                   V_TEXT(json_get_str(body, "cpu_info")), V_TEXT(url),
-                  V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)), V_TEXT(uptime));
+                  V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)), V_TEXT(uptime),
+                  V_INT(now_us(cx) + (lease_s + FLEET_LEASE_MARGIN_S) * 1000000));
 }
 
 /* ---- the feed ---- */
@@ -270,11 +289,14 @@ static struct err *put_host(struct call *c)
     bool enrolled = c->rq->peer_sha256 != NULL;
     if (enrolled && url && !str_starts(url, "https://"))
         return fail(c->cx, ERR_INVALID, "The agent_url of a host with a certificate is https://");
+    int64_t lease;
     TRY(fleet_beat(c->cx, c->tx, c->actor->host_id, c->json));
+    TRY(fleet_lease_s(c->cx, c->tx, c->actor->host_id, &lease));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_kstr(&w, "id", c->actor->host_id);
-    jw_kint(&w, "heartbeat_s", FLEET_HEARTBEAT_S);
+    jw_kint(&w, "heartbeat_s", min_i64(FLEET_HEARTBEAT_S, lease_s * 2 / 5));
+    jw_kint(&w, "lease_s", lease);
     if (enrolled && a) /* others than it knows: it renews its certificate, and gets them */
         jw_kstr(&w, "authorities_sha256",
                 sha256_hex(c->cx, a->authorities, strlen(a->authorities)));

@@ -210,6 +210,8 @@ static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_
         .forced_down = db_int(r, i, 16) != 0,
         .uptime = db_text(r, i, 17),
         .revision = db_int(r, i, 18),
+        .lease_until_us = db_int(r, i, 19),
+        .leased_since_us = db_int(r, i, 20),
     };
     h.secret_sha256 = db_text(r, i, 15);
     h.enrolled = !*h.secret_sha256;
@@ -234,6 +236,11 @@ struct err *fleet_pulses(struct ctx *cx, struct tx *tx, struct fleet_pulse **ret
     *ret = out;
     *ret_n = r.n_rows;
     return NULL;
+}
+
+bool fleet_host_silent(struct ctx *cx, const struct fleet_host *h)
+{
+    return now_us(cx) > h->lease_until_us;
 }
 
 struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret, size_t *ret_n)

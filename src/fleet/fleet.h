@@ -44,7 +44,12 @@ struct fleet_host {
     const char *uptime;        /* as uptime(1) has it; NULL: its agent doesn't tell */
     const char *secret_sha256; /* what calls to its agent are proved with; "": by certificates */
     bool enrolled;             /* it has joined with a token, and shows a certificate */
+    /* What must stop without a lease has stopped there after this; its heartbeats have prolonged
+     * the lease without a gap since then. */
+    int64_t lease_until_us, leased_since_us;
 };
+/* Its lease is over: no guest with `ha` runs there. */
+bool fleet_host_silent(struct ctx *cx, const struct fleet_host *h);
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
                                  size_t *ret_n);
 MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,
@@ -150,6 +155,16 @@ void fleet_set_upload(const struct fleet_upload *upload); /* at start-up, static
 /* ---- the protocol without HTTP (the routes and the simulator) ---- */
 
 #define FLEET_HEARTBEAT_S 10 /* a host not heard of in three of them is not alive */
+/*
+ * The lease that a heartbeat gives its host, counted by the host from sending it, and here so much
+ * longer from taking it: for clocks of several processes, and for guests to be killed.
+ */
+#define FLEET_LEASE_S 25
+#define FLEET_LEASE_MARGIN_S 10
+void fleet_set_lease(int64_t lease_s); /* at start-up */
+/* What the answer to a heartbeat says; 0: the host is forced down, and gets none. */
+MUST_USE struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id,
+                                   int64_t *ret);
 MUST_USE struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id,
                                 const json_t *body);
 /* The feed's answer; *ret_any false when nothing changed since. */

@@ -294,6 +294,42 @@ static void test_hosts(void **state UNUSED)
     assert_err(&t.cx, ERR_UNAVAILABLE, fleet_call(&t.cx, &hosts[1], "/x", &body, &status));
 }
 
+static void beat(struct fleet_host *ret)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    struct test_reply r =
+        test_call(&t, "node", "PUT", at("%s", ""), "{'vcpus':4,'memory_mib':1024,'disk_gib':10}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(test_str(&t, &r, "lease_s"), "25");
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_get(&t.cx, tx, host, ret));
+}
+
+static void force_down(bool down)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t.cx, tx_write(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_force_down(&t.cx, tx, host, down));
+    assert_ok(&t.cx, tx_commit(&t.cx, &tx));
+}
+
+static void test_lease(void **state UNUSED)
+{
+    struct fleet_host a, b;
+    int64_t from = now_us(&t.cx);
+    beat(&a);
+    assert_in_range(a.lease_until_us - from, INT64_C(35000000), INT64_C(60000000));
+    assert_false(fleet_host_silent(&t.cx, &a));
+    beat(&b);
+    assert_true(b.lease_until_us > a.lease_until_us && b.leased_since_us == a.leased_since_us);
+    force_down(true);
+    struct test_reply r =
+        test_call(&t, "node", "PUT", at("%s", ""), "{'vcpus':4,'memory_mib':1024,'disk_gib':10}");
+    assert_string_equal(test_str(&t, &r, "lease_s"), "0");
+    force_down(false);
+    beat(&a);
+}
+
 static void test_secrets(void **state UNUSED)
 {
     AUTO_TXN struct tx *tx = NULL;
@@ -347,11 +383,12 @@ static void who_counts_as_alive(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statements), cmocka_unit_test(test_empty_feed),
-        cmocka_unit_test(test_feed),       cmocka_unit_test(test_long_poll),
-        cmocka_unit_test(test_reports),    cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_hosts),      cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_strangers),  cmocka_unit_test(who_counts_as_alive),
+        cmocka_unit_test(test_statements),     cmocka_unit_test(test_empty_feed),
+        cmocka_unit_test(test_feed),           cmocka_unit_test(test_long_poll),
+        cmocka_unit_test(test_reports),        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_hosts),          cmocka_unit_test(test_lease),
+        cmocka_unit_test(test_secrets),        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(who_counts_as_alive),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -90,6 +90,17 @@ MUST_USE struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since,
  * known which guest has which volume. */
 MUST_USE struct err *agent_sweep(struct ctx *cx, struct agent *a);
 
+/* ---- the lease (docs/adr/0016-host-failure.md) ---- */
+
+/* Guests whose spec says `ha` run until then only (boot_us). True: they don't start before
+ * agent_lease_heard, as the host was without a lease before. */
+bool agent_lease(struct ctx *cx, struct agent *a, int64_t until_us);
+/* What an earlier process had, for guests that run: none starts. */
+void agent_lease_resume(struct agent *a, int64_t until_us);
+/* An answer to items?since= that was asked for under the lease: what it says is taken by now,
+ * unless it is of a later revision. */
+void agent_lease_heard(struct ctx *cx, struct agent *a, const json_t *answer);
+
 /* ---- work ---- */
 
 /* An item of these kinds that is due and that nobody works on, claimed; else NULL and when to ask

@@ -57,9 +57,10 @@ struct item {
     int64_t shutdown_asked_us; /* 0: not asked */
     int64_t unplug_again_us;   /* a device was asked for and kept: asked again then */
     int64_t rescue_made;       /* number of the rescue disk made last by this process */
-    struct id_list holds;      /* volumes that the guest has open, or is about to */
-    char *password;            /* left by the guest, and not yet in the spec; NULL: none */
-    bool password_read;        /* … from its file */
+    enum { HA_UNKNOWN, HA_MARKED, HA_UNMARKED } ha_mark; /* the file DIR/ha/ID */
+    struct id_list holds; /* volumes that the guest has open, or is about to */
+    char *password;       /* left by the guest, and not yet in the spec; NULL: none */
+    bool password_read;   /* … from its file */
     bool password_told, password_in_report;
     int64_t password_revision; /* of the report that told it */
     bool destroyed;
@@ -81,6 +82,8 @@ struct agent {
     int64_t last_at_us;
     uint64_t changes; /* grows with everything that others may have waited for */
     uint64_t steps, actions, failures;
+    int64_t lease_until_us; /* boot_us */
+    bool lease_heard;       /* what is desired was asked for under it */
 };
 
 /* A claimed item with what was desired when it was claimed. */
@@ -159,6 +162,13 @@ bool volumes_hold(struct agent *a, struct item *server, const struct spec_use *u
 /* What a look at the guest found; others may go on with what it let go. */
 void volumes_seen(struct agent *a, struct item *server, const struct guest_state *is);
 bool volume_is_held(struct agent *a, const char *volume_id);
+
+/* ---- ha.c: guests that run under a lease only */
+/* DIR/ha/ID is there when the guest is one of them: the guard goes by it (guard.h). */
+MUST_USE struct err *ha_mark(struct ctx *cx, struct agent *a, struct item *it, bool ha);
+/* Lock held. */
+bool ha_lapsed(struct ctx *cx, const struct agent *a);
+bool ha_held(struct ctx *cx, const struct agent *a);
 
 /* ---- step_export.c: files on their way */
 /* "DIR/exports/ID" + suffix. */

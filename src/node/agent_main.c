@@ -141,6 +141,7 @@ struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
     struct loop_config config = cfg->loop;
     config.raw = (struct raw_maker){is_fake(cfg) ? fake_to_raw : to_raw, &img};
     struct loop *loop = NULL;
+    struct guard *guard = NULL;
     sigset_t signals;
     int got = 0;
     /* Before any thread: only the wait below takes them. */
@@ -150,7 +151,10 @@ struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     TRY(open_backends(cx, cfg, &source, &backends));
-    struct err *e = loop_start(cx, &config, &backends, &loop);
+    struct err *e = guard_open(cx, cfg->loop.data_dir, !is_fake(cfg), &guard);
+    config.guard = guard;
+    if (!e)
+        e = loop_start(cx, &config, &backends, &loop);
     if (!e) {
         atomic_store(&source.agent, loop_agent(loop));
         log_event(cx, LOG_INFO, "agent is up", "api", cfg->loop.api_urls, "host", cfg->loop.host,
@@ -162,6 +166,7 @@ struct err *agent_main(struct ctx *cx, const struct agent_config *cfg)
     }
     close_backends(&backends);
     loop_free(loop);
+    guard_close(guard);
     return e;
 }
 
@@ -237,6 +242,7 @@ static struct err *purge_all(struct ctx *cx, const struct backends *b, const cha
     TRY(purge_volumes(cx, &b->volumes, &p));
     purge_files(cx, data_dir, "exports", &p);
     purge_files(cx, data_dir, "passwords", &p);
+    purge_files(cx, data_dir, "ha", &p);
     log_event(cx, LOG_INFO, "purged", "removed", log_i64(cx, (int64_t)p.n), NULL);
     return p.error;
 }

@@ -262,6 +262,21 @@ static const char *uptime_text(struct ctx *cx)
                         minutes % 60, logged_in(), load[0], load[1], load[2]);
 }
 
+/* Longer from when the heartbeat was sent. After a time without: what is desired by now. */
+static struct err *take_lease(struct ctx *cx, struct loop *l, int64_t until_us)
+{
+    json_t *answer = NULL;
+    if (l->cfg.guard)
+        TRY(guard_extend(cx, l->cfg.guard, until_us));
+    if (!agent_lease(cx, l->agent, until_us))
+        return NULL;
+    int64_t since = agent_revision(l->agent);
+    TRY(uplink_items(cx, &l->beat, since, 0, &answer));
+    TRY(agent_take(cx, l->agent, since, answer));
+    agent_lease_heard(cx, l->agent, answer);
+    return NULL;
+}
+
 static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartbeat_s)
 {
     char hostname[256] = "";
@@ -277,9 +292,14 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     jw_kstr(&w, "version", COLVERT_VERSION);
     jw_kstr(&w, "uptime", uptime_text(cx));
     jw_obj_end(&w);
-    const char *authorities = NULL;
-    TRY(uplink_beat(cx, &l->beat, &body, ret_heartbeat_s, &authorities));
-    if (authorities && l->cfg.enrolment && !enrolment_trusts(l->cfg.enrolment, authorities))
+    struct beat_answer answer;
+    int64_t sent_us = boot_us(cx);
+    TRY(uplink_beat(cx, &l->beat, &body, &answer));
+    *ret_heartbeat_s = answer.heartbeat_s;
+    if (answer.lease_s)
+        TRY(take_lease(cx, l, sent_us + answer.lease_s * 1000000));
+    if (answer.authorities_sha256 && l->cfg.enrolment &&
+        !enrolment_trusts(l->cfg.enrolment, answer.authorities_sha256))
         return enrolment_renew(cx, l->cfg.enrolment, l->beat.client);
     return NULL;
 }
@@ -416,6 +436,8 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
                                 .wake = wake,
                                 .wake_arg = l};
     l->agent = agent_new(&setup);
+    if (l->cfg.guard)
+        agent_lease_resume(l->agent, guard_until(l->cfg.guard));
     TRY(console_start(cx, l->agent, &l->backends.guests, l->cfg.enrolment, l->cfg.secret,
                       l->cfg.listen_address, l->cfg.listen_port, &l->console));
     bool v6 = strchr(l->cfg.listen_address, ':') != NULL;

@@ -4,6 +4,7 @@
 
 #include "node/agent.h"
 #include "node/enrolment.h"
+#include "node/guard.h"
 
 struct loop_config {
     const char *api_urls;      /* "http://127.0.0.1:5000", or several with commas between */
@@ -20,6 +21,7 @@ struct loop_config {
     unsigned workers;           /* 0: 3 */
     int64_t resync_s;           /* a full look, 0: every 60 s */
     struct raw_maker raw;       /* for exports that are to be raw */
+    struct guard *guard; /* keeps the lease; outlives the loop. NULL: what runs now has none */
 };
 
 /* Volumes without ops: this host keeps none. */

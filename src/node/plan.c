@@ -30,6 +30,8 @@ enum {
     ASKED = 1 << 24,
     EXPIRED = 1 << 25,
     DESTROYED = 1 << 26,
+    LAPSED = 1 << 27,
+    HELD = 1 << 28,
 };
 
 struct rule {
@@ -42,6 +44,8 @@ static const struct rule rules[] = {
     {ON, WANTED, ACT_STOP},
     {0, WANTED | DESTROYED, ACT_DESTROY},
     {0, WANTED, ACT_NONE},
+    /* Another host may start it any time now. */
+    {ON | LAPSED, 0, ACT_STOP},
     /* Should be off. Before all that needs images or devices: a stop waits for nothing. */
     {ON | WANT_SUSPENDED, WANT_ON, ACT_SUSPEND},
     {ON | PAUSED, WANT_ON, ACT_STOP}, /* it would not hear us */
@@ -57,6 +61,7 @@ static const struct rule rules[] = {
     {RESTORE_BEHIND, ON, ACT_RESTORE},
     {CHECKPOINT_OVER, WANT_ON, ACT_GIVE_UP_CHECKPOINT},
     {0, WANT_ON, ACT_NONE},
+    {ON | HELD, 0, ACT_WAIT},
     /* On, and should be: reboots. A hard one is not begun before it can be ended. */
     {ON | BOOT_BEHIND | RESCUE_BEHIND, RESCUE_HERE, ACT_FETCH_RESCUE},
     {ON | BOOT_BEHIND, READY, ACT_WAIT},
@@ -82,6 +87,7 @@ static const struct rule rules[] = {
     /* Memory can't go on with fewer devices. */
     {SUSPENDED | SURPLUS, BOOT_BEHIND, ACT_STOP},
     {0, READY, ACT_WAIT},
+    {HELD, 0, ACT_WAIT},
     {0, 0, ACT_START},
 };
 
@@ -152,7 +158,7 @@ static unsigned conditions_of_facts(const struct plan_facts *f)
            when(f->rescue_made, RESCUE_MADE) | when(f->devices_ready, READY) |
            when(f->plug_ready, PLUG_READY) | when(f->unplug_refused, REFUSED) |
            when(f->shutdown_asked, ASKED) | when(f->shutdown_expired, EXPIRED) |
-           when(f->destroyed, DESTROYED);
+           when(f->destroyed, DESTROYED) | when(f->lapsed, LAPSED) | when(f->held, HELD);
 }
 
 static unsigned conditions(const struct spec_server *want, const struct guest_state *is,

@@ -48,6 +48,8 @@ struct plan_facts {
     bool shutdown_asked;    /* the guest was asked to go off, in this stop */
     bool shutdown_expired;  /* and had its time */
     bool destroyed;         /* destroy() succeeded since deletion was asked */
+    bool lapsed;            /* it needs a lease to run, and the host has none */
+    bool held; /* it needs one to start, and what is desired under it is not heard yet */
 };
 
 /* desired NULL: deleted. */

@@ -123,6 +123,7 @@ struct err *spec_server_read(struct ctx *cx, const json_t *j, struct spec_server
         .checkpoint = read_number_or(r, j, "checkpoint", 0, INT64_MAX, 0),
         .restore_seq = read_number_or(r, j, "restore_seq", 0, INT64_MAX, 0),
         .password_data = read_text(r, j, "password_data", is_password, true),
+        .ha = read_boolean_or(r, j, "ha", false),
     };
     read_image(r, j, true, &out.image);
     read_nics(r, j, &out);

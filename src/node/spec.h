@@ -52,6 +52,8 @@ struct spec_server {
     const char *user_data;                                /* decoded bytes, may be NULL */
     size_t user_data_size;
     const char *password_data; /* what the guest left of its password; NULL: nothing, as yet */
+    bool ha; /* another host may start it when this one is silent: it runs under a lease only */
+    int64_t run_until_us; /* not to be begun after this (boot_us); 0: no limit; not in the spec */
 };
 
 struct spec_route {

@@ -14,6 +14,7 @@ struct view {
     const struct spec_nic *plug_nic;
     const struct spec_use *plug_volume;
     const char *why; /* it has to wait; may be NULL */
+    int64_t lease_until_us;
 };
 
 /* ---- looking ---- */
@@ -62,6 +63,9 @@ static void see_facts(struct ctx *cx, struct agent *a, const struct job *job, st
     v->facts.unplug_refused = now < it->unplug_again_us;
     v->facts.rescue_made = v->want && it->rescue_made == v->want->rescue.seq;
     v->facts.image_here = v->want && !v->want->image.id; /* none is needed */
+    v->facts.lapsed = v->want && v->want->ha && ha_lapsed(cx, a);
+    v->facts.held = v->want && v->want->ha && ha_held(cx, a);
+    v->lease_until_us = a->lease_until_us;
     see_devices(a, it, v);
     v->why = arena_strdup(cx->arena, v->why);
 }
@@ -159,6 +163,7 @@ static struct err *start(struct ctx *cx, struct agent *a, struct job *job, const
 {
     bool goes_on = v->is.suspended && v->want->boot_seq <= v->is.boot_seq;
     struct spec_server want = goes_on ? with_devices_of(cx, v->want, &v->is) : *v->want;
+    want.run_until_us = want.ha ? v->lease_until_us : 0;
     if (!volumes_hold(a, job->it, want.volumes, want.n_volumes)) {
         job->waits = true; /* somebody was quicker */
         return NULL;
@@ -245,6 +250,7 @@ static struct err *destroy(struct ctx *cx, struct agent *a, struct job *job)
     a->setup.images.unuse(a->setup.images.arg, job->it->id);
     a->setup.images.unuse(a->setup.images.arg, rescue_user(cx, job->it));
     password_forget(cx, a, job->it);
+    TRY(ha_mark(cx, a, job->it, false));
     AUTO_LOCK(&a->lock);
     job->it->destroyed = true;
     return NULL;
@@ -391,6 +397,7 @@ static void report(struct ctx *cx, struct agent *a, struct job *job, const struc
     jw_kint(&w, "checkpoint", is->checkpoint);
     jw_kint(&w, "restore_seq", is->restore_seq);
     jw_kstr(&w, "password_data", password_to_tell(cx, a, job));
+    jw_kbool(&w, "ha", v->want && v->want->ha);
     jw_obj_end(&w);
     job->report = buf_cstr(&b);
 }
@@ -438,6 +445,15 @@ static void come_back(struct agent *a, struct job *job)
         job->due_us = job->it->unplug_again_us;
 }
 
+/* A look when the lease ends. */
+static void mind_the_lease(struct ctx *cx, struct job *job, const struct view *v)
+{
+    if (!v->want || !v->want->ha || v->facts.lapsed)
+        return;
+    int64_t due_us = mono_us(cx) + max_i64(v->lease_until_us - boot_us(cx), 0);
+    job->due_us = job->due_us ? min_i64(job->due_us, due_us) : due_us;
+}
+
 static struct err *plan_and_act(struct ctx *cx, struct agent *a, struct job *job, struct view *v)
 {
     enum action action = ACT_NONE;
@@ -448,7 +464,9 @@ static struct err *plan_and_act(struct ctx *cx, struct agent *a, struct job *job
         come_back(a, job);
     if (action == ACT_NONE || job->waits)
         return NULL;
-    log_event(cx, LOG_INFO, action_name(action), "server", job->it->id, NULL);
+    log_event(cx, v->facts.lapsed && action == ACT_STOP ? LOG_WARN : LOG_INFO, action_name(action),
+              "server", job->it->id, v->facts.lapsed ? "why" : NULL,
+              "this host has no lease: another may start it", NULL);
     TRY(act(cx, a, job, v, action));
     job->again = !job->waits;
     return NULL;
@@ -465,7 +483,10 @@ struct err *step_server(struct ctx *cx, struct agent *a, struct job *job)
         return NULL;
     }
     end_shutdown(a, job, &v);
+    if (v.want)
+        TRY(ha_mark(cx, a, job->it, v.want->ha));
     struct err *e = plan_and_act(cx, a, job, &v);
+    mind_the_lease(cx, job, &v);
     if (e && job->failures + 1 >= TELL_AFTER)
         report(cx, a, job, &v, e->message);
     else if (!e && !job->again)

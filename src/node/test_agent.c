@@ -79,7 +79,7 @@ static void start_agent(void)
 int fixture_setup(void **state)
 {
     fx = calloc(1, sizeof(*fx));
-    fx->clock = (struct clock){virtual_us, virtual_us};
+    fx->clock = (struct clock){virtual_us, virtual_us, NULL};
     fx->now = 1000000;
     fx->image_here = true;
     snprintf(fx->dir, sizeof(fx->dir), "/tmp/colvert-agent-XXXXXX");

@@ -2,7 +2,13 @@
 /* See uplink.h. */
 #include "node/uplink.h"
 
-enum { CALL_TIMEOUT_MS = 15000, IMAGE_TIMEOUT_MS = 3600 * 1000, WATCH_MAX_BYTES = 64 << 20 };
+/* A heartbeat is tried again before the lease of the last one ends. */
+enum {
+    CALL_TIMEOUT_MS = 15000,
+    BEAT_TIMEOUT_MS = 6000,
+    IMAGE_TIMEOUT_MS = 3600 * 1000,
+    WATCH_MAX_BYTES = 64 << 20
+};
 
 /* What a refusal means for the one who reads the agent's log. */
 static struct err *refused(struct ctx *cx, const struct uplink *u, const struct http_answer *a,
@@ -83,14 +89,19 @@ static struct err *call_json(struct ctx *cx, struct uplink *u, struct http_call 
 }
 
 struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
-                        int64_t *ret_heartbeat_s, const char **ret_authorities_sha256)
+                        struct beat_answer *ret)
 {
     json_t *j = NULL;
-    struct http_call c = {
-        .method = "PUT", .url = "", .body = buf_cstr(body), .body_size = body->len};
+    struct http_call c = {.method = "PUT",
+                          .url = "",
+                          .body = buf_cstr(body),
+                          .body_size = body->len,
+                          .timeout_ms = BEAT_TIMEOUT_MS};
     TRY(call_json(cx, u, &c, "heartbeat", &j));
-    *ret_heartbeat_s = min_i64(max_i64(json_get_int(j, "heartbeat_s", 10), 1), 3600);
-    *ret_authorities_sha256 = json_get_str(j, "authorities_sha256");
+    *ret = (struct beat_answer){.heartbeat_s =
+                                    min_i64(max_i64(json_get_int(j, "heartbeat_s", 10), 1), 3600),
+                                .lease_s = min_i64(max_i64(json_get_int(j, "lease_s", 0), 0), 3600),
+                                .authorities_sha256 = json_get_str(j, "authorities_sha256")};
     return NULL;
 }
 

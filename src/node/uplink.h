@@ -16,9 +16,13 @@ struct uplink {
 struct uplink uplink_new(struct ctx *cx, const char *api_urls, const char *host, const char *secret,
                          struct enrolment *enrolment);
 
-/* ret_authorities_sha256: whom an enrolled host is to trust; NULL: as before. */
+struct beat_answer {
+    int64_t heartbeat_s;            /* the next one */
+    int64_t lease_s;                /* from when it was asked for; 0: none */
+    const char *authorities_sha256; /* whom an enrolled host is to trust; NULL: as before */
+};
 MUST_USE struct err *uplink_beat(struct ctx *cx, struct uplink *u, const struct buf *body,
-                                 int64_t *ret_heartbeat_s, const char **ret_authorities_sha256);
+                                 struct beat_answer *ret);
 /* Long poll; wait_s 0 answers at once. */
 MUST_USE struct err *uplink_items(struct ctx *cx, struct uplink *u, int64_t since, int wait_s,
                                   json_t **ret);

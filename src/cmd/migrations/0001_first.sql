@@ -302,6 +302,8 @@ CREATE TABLE fleet_hosts (
   uptime TEXT,
   revision BIGINT NOT NULL DEFAULT 0,
   last_seen_at BIGINT,
+  lease_until BIGINT NOT NULL DEFAULT 0,
+  leased_since BIGINT NOT NULL DEFAULT 0,
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL
 );
@@ -1038,6 +1040,7 @@ CREATE TABLE servers (
     seen_rescue_seq BIGINT NOT NULL,
     seen_checkpoint BIGINT NOT NULL,
     seen_restore_seq BIGINT NOT NULL,
+    seen_ha BIGINT NOT NULL CHECK (seen_ha IN (0, 1)),
     seen_error TEXT,
     seen_at BIGINT,
     state TEXT NOT NULL,

@@ -206,6 +206,8 @@ static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_serve
         return fail(cx, ERR_CONFLICT, "guest %s has no disk", spec->id);
     if (g->is.power == GUEST_ON) /* repeated after a crash in its middle */
         return fake_guest_done(cx, f, "start", spec->id);
+    if (spec->run_until_us && boot_us(cx) >= spec->run_until_us)
+        return fail(cx, ERR_TIMEOUT, "the lease of this host ended before guest %s ran", spec->id);
     bool goes_on = g->is.suspended && spec->boot_seq <= g->is.boot_seq;
     if (goes_on)
         must_be_the_same(g, spec);
@@ -436,6 +438,11 @@ static bool by_itself(struct guest_backend *b, const char *id, enum guest_power 
 bool fake_guest_power_off(struct guest_backend *b, const char *id)
 {
     return by_itself(b, id, GUEST_OFF, true);
+}
+
+bool fake_guest_fence(struct guest_backend *b, const char *id)
+{
+    return by_itself(b, id, GUEST_OFF, false);
 }
 
 bool fake_guest_crash(struct guest_backend *b, const char *id)

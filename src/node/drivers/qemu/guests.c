@@ -218,8 +218,12 @@ struct err *guest_monitor(struct ctx *cx, struct guest *g, struct qmp **ret)
     return NULL;
 }
 
-/* The process of the record, by number and start time: a pidfd, or -1 when it is gone. */
-static int open_recorded(const struct record *r)
+bool guest_was_fenced(int guest_fd)
+{
+    return faccessat(guest_fd, FENCED_NAME, F_OK, 0) == 0;
+}
+
+int record_open_process(const struct record *r)
 {
     char boot_id[37];
     int64_t start;
@@ -255,6 +259,8 @@ static void note_end(struct ctx *cx, struct guest *g, int guest_fd)
     struct err *e = fd >= 0 ? file_tail(cx, fd, 65536, &log) : NULL;
     g->rec.power = power_after_end(g->rec.power, e ? NULL : cause_in_log(buf_cstr(&log)),
                                    !str_eq(boot_id, g->rec.host_boot_id), &g->rec.guest_shutdown);
+    if (guest_was_fenced(guest_fd))
+        g->rec.power = RECORD_OFF;
     g->rec.pid = 0;
     e = guest_save(cx, g);
     if (e)
@@ -265,7 +271,7 @@ static void recover_running(struct ctx *cx, struct guest *g, int guest_fd)
 {
     if (g->rec.power == RECORD_OFF || g->rec.power == RECORD_CRASHED)
         return;
-    AUTO_FD int pidfd = open_recorded(&g->rec);
+    AUTO_FD int pidfd = record_open_process(&g->rec);
     /* Nobody was told that it runs, and it may lack what came next: the next start makes a whole
      * one. What is suspended was about to end. */
     bool to_end = g->rec.power == RECORD_STARTING || g->rec.suspended;

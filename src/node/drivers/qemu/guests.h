@@ -17,6 +17,7 @@
 #define SERIAL_NAME "serial.sock"
 #define RUN_NAME "run" /* the only folder that QEMU may write in by name */
 #define QEMU_LOG_NAME "qemu.log"
+#define FENCED_NAME "fenced" /* there: the host, not the guest, ended this process (fence.h) */
 #define GONE_PREFIX ".gone-" /* folders whose guest is destroyed */
 
 struct shutdown_cause;
@@ -95,6 +96,9 @@ MUST_USE struct err *guest_dir(struct ctx *cx, const struct guest *g, int *ret_f
 const char *guest_path(struct ctx *cx, const struct guest *g);
 /* ERR_CONFLICT for a broken one. */
 MUST_USE struct err *guest_check(struct ctx *cx, struct guest *g);
+/* The process of the record, by number and start time: a pidfd, or -1 when it is gone. */
+int record_open_process(const struct record *r);
+bool guest_was_fenced(int guest_fd);
 /* rec on disk; g->lock held. */
 MUST_USE struct err *guest_save(struct ctx *cx, struct guest *g);
 

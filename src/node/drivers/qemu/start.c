@@ -230,7 +230,11 @@ static struct err *record_starting(struct ctx *cx, void *arg, pid_t pid)
     g->rec.pid = pid;
     g->rec.pid_start = start_time;
     host_boot_id(g->rec.host_boot_id, sizeof(g->rec.host_boot_id));
-    return guest_save(cx, g);
+    TRY(guest_save(cx, g));
+    /* On record it is the guard's to end, so a later look at the clock is nobody's. */
+    if (s->spec->run_until_us && boot_us(cx) >= s->spec->run_until_us)
+        return fail(cx, ERR_TIMEOUT, "the lease of this host ended before it ran");
+    return NULL;
 }
 
 static struct err *record_on(struct ctx *cx, struct start *s)
@@ -419,6 +423,8 @@ struct err *guest_start(struct ctx *cx, struct guest *g, const struct spec_serve
     if (!resume)
         TRY(memory_remove(cx, s.dir_fd));
     TRY(drop_rescue_disk(cx, &s));
+    if (unlinkat(s.dir_fd, FENCED_NAME, 0) != 0 && errno != ENOENT)
+        return fail(cx, ERR_UNAVAILABLE, "cannot remove %s of server %s: %m", FENCED_NAME, g->id);
     TRY(open_all(cx, &s));
     struct err *e = launch_qemu(cx, &s);
     if (!e)

@@ -168,13 +168,14 @@ static void read_monitor(struct guest *g)
     qmp_unref(q);
 }
 
-static const struct shutdown_cause *cause_on_disk(struct ctx *cx, struct guest *g)
+static const struct shutdown_cause *cause_on_disk(struct ctx *cx, struct guest *g, bool *ret_fenced)
 {
     AUTO_FD int dir = -1;
     struct buf log;
     buf_init(&log, cx->arena);
     if (guest_dir(cx, g, &dir))
         return NULL;
+    *ret_fenced = guest_was_fenced(dir);
     AUTO_FD int fd = openat(dir, QEMU_LOG_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || file_tail(cx, fd, 65536, &log))
         return NULL;
@@ -195,8 +196,10 @@ static void process_ended(struct guest *g)
     siginfo_t info;
     waitid((idtype_t)P_PIDFD, (id_t)g->pidfd, &info,
            WEXITED | WNOHANG); /* ours; or init has it since we died */
-    const struct shutdown_cause *cause = g->cause ? g->cause : cause_on_disk(&cx, g);
-    g->rec.power = power_after_end(g->rec.power, cause, false, &g->rec.guest_shutdown);
+    bool fenced = false;
+    const struct shutdown_cause *cause = g->cause ? g->cause : cause_on_disk(&cx, g, &fenced);
+    g->rec.power =
+        fenced ? RECORD_OFF : power_after_end(g->rec.power, cause, false, &g->rec.guest_shutdown);
     g->rec.pid = 0;
     struct err *e = guest_save(&cx, g);
     if (e) /* the next start of the agent finds out again */
