@@ -15,7 +15,7 @@ from chaos_volumes import fake_volumes, real_volumes
 from cloud import Cloud, Failure, check, main, wait_for
 from killer import SEED, Killer
 
-KILLS = int(os.environ.get("CHAOS_KILLS", "40"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "50"))
 
 
 class Fleet:
