@@ -3,6 +3,7 @@
 #include "cmd/wiring.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
+#include "node/drivers/driver.h"
 #include "store/move.h"
 
 static struct err *bootstrap(struct ctx *cx, const struct settings *s)
@@ -115,6 +116,14 @@ static struct err *host(struct ctx *cx, const struct settings *s, const char *wo
     return e;
 }
 
+static struct err *pool_make(struct ctx *cx, const char *dir)
+{
+    const char *id;
+    TRY(qcow2_pool_make(cx, dir, &id));
+    printf("Pool %s. Hosts that have it mounted are to be told of it: shared_dir.\n", id);
+    return NULL;
+}
+
 int admin_main(const struct settings *s, int argc, char **argv)
 {
     AUTO_CTX struct ctx cx;
@@ -134,6 +143,8 @@ int admin_main(const struct settings *s, int argc, char **argv)
         e = fail(&cx, ERR_INVALID, "usage: colvert admin host-add NAME");
     else if (str_eq(argv[0], "rotate-ca") && argc == 1)
         e = rotate_ca(&cx, s);
+    else if (str_eq(argv[0], "pool-make") && argc == 2)
+        e = pool_make(&cx, argv[1]);
     else if (str_starts(argv[0], "host "))
         e = host(&cx, s, argv[0] + strlen("host "), argc - 1, argv + 1);
     else

@@ -21,6 +21,8 @@ static void usage(FILE *out)
         "                      moves all state to an empty database, sqlite:FILE or postgresql:…;\n"
         "                      every api must be stopped; the other way round it moves back\n"
         "  admin rotate-keys   a new token signing key; older tokens stay valid until they expire\n"
+        "  admin pool-make DIR shared storage for volumes (shared_dir), made once in the mounted "
+        "folder\n"
         "  admin rotate-ca     the hosts' certificate authority: first makes the next one, then "
         "uses it\n"
         "  admin host-add NAME a control plane's own machine, and its agent's secret (printed "

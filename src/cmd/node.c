@@ -85,6 +85,8 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
     bool fake = str_eq(s->driver, "fake");
     bool fresh = *s->join && !purge; /* `colvert up` makes the folders of its own machine */
     char full[4096];
+    if (fake && *s->shared_dir)
+        return fail(cx, ERR_INVALID, "the driver fake has no shared_dir");
     if (!fake && !str_eq(s->driver, "qemu"))
         return fail(cx, ERR_INVALID, "driver must be qemu or fake, not '%s'", s->driver);
     if (fresh && ((mkdir(s->data, 0755) < 0 && errno != EEXIST) ||
@@ -97,6 +99,7 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
         .guest_driver = fake ? "fake" : "qemu",
         .net_driver = fake ? "fake" : "kernel",
         .netns = *s->netns ? s->netns : NULL,
+        .shared_dir = *s->shared_dir ? s->shared_dir : NULL,
         .qemu = {.data_dir = dir,
                  .instance = instance_name(cx, s),
                  .accel = s->accel,

@@ -109,13 +109,15 @@ static struct err *read_unshelve(struct call *c, const json_t *args, struct unsh
     return NULL;
 }
 
-/* Where its volumes lie; NULL: it has none. */
+/* The host that its volumes lie on; NULL: it has none, or of a pool. */
 static struct err *host_of_volumes(struct call *c, const struct server *s, const char **ret)
 {
     struct volume_use *uses;
     size_t n;
     TRY(server_uses(c->cx, c->tx, s->id, &uses, &n));
-    *ret = n ? uses[0].host_id : NULL;
+    *ret = NULL;
+    for (size_t i = 0; i < n && !*ret; i++)
+        *ret = uses[i].host_id;
     return NULL;
 }
 
@@ -136,6 +138,7 @@ static struct err *place_again(struct call *c, struct server *s, const struct un
     s->host_id = hosts[i].id;
     s->host_name = hosts[i].name;
     s->zone = hosts[i].zone;
+    TRY(volume_uses_rehost(c->cx, c->tx, s->id, s->host_id, REHOST_WAIT));
     return network_ports_bind(c->cx, c->tx, s->id, s->host_id, s->zone);
 }
 

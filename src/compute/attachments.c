@@ -156,7 +156,7 @@ static struct err *read_attach(struct call *c, struct use_request *ret)
     return NULL;
 }
 
-/* A volume lies on one host: its server must run there. */
+/* A volume of one host: its server must run there. */
 static struct err *check_place(struct call *c, const struct server *s, const char *volume_id)
 {
     struct volume_info v;
@@ -179,7 +179,7 @@ static struct err *check_state(struct call *c, const struct server *s, const cha
 struct err *attachment_create(struct call *c)
 {
     struct server *s = c->target;
-    struct use_request rq = {.server_id = s->id};
+    struct use_request rq = {.server_id = s->id, .host_id = s->host_id};
     struct volume_use use;
     TRY(read_attach(c, &rq));
     TRY(check_state(c, s, "attach_volume"));

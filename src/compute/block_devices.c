@@ -356,10 +356,18 @@ struct err *read_block_devices(struct call *c, struct server *s, struct device_l
 
 /* ---------------------------------------------------------------- what they name */
 
-/* All that exists already lies on one host: the server's. */
-static struct err *take_host(struct call *c, struct device_list *l, const struct block_device *d,
-                             const char *host_id)
+/* All that exists already lies on one host, the server's, or in one pool, which that reaches. */
+static struct err *take_place(struct call *c, struct device_list *l, const struct block_device *d,
+                              const char *host_id, const char *pool_id)
 {
+    if (pool_id && l->pool_id && !str_eq(l->pool_id, pool_id))
+        return fail(c->cx, ERR_INVALID,
+                    INVALID "%s %s lies on another storage than the others: no host reaches both.",
+                    source_names[d->source], d->id);
+    if (pool_id) {
+        l->pool_id = pool_id;
+        return NULL;
+    }
     if (!host_id || (l->host_id && !str_eq(l->host_id, host_id)))
         return fail(c->cx, ERR_INVALID,
                     INVALID "%s %s lies on another host than the others: a server runs where its "
@@ -400,7 +408,7 @@ static struct err *check_volume(struct call *c, const struct server *s, struct d
         return fail(c->cx, ERR_INVALID, INVALID "Volume %s is not bootable.", d->id);
     if (d->boot_index == 0)
         TRY(check_memory(c, s, v.image_metadata));
-    return take_host(c, l, d, v.host_id);
+    return take_place(c, l, d, v.host_id, v.pool_id);
 }
 
 static struct err *check_snapshot(struct call *c, const struct server *s, struct device_list *l,
@@ -414,7 +422,7 @@ static struct err *check_snapshot(struct call *c, const struct server *s, struct
         TRY(check_memory(c, s, v.image_metadata));
     d->size_gib = d->size_gib ? d->size_gib : v.size_gib;
     l->new_gib += d->size_gib;
-    return take_host(c, l, d, v.host_id);
+    return take_place(c, l, d, v.host_id, v.pool_id);
 }
 
 static struct err *check_image(struct call *c, const struct server *s, struct device_list *l,
@@ -483,6 +491,7 @@ struct err *attach_block_devices(struct call *c, const struct server *s,
     for (size_t i = 0; i < l->n; i++) {
         const struct block_device *d = &l->all[i];
         struct use_request rq = {.server_id = s->id,
+                                 .host_id = s->host_id,
                                  .tag = d->tag,
                                  .boot_index = d->boot_index,
                                  .delete_on_termination = d->delete_on_termination,

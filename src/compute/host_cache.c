@@ -94,7 +94,7 @@ static size_t text_size(const char *text)
 static size_t block_size(const struct place_host *h)
 {
     size_t size = text_size(h->id) + text_size(h->name) + text_size(h->zone) +
-                  text_size(h->disabled_reason) + text_size(h->address) +
+                  text_size(h->disabled_reason) + text_size(h->address) + text_size(h->pool_id) +
                   h->n_metadata * sizeof(*h->metadata) + h->n_traits * sizeof(*h->traits);
     for (size_t i = 0; i < h->n_metadata; i++)
         size += text_size(h->metadata[i].key) + text_size(h->metadata[i].value);
@@ -116,6 +116,7 @@ static struct place_host copy_of(const struct place_host *h, void **ret_block)
     copy.zone = pack(&at, h->zone);
     copy.disabled_reason = pack(&at, h->disabled_reason);
     copy.address = pack(&at, h->address);
+    copy.pool_id = pack(&at, h->pool_id);
     for (size_t i = 0; i < h->n_metadata; i++)
         metadata[i] =
             (struct place_pair){pack(&at, h->metadata[i].key), pack(&at, h->metadata[i].value)};

@@ -277,6 +277,7 @@ static struct place_host first_of(const struct fleet_host *f)
                            .vcpus = f->vcpus,
                            .memory_mib = f->memory_mib,
                            .disk_gib = f->disk_gib,
+                           .pool_id = f->pool_id,
                            .reserved_vcpus = compute_cfg.reserved_vcpus,
                            .reserved_memory_mib = compute_cfg.reserved_memory_mib,
                            .reserved_disk_gib = compute_cfg.reserved_disk_gib};

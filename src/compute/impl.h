@@ -360,6 +360,7 @@ struct device_list {
     size_t n;
     bool image_root;     /* the root disk is the server's own, made from its image */
     const char *host_id; /* where what exists of them lies; NULL: nowhere yet */
+    const char *pool_id; /* … or the storage that several hosts reach */
     int64_t new_gib;     /* of volumes to be made */
 };
 /* What the body says; s->image_id is the image's id, or NULL. */

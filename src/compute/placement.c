@@ -227,6 +227,18 @@ static struct err *ask_image(struct ctx *cx, struct tx *tx, const struct server 
     return NULL;
 }
 
+/* The storage that its volumes lie on; NULL: it has none on any that hosts share. */
+static struct err *ask_volumes(struct ctx *cx, struct tx *tx, const struct server *s,
+                               struct place_request *rq)
+{
+    struct volume_use *uses;
+    size_t n;
+    TRY(server_uses(cx, tx, s->id, &uses, &n));
+    for (size_t i = 0; i < n && !rq->pool_id; i++)
+        rq->pool_id = uses[i].pool_id;
+    return NULL;
+}
+
 /* ---------------------------------------------------------------- the request */
 
 struct err *placing_begin(struct ctx *cx, struct tx *tx, const struct server *s,
@@ -239,6 +251,8 @@ struct err *placing_begin(struct ctx *cx, struct tx *tx, const struct server *s,
                                    .zone = s->pinned_zone,
                                    .project_id = s->project_id,
                                    .flavor_name = s->flavor_name}};
+    if (s->id)
+        TRY(ask_volumes(cx, tx, s, &ret->rq));
     ask_specs(cx, s, &ret->rq);
     TRY(ask_image(cx, tx, s, &ret->rq));
     return s->hints ? ask_hints(cx, tx, ret) : NULL;

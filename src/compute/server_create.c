@@ -114,7 +114,8 @@ static struct err *follow_volumes(struct call *c, struct creation *cr)
     const char *host_id = cr->devices.host_id;
     struct place_request *want = &cr->place.rq;
     struct fleet_host host;
-    want->disk_gib += cr->devices.new_gib;
+    want->volumes_gib = cr->devices.new_gib;
+    want->pool_id = cr->devices.pool_id;
     if (!host_id)
         return NULL;
     if (want->host && !str_eq(want->host, host_id)) {

@@ -27,6 +27,8 @@ static const char ddl[] =
     "  disabled_reason TEXT,\n"
     "  forced_down BIGINT NOT NULL DEFAULT 0,\n"
     "  uptime TEXT,\n"
+    "  pool_id TEXT,\n"
+    "  pool_gib BIGINT NOT NULL DEFAULT 0,\n"
     "  revision BIGINT NOT NULL DEFAULT 0,\n"
     "  last_seen_at BIGINT,\n"
     "  lease_until BIGINT NOT NULL DEFAULT 0,\n"
@@ -80,10 +82,13 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
     int64_t vcpus = json_get_int(body, "vcpus", -1), memory = json_get_int(body, "memory_mib", -1);
     int64_t disk = json_get_int(body, "disk_gib", -1);
     const char *url = json_get_str(body, "agent_url"), *uptime = json_get_str(body, "uptime");
+    const char *pool = json_get_str(body, "pool_id");
     if (vcpus < 0 || memory < 0 || disk < 0)
         return fail(cx, ERR_INVALID, "A host tells its vcpus, memory_mib and disk_gib");
     if (url && !str_starts(url, "http://") && !str_starts(url, "https://"))
         return fail(cx, ERR_INVALID, "agent_url is not an URL");
+    if (pool && !uuid_valid(pool))
+        return fail(cx, ERR_INVALID, "pool_id is not an id");
     if (uptime && strlen(uptime) > UPTIME_MAX)
         return fail(cx, ERR_INVALID, "uptime has more than %d bytes", UPTIME_MAX);
     return db_run(cx, tx, &fleet_stmt_host_beat, V_TEXT(host_id), V_INT(vcpus), V_INT(memory),
@@ -91,7 +96,8 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
                   V_INT(json_get_int(body, "hypervisor_version", 0)),
                   V_TEXT(json_get_str(body, "cpu_info")), V_TEXT(url),
                   V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)), V_TEXT(uptime),
-                  V_INT(now_us(cx) + (lease_s + FLEET_LEASE_MARGIN_S) * 1000000));
+                  V_INT(now_us(cx) + (lease_s + FLEET_LEASE_MARGIN_S) * 1000000),
+                  V_TEXT(pool), V_INT(json_get_int(body, "pool_gib", 0)));
 }
 
 /* ---- the feed ---- */
@@ -221,12 +227,17 @@ static struct err *is_ours(struct ctx *cx, struct tx *tx, const char *host_id,
     return *ret ? NULL : is_wanted(cx, tx, host_id, kind, item_id, ret);
 }
 
-/* The last word on an item that is no longer wanted here: it leaves the feed. */
+/* The last word on an item that is no longer wanted here: it leaves the feed. Not by a word of an
+ * earlier time: what the host was told since would be lost. */
 static struct err *end_if_absent(struct ctx *cx, struct tx *tx, const char *host_id,
                                  const struct fleet_kind *kind, const char *item_id,
                                  const json_t *observed)
 {
     bool wanted;
+    int64_t revision, at;
+    TRY(change_get(cx, tx, host_id, kind->name, item_id, &revision, &at));
+    if (json_get_int(observed, "revision", INT64_MAX) < revision)
+        return NULL;
     if (!str_eq(json_get_str(observed, "power"), "absent") &&
         !json_get_bool(observed, "absent", false))
         return NULL;

@@ -212,6 +212,8 @@ static struct fleet_host host_of(struct ctx *cx, struct tx *tx, const struct db_
         .revision = db_int(r, i, 18),
         .lease_until_us = db_int(r, i, 19),
         .leased_since_us = db_int(r, i, 20),
+        .pool_id = db_text(r, i, 21),
+        .pool_gib = db_int(r, i, 22),
     };
     h.secret_sha256 = db_text(r, i, 15);
     h.enrolled = !*h.secret_sha256;

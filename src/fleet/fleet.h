@@ -43,6 +43,8 @@ struct fleet_host {
     bool forced_down;          /* an administrator says so: not alive, whatever its agent does */
     const char *uptime;        /* as uptime(1) has it; NULL: its agent doesn't tell */
     const char *secret_sha256; /* what calls to its agent are proved with; "": by certificates */
+    const char *pool_id;       /* the shared storage that its volumes lie on; NULL: its own disk */
+    int64_t pool_gib;          /* what the pool holds in all */
     bool enrolled;             /* it has joined with a token, and shows a certificate */
     /* What must stop without a lease has stopped there after this; its heartbeats have prolonged
      * the lease without a gap since then. */

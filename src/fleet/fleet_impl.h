@@ -18,7 +18,7 @@
                  " version = $9, last_seen_at = $10, uptime = $11,"                                \
                  " leased_since = CASE WHEN lease_until >= $10 THEN leased_since ELSE $10 END,"    \
                  " lease_until = CASE WHEN forced_down = 1 OR lease_until > $12 THEN lease_until"  \
-                 " ELSE $12 END WHERE id = $1")                                                    \
+                 " ELSE $12 END, pool_id = $13, pool_gib = $14 WHERE id = $1")                     \
     X(host_is_down, "SELECT forced_down FROM fleet_hosts WHERE id = $1")                           \
     X(host_set_enabled, "UPDATE fleet_hosts SET enabled = $2, disabled_reason = $3,"               \
                         " updated_at = $4 WHERE id = $1")                                          \
@@ -27,12 +27,12 @@
     X(hosts,                                                                                       \
       "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
       " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
-      " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since"          \
-      " FROM fleet_hosts ORDER BY name")                                                           \
+      " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since,"         \
+      " pool_id, pool_gib FROM fleet_hosts ORDER BY name")                                                           \
     X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
-            " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since"    \
-            " FROM fleet_hosts WHERE id = $1")                                                     \
+            " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since,"   \
+            " pool_id, pool_gib FROM fleet_hosts WHERE id = $1")                                                     \
     X(pulses, "SELECT id, revision, last_seen_at, enabled, forced_down, vcpus, memory_mib,"        \
               " disk_gib FROM fleet_hosts")                                                        \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \

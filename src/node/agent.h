@@ -59,6 +59,8 @@ struct agent_setup {
     struct guest_backend guests;
     struct net_backend net;
     struct volume_backend volumes; /* ops NULL: this host keeps none */
+    struct volume_backend shared;  /* on storage shared with other hosts; ops NULL: there is none */
+    const char *pool_id;           /* of that storage */
     struct image_source images;
     struct export_sender exports;
     const char *dir; /* for files of the agent's own: DIR/exports, DIR/passwords; NULL: it keeps

@@ -100,6 +100,7 @@ struct job {
     bool waits;     /* for another item, an image, or a shutdown */
     int64_t due_us; /* look again then; 0: only when something happens */
     bool gone;
+    bool ended; /* gone by what its spec says: it is deleted from here on */
     bool tells_password;
     const char *report; /* in the step's arena; NULL: nothing worth telling */
 };
@@ -162,6 +163,11 @@ bool volumes_hold(struct agent *a, struct item *server, const struct spec_use *u
 /* What a look at the guest found; others may go on with what it let go. */
 void volumes_seen(struct agent *a, struct item *server, const struct guest_state *is);
 bool volume_is_held(struct agent *a, const char *volume_id);
+#define NO_STORAGE "this host does not reach the storage that the volume lies on"
+/* Where a volume with this spec (NULL: unknown) lies; ops NULL: this host does not reach it. */
+struct volume_backend volume_backend_of(const struct agent *a, const struct desired *d);
+/* The same by its id. */
+struct volume_backend volume_backend_with(struct agent *a, const char *volume_id);
 
 /* ---- ha.c: guests that run under a lease only */
 /* DIR/ha/ID is there when the guest is one of them: the guard goes by it (guard.h). */

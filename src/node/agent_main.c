@@ -74,6 +74,16 @@ static const char *qemu_img_path(const struct agent_config *cfg)
     return cfg->qemu.qemu_img_path ? cfg->qemu.qemu_img_path : "qemu-img";
 }
 
+static struct err *open_shared(struct ctx *cx, const struct agent_config *cfg, struct backends *ret)
+{
+    const struct qcow2_volumes_config shared = {.data_dir = cfg->shared_dir,
+                                                .owner = cfg->loop.host,
+                                                .qemu_img_path = qemu_img_path(cfg),
+                                                .uid = disks_uid(cfg)};
+    TRY(qcow2_pool_read(cx, cfg->shared_dir, &ret->pool_id));
+    return qcow2_volumes_new(cx, &shared, &ret->shared);
+}
+
 /* Of the guests' kind: they open them. */
 static struct err *open_volumes(struct ctx *cx, const struct agent_config *cfg,
                                 struct backends *ret)
@@ -82,7 +92,8 @@ static struct err *open_volumes(struct ctx *cx, const struct agent_config *cfg,
         const struct qcow2_volumes_config volumes = {.data_dir = cfg->loop.data_dir,
                                                      .qemu_img_path = qemu_img_path(cfg),
                                                      .uid = disks_uid(cfg)};
-        return qcow2_volumes_new(cx, &volumes, &ret->volumes);
+        TRY(qcow2_volumes_new(cx, &volumes, &ret->volumes));
+        return cfg->shared_dir ? open_shared(cx, cfg, ret) : NULL;
     }
     fake_volumes_new(&ret->volumes);
     TRY(fake_volumes_set_file(cx, &ret->volumes,
@@ -99,6 +110,8 @@ static void close_backends(const struct backends *b)
         b->net.ops->free(b->net.drv);
     if (b->volumes.ops)
         b->volumes.ops->free(b->volumes.drv);
+    if (b->shared.ops)
+        b->shared.ops->free(b->shared.drv);
 }
 
 static struct err *open_backends(struct ctx *cx, const struct agent_config *cfg,

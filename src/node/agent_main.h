@@ -12,6 +12,7 @@ struct agent_config {
     struct qemu_config qemu; /* data_dir NULL: the loop's */
     const char *netns; /* the "host" namespace of the kernel driver; NULL: the process's own */
     const char *external_cidr;
+    const char *shared_dir; /* volumes that other hosts reach too; NULL: none */
 };
 
 /* Runs until SIGTERM or SIGINT; guests and networks stay. */

@@ -89,6 +89,8 @@ static void finish(struct ctx *cx, struct agent *a, struct job *job, const struc
         note_error(cx, it, e);
     a->failures += e != NULL;
     a->actions += job->again;
+    if (job->ended && it->revision == job->revision)
+        it->deleted = true;
     it->gone = job->gone && it->deleted;
     bool awaited = it->awaited;
     it->awaited = false;

@@ -178,7 +178,8 @@ static void test_no_volumes_here(void **state UNUSED)
     fx->revision = 1;
     take(true, volume_item(V1, 2, ""), export_item(X1, "'volume_id':'" V1 "'", "qcow2"));
     run_for(1);
-    assert_string_equal(json_get_str(report_of(V1), "error"), "this host keeps no volumes");
+    assert_string_equal(json_get_str(report_of(V1), "error"),
+                        "this host does not reach the storage that the volume lies on");
     agent_poke_all(fx->a);
     run_for(1);
     change(deleted_item("volume", V1));

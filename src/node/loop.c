@@ -277,6 +277,18 @@ static struct err *take_lease(struct ctx *cx, struct loop *l, int64_t until_us)
     return NULL;
 }
 
+static struct err *tell_pool(struct ctx *cx, struct loop *l, struct jw *w)
+{
+    const struct volume_backend *shared = &l->backends.shared;
+    int64_t gib;
+    if (!shared->ops)
+        return NULL;
+    TRY(shared->ops->size(cx, shared->drv, &gib));
+    jw_kstr(w, "pool_id", l->backends.pool_id);
+    jw_kint(w, "pool_gib", gib);
+    return NULL;
+}
+
 static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartbeat_s)
 {
     char hostname[256] = "";
@@ -288,6 +300,7 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     jw_obj(&w);
     jw_kstr(&w, "hostname", hostname);
     TRY(l->backends.guests.ops->inventory(cx, l->backends.guests.drv, &w));
+    TRY(tell_pool(cx, l, &w));
     jw_kstr(&w, "agent_url", l->cfg.advertise_url);
     jw_kstr(&w, "version", COLVERT_VERSION);
     jw_kstr(&w, "uptime", uptime_text(cx));
@@ -429,6 +442,8 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
     struct agent_setup setup = {.guests = l->backends.guests,
                                 .net = l->backends.net,
                                 .volumes = l->backends.volumes,
+                                .shared = l->backends.shared,
+                                .pool_id = l->backends.pool_id,
                                 .images = image_cache_source(l->images),
                                 .exports = {.send = send_image, .arg = l, .raw = l->cfg.raw},
                                 .dir = l->cfg.data_dir,

@@ -28,7 +28,8 @@ struct loop_config {
 struct backends {
     struct guest_backend guests;
     struct net_backend net;
-    struct volume_backend volumes;
+    struct volume_backend volumes, shared;
+    const char *pool_id; /* of `shared` */
 };
 
 struct loop;

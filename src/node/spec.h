@@ -142,6 +142,8 @@ struct spec_volume {
     const char **snapshots; /* ids of those that are to exist */
     size_t n_snapshots;
     const char *server_id; /* what may have it open; NULL: nothing */
+    const char *pool_id;   /* the shared storage that it lies on; NULL: this host's own disk */
+    bool remove;           /* its data goes: of shared storage only then */
 };
 
 /* An image that is wanted here before anything stands on it. */

@@ -25,7 +25,11 @@ struct err *spec_volume_read(struct ctx *cx, const json_t *j, struct spec_volume
         .id = read_text(r, j, "id", spec_is_id, false),
         .size_gib = read_number(r, j, "size_gib", 1, INT64_C(1) << 20),
         .server_id = read_text(r, j, "server_id", spec_is_id, true),
+        .pool_id = read_text(r, j, "pool_id", spec_is_id, true),
+        .remove = json_is_true(json_get(j, "remove")),
     };
+    if (out.remove && !out.pool_id)
+        read_refuse(r, "pool_id", "is missing");
     read_source(r, j, &out.source);
     out.snapshots = read_ids(r, j, "snapshots", SNAPSHOTS_MAX, &out.n_snapshots);
     if (!rd.err && str_eq(out.source.volume_id, out.id))

@@ -74,6 +74,13 @@ struct err *exports_list(struct ctx *cx, struct agent *a, const char ***ret_ids,
 
 /* ---- copying ---- */
 
+static struct err *copy_closed(struct ctx *cx, struct agent *a, const char *id, const char *to)
+{
+    struct volume_backend v = volume_backend_with(a, id);
+    return v.ops ? v.ops->copy(cx, v.drv, id, to)
+                 : fail(cx, ERR_UNAVAILABLE, "volume %s: " NO_STORAGE, id);
+}
+
 static struct err *copy_volume(struct ctx *cx, struct agent *a, struct job *job, const char *to)
 {
     const char *id = job->desired->export.volume_id;
@@ -91,7 +98,7 @@ static struct err *copy_volume(struct ctx *cx, struct agent *a, struct job *job,
         e = a->setup.guests.ops->volume_copy(cx, a->setup.guests.drv, r.guest->id, id, to,
                                              &job->it->given_up);
     else
-        e = a->setup.volumes.ops->copy(cx, a->setup.volumes.drv, id, to);
+        e = copy_closed(cx, a, id, to);
     volume_leave(a, &r);
     return e;
 }
@@ -160,8 +167,8 @@ static struct err *mark_sent(struct ctx *cx, struct agent *a, const char *id)
     return NULL;
 }
 
-/* A control plane that is away, or in trouble, is no failure of the export: its deadline alone gives
- * it up. */
+/* A control plane that is away, or in trouble, is no failure of the export: its deadline alone
+ * gives it up. */
 static struct err *send_it(struct ctx *cx, struct agent *a, struct job *job)
 {
     const struct export_sender *to = &a->setup.exports;

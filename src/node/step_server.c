@@ -116,10 +116,13 @@ static struct err *prepare_rescue(struct ctx *cx, struct agent *a, struct job *j
 static struct err *access_of(struct ctx *cx, struct agent *a, const struct spec_use *uses, size_t n,
                              struct volume_access **ret)
 {
-    const struct volume_backend *v = &a->setup.volumes;
     *ret = arena_new_array(cx->arena, struct volume_access, n + 1);
-    for (size_t i = 0; i < n; i++)
-        TRY(v->ops->access(cx, v->drv, uses[i].volume_id, &(*ret)[i]));
+    for (size_t i = 0; i < n; i++) {
+        struct volume_backend v = volume_backend_with(a, uses[i].volume_id);
+        if (!v.ops)
+            return fail(cx, ERR_UNAVAILABLE, "volume %s: " NO_STORAGE, uses[i].volume_id);
+        TRY(v.ops->access(cx, v.drv, uses[i].volume_id, &(*ret)[i]));
+    }
     return NULL;
 }
 

@@ -3,6 +3,8 @@
  * agent_step.c and volume_use.c. */
 #include "node/agent_impl.h"
 
+#define LEASE_AGAIN_US 1000000
+
 static const char *image_user(struct ctx *cx, const struct item *it)
 {
     return arena_printf(cx->arena, "volume-%s", it->id);
@@ -22,7 +24,8 @@ static struct err *make_from_image(struct ctx *cx, struct agent *a, struct job *
         return NULL;
     }
     TRY(images->use(cx, images->arg, image_user(cx, job->it), &want->source.image, &path));
-    return a->setup.volumes.ops->make(cx, a->setup.volumes.drv, want, path, NULL);
+    struct volume_backend v = volume_backend_of(a, job->desired);
+    return v.ops->make(cx, v.drv, want, path, NULL);
 }
 
 static struct err *check_source(struct ctx *cx, struct agent *a, const struct item *source,
@@ -41,7 +44,7 @@ static struct err *make_from_reached(struct ctx *cx, struct agent *a, struct job
 {
     const struct spec_volume *want = &job->desired->volume;
     const struct guest_backend *guests = &a->setup.guests;
-    const struct volume_backend *volumes = &a->setup.volumes;
+    struct volume_backend volumes = volume_backend_of(a, job->desired);
     bool ready;
     TRY(check_source(cx, a, source->volume, want->source.volume_id, &ready));
     if (!ready) {
@@ -49,7 +52,7 @@ static struct err *make_from_reached(struct ctx *cx, struct agent *a, struct job
         return NULL;
     }
     if (!source->open || want->source.snapshot_id)
-        return volumes->ops->make(cx, volumes->drv, want, NULL, NULL);
+        return volumes.ops->make(cx, volumes.drv, want, NULL, NULL);
     if (!a->setup.dir)
         return fail(cx, ERR_NOT_IMPLEMENTED, "this host makes no copies");
     const char *dir, *copy = export_path(cx, a, want->id, ".copy");
@@ -57,7 +60,7 @@ static struct err *make_from_reached(struct ctx *cx, struct agent *a, struct job
     unlink(copy);
     TRY(guests->ops->volume_copy(cx, guests->drv, source->guest->id, want->source.volume_id, copy,
                                  &job->it->given_up));
-    struct err *e = volumes->ops->make(cx, volumes->drv, want, NULL, copy);
+    struct err *e = volumes.ops->make(cx, volumes.drv, want, NULL, copy);
     unlink(copy);
     return e;
 }
@@ -83,7 +86,8 @@ static struct err *make(struct ctx *cx, struct agent *a, struct job *job)
         return make_from_image(cx, a, job);
     if (want->source.volume_id)
         return make_from_volume(cx, a, job);
-    return a->setup.volumes.ops->make(cx, a->setup.volumes.drv, want, NULL, NULL);
+    struct volume_backend v = volume_backend_of(a, job->desired);
+    return v.ops->make(cx, v.drv, want, NULL, NULL);
 }
 
 /* ---- changing ---- */
@@ -136,6 +140,7 @@ static struct err *change_directly(struct ctx *cx, const struct volume_backend *
 
 static struct err *change(struct ctx *cx, struct agent *a, struct job *job, const struct change *c)
 {
+    const struct volume_backend v = volume_backend_of(a, job->desired);
     struct reach r;
     bool reached;
     TRY(volume_reach(cx, a, job->it, job->it->id, &r, &reached));
@@ -144,22 +149,25 @@ static struct err *change(struct ctx *cx, struct agent *a, struct job *job, cons
         return NULL;
     }
     struct err *e = r.open ? change_through(cx, &a->setup.guests, r.guest->id, job->it->id, c)
-                           : change_directly(cx, &a->setup.volumes, job->it->id, c);
+                           : change_directly(cx, &v, job->it->id, c);
     volume_leave(a, &r);
     return e;
 }
 
 /* ---- the step ---- */
 
-/* While a guest has it, it waits for the guest to let it go. */
+/* While a guest has it, it waits for the guest to let it go. What lies on shared storage is another
+ * host's from then on: its data goes only where its spec says so. */
 static struct err *take_away(struct ctx *cx, struct agent *a, struct job *job)
 {
-    const struct volume_backend *v = &a->setup.volumes;
+    const struct desired *d = job->desired;
+    bool keeps = job->deleted && d && d->volume.pool_id;
+    const struct volume_backend v = volume_backend_of(a, d);
     job->waits = volume_is_held(a, job->it->id);
     if (job->waits)
         return NULL;
-    if (v->ops)
-        TRY(v->ops->remove(cx, v->drv, job->it->id));
+    if (v.ops && !keeps)
+        TRY(v.ops->remove(cx, v.drv, job->it->id));
     if (a->setup.dir)
         unlink(export_path(cx, a, job->it->id, ".copy"));
     a->setup.images.unuse(a->setup.images.arg, image_user(cx, job->it));
@@ -212,8 +220,8 @@ static void report(struct ctx *cx, struct job *job, const struct volume_seen *is
 
 static struct err *look(struct ctx *cx, struct agent *a, struct job *job, struct volume_seen *ret)
 {
-    const struct volume_backend *v = &a->setup.volumes;
-    TRY(v->ops->state(cx, v->drv, job->it->id, ret));
+    const struct volume_backend v = volume_backend_of(a, job->desired);
+    TRY(v.ops->state(cx, v.drv, job->it->id, ret));
     note_ready(cx, a, job, ret->present);
     return NULL;
 }
@@ -222,9 +230,22 @@ static struct err *step_gone(struct ctx *cx, struct agent *a, struct job *job)
 {
     const struct volume_seen nothing = {0};
     TRY(take_away(cx, a, job));
+    job->ended = job->gone;
     if (job->gone)
         report(cx, job, &nothing, NULL);
     return NULL;
+}
+
+/* Without a lease, another host may have what is shared. */
+static bool may_touch(struct ctx *cx, struct agent *a, struct job *job)
+{
+    AUTO_LOCK(&a->lock);
+    bool may = !job->desired || !job->desired->volume.pool_id ||
+               (a->lease_heard && boot_us(cx) < a->lease_until_us);
+    job->waits = !may;
+    if (!may)
+        job->due_us = mono_us(cx) + LEASE_AGAIN_US;
+    return may;
 }
 
 struct err *step_volume(struct ctx *cx, struct agent *a, struct job *job)
@@ -234,10 +255,14 @@ struct err *step_volume(struct ctx *cx, struct agent *a, struct job *job)
         return step_gone(cx, a, job);
     if (!job->desired && !job->spec_error)
         return NULL; /* found on the host: the next full answers decide */
-    if (!a->setup.volumes.ops) {
-        report(cx, job, &is, "this host keeps no volumes");
+    if (!volume_backend_of(a, job->desired).ops) {
+        report(cx, job, &is, NO_STORAGE);
         return NULL;
     }
+    if (!may_touch(cx, a, job))
+        return NULL;
+    if (job->desired && job->desired->volume.remove && !job->spec_error)
+        return step_gone(cx, a, job);
     TRY(look(cx, a, job, &is));
     struct err *e = job->spec_error ? NULL : one_thing(cx, a, job, &is);
     const char *told = e ? e->message : job_error(job);

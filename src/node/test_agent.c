@@ -69,6 +69,8 @@ static void start_agent(void)
     struct agent_setup s = {.guests = fx->guests,
                             .net = fx->net,
                             .volumes = fx->volumes,
+                            .shared = fx->shared,
+                            .pool_id = POOL,
                             .images = {image_want, image_use, image_unuse, NULL, images_kept},
                             .exports = {.send = image_send},
                             .dir = fx->dir};
@@ -88,6 +90,8 @@ int fixture_setup(void **state)
     fake_guests_new(&fx->guests);
     fake_net_new(&fx->net);
     fake_volumes_new(&fx->volumes);
+    fake_volumes_new(&fx->shared);
+    fake_guests_set_shared(&fx->guests, &fx->shared);
     fake_guests_set_volumes(&fx->guests, &fx->volumes);
     start_agent();
     log_set_level(LOG_ERROR);
@@ -107,6 +111,7 @@ int fixture_teardown(void **state UNUSED)
     fx->guests.ops->free(fx->guests.drv);
     fx->net.ops->free(fx->net.drv);
     fx->volumes.ops->free(fx->volumes.drv);
+    fx->shared.ops->free(fx->shared.drv);
     ctx_release(&fx->cx);
     nftw(fx->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(fx);

@@ -14,6 +14,7 @@
 #define P1 "11111111-0000-4000-8000-000000000001"
 #define V1 "10000000-aaaa-4000-8000-000000000001"
 #define V2 "20000000-aaaa-4000-8000-000000000002"
+#define POOL "40000000-aaaa-4000-8000-000000000004"
 #define X1 "30000000-aaaa-4000-8000-000000000003"
 
 #define SHA16 "0123456789abcdef"
@@ -27,7 +28,7 @@ struct fixture {
     int64_t now;
     struct guest_backend guests;
     struct net_backend net;
-    struct volume_backend volumes;
+    struct volume_backend volumes, shared; /* its own, and what other hosts have too */
     struct agent *a;
     char dir[40]; /* the agent's files */
     bool image_here, image_fails, send_fails;

@@ -50,6 +50,21 @@ bool volume_is_held(struct agent *a, const char *volume_id)
     return holder_of(a, volume_id) != NULL;
 }
 
+struct volume_backend volume_backend_of(const struct agent *a, const struct desired *d)
+{
+    if (!d || !d->volume.pool_id)
+        return a->setup.volumes;
+    return str_eq(d->volume.pool_id, a->setup.pool_id) ? a->setup.shared
+                                                       : (struct volume_backend){0};
+}
+
+struct volume_backend volume_backend_with(struct agent *a, const char *volume_id)
+{
+    AUTO_LOCK(&a->lock);
+    const struct item *it = item_find(a, ITEM_VOLUME, volume_id);
+    return volume_backend_of(a, it ? it->desired : NULL);
+}
+
 /* ---- working on one ---- */
 
 /* Both or none. */
@@ -100,8 +115,8 @@ bool volume_ready_for(struct agent *a, const struct item *server, const char *vo
 {
     struct item *v = item_find(a, ITEM_VOLUME, volume_id);
     const struct item *holder = holder_of(a, volume_id);
-    if (!a->setup.volumes.ops)
-        *ret_why = "this host keeps no volumes";
+    if (!volume_backend_of(a, v ? v->desired : NULL).ops)
+        *ret_why = NO_STORAGE;
     if (v && v->error && v->failures >= TELL_AFTER)
         *ret_why = v->error;
     if (!v || v->deleted || !v->desired || !v->ready)

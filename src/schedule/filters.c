@@ -28,6 +28,16 @@ static bool is_alive(const struct place_host *h, const struct place_request *rq 
     return h->alive;
 }
 
+static bool pool_asked(const struct place_request *rq)
+{
+    return rq->pool_id != NULL;
+}
+
+static bool reaches_pool(const struct place_host *h, const struct place_request *rq)
+{
+    return str_eq(rq->pool_id, h->pool_id);
+}
+
 /* ---------------------------------------------------------------- zones, hints */
 
 static bool zone_asked(const struct place_request *rq)
@@ -293,7 +303,8 @@ static struct room memory_room(const struct place_host *h, const struct place_re
 
 static struct room disk_room(const struct place_host *h, const struct place_request *rq)
 {
-    return (struct room){rq->disk_gib, place_left(h->can_disk_gib, h->used_disk_gib, h->disk_gib)};
+    return (struct room){place_disk_need(h, rq),
+                         place_left(h->can_disk_gib, h->used_disk_gib, h->disk_gib)};
 }
 
 static bool takes_one_more(const struct place_host *h, const struct place_request *rq UNUSED)
@@ -309,6 +320,9 @@ static const char *most_servers(struct ctx *cx, const struct place_host *h,
 
 const struct filter place_filters[] = {
     {.asked = host_asked, .passes = is_named, .refused = "not the requested host"},
+    {.asked = pool_asked,
+     .passes = reaches_pool,
+     .refused = "without a way to the volumes' storage"},
     {.passes = is_enabled, .refused = "disabled", .about = disabled_reason},
     {.name = "ComputeFilter", .passes = is_alive, .refused = "not reporting"},
     {.name = "AvailabilityZoneFilter",

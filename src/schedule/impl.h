@@ -23,6 +23,11 @@ struct filter {
 extern const struct filter place_filters[];
 extern const size_t place_n_filters;
 
+static inline int64_t place_disk_need(const struct place_host *h, const struct place_request *rq)
+{
+    return rq->disk_gib + (h->pool_id ? 0 : rq->volumes_gib);
+}
+
 /* A single server never gets more of a kind than the host really has: ratios are for many small
  * ones. */
 static inline int64_t place_left(int64_t can, int64_t used, int64_t total)

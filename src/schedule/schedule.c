@@ -80,7 +80,8 @@ static inline int has_room(const struct place_host *h, const struct place_reques
     return (int)h->enabled &
            fits(rq->memory_mib, h->can_memory_mib, h->used_memory_mib, h->memory_mib) &
            fits(rq->vcpus, h->can_vcpus, h->used_vcpus, h->vcpus) &
-           fits(rq->disk_gib, h->can_disk_gib, h->used_disk_gib, h->disk_gib);
+           fits(rq->volumes_gib ? place_disk_need(h, rq) : rq->disk_gib, h->can_disk_gib,
+                h->used_disk_gib, h->disk_gib);
 }
 
 const struct place_policy place_policy_default = {.filters = UINT32_MAX,
@@ -270,7 +271,7 @@ void place_book(struct place_host *host, struct place_request *rq)
 {
     host->used_vcpus += rq->vcpus;
     host->used_memory_mib += rq->memory_mib;
-    host->used_disk_gib += rq->disk_gib;
+    host->used_disk_gib += place_disk_need(host, rq);
     host->servers++;
     host->group_members++;
     rq->group_size++;

@@ -27,6 +27,7 @@ struct place_host {
     int64_t servers_max; /* 0: as many as there is room for */
     const char *id, *name, *zone, *disabled_reason;
     const char *address; /* where it is reached; may be NULL */
+    const char *pool_id; /* the shared storage that it reaches; NULL: none */
     int64_t reserved_vcpus, reserved_memory_mib, reserved_disk_gib; /* the host's own */
     struct place_ratios ratios;                                     /* of the rest */
     const struct place_pair
@@ -60,7 +61,9 @@ enum place_group {
 
 struct place_request {
     int64_t vcpus, memory_mib, disk_gib;
-    const char *zone; /* NULL: any */
+    int64_t volumes_gib; /* new volumes beside it: on the host's disk, if it reaches no pool */
+    const char *pool_id; /* where its volumes lie: hosts that reach this; NULL: any */
+    const char *zone;    /* NULL: any */
     const char
         *host; /* name; NULL: any. An administrator's choice: the other filters hold all the same */
     const char *const *same_hosts;      /* ids: one of these; NULL: any */

@@ -5,15 +5,24 @@
 
 const struct stmt stmt_volume_use_by_host = {
     "volume_use_by_host",
-    "SELECT host_id, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
-    "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id IS NOT NULL UNION ALL "
-    "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id IS NOT NULL) AS promised GROUP BY "
-    "host_id"};
+    "SELECT place, CAST(SUM(gib) AS BIGINT) FROM (SELECT host_id AS place, size_gib AS gib FROM "
+    "volumes WHERE host_id IS NOT NULL AND pool_id IS NULL UNION ALL SELECT v.host_id, s.size_gib "
+    "FROM snapshots s JOIN volumes v ON v.id = s.volume_id WHERE v.host_id IS NOT NULL AND "
+    "v.pool_id IS NULL) AS promised GROUP BY place"};
 const struct stmt stmt_volume_use_on_host = {
     "volume_use_on_host",
-    "SELECT host_id, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
-    "host_id, size_gib AS gib, 1 AS is_volume FROM volumes WHERE host_id = $1 UNION ALL "
-    "SELECT host_id, size_gib, 0 FROM snapshots WHERE host_id = $1) AS promised GROUP BY host_id"};
+    "SELECT place, CAST(SUM(gib) AS BIGINT) FROM (SELECT host_id AS place, size_gib AS gib FROM "
+    "volumes WHERE host_id = $1 AND pool_id IS NULL UNION ALL SELECT s.host_id, s.size_gib FROM "
+    "snapshots s JOIN volumes v ON v.id = s.volume_id WHERE s.host_id = $1 AND v.pool_id IS NULL) "
+    "AS promised GROUP BY place"};
+/* On hosts' own disks and in pools: a place is either's id. */
+const struct stmt stmt_volume_use_by_place = {
+    "volume_use_by_place",
+    "SELECT place, CAST(SUM(gib) AS BIGINT), CAST(SUM(is_volume) AS BIGINT) FROM (SELECT "
+    "COALESCE(pool_id, host_id) AS place, size_gib AS gib, 1 AS is_volume FROM volumes WHERE "
+    "host_id IS NOT NULL UNION ALL SELECT COALESCE(v.pool_id, v.host_id), s.size_gib, 0 FROM "
+    "snapshots s JOIN volumes v ON v.id = s.volume_id WHERE v.host_id IS NOT NULL) AS promised "
+    "GROUP BY place"};
 const struct stmt stmt_host_settings = {
     "host_settings", "SELECT host_id, enabled, reason, frozen FROM volume_host_settings"};
 
@@ -31,9 +40,10 @@ struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, const char *host_i
     "NULL OR user_id = $4)"
 const struct stmt stmt_volume_holds = {
     "volume_holds",
-    "SELECT id, host_id, project_id, user_id, size_gib FROM volumes WHERE " HOLDS_LIKE
-    " UNION ALL SELECT id, host_id, project_id, user_id, size_gib FROM snapshots WHERE " HOLDS_LIKE
-    " ORDER BY 1"};
+    "SELECT id, host_id, project_id, user_id, size_gib FROM volumes WHERE pool_id IS NULL "
+    "AND " HOLDS_LIKE
+    " UNION ALL SELECT id, host_id, project_id, user_id, size_gib FROM snapshots WHERE volume_id "
+    "NOT IN (SELECT id FROM volumes WHERE pool_id IS NOT NULL) AND " HOLDS_LIKE " ORDER BY 1"};
 
 struct err *volume_holds(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
                          const char *project_id, const char *user_id, struct db_rows *ret)
@@ -85,7 +95,8 @@ static struct volume_host host_of(const struct fleet_host *h)
                                 .zone = h->zone && *h->zone ? h->zone : volume_cfg.default_zone,
                                 .alive = h->alive,
                                 .enabled = true,
-                                .total_gib = h->disk_gib,
+                                .pool_id = h->pool_id,
+                                .total_gib = h->pool_id ? h->pool_gib : h->disk_gib,
                                 .last_seen_us = h->last_seen_us ? h->last_seen_us : h->updated_us};
 }
 
@@ -95,7 +106,7 @@ struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_host **ret
     struct db_rows own, others = {0}, zones = {0}, settings;
     size_t n;
     TRY(fleet_hosts(cx, tx, &hosts, &n));
-    TRY(volume_use_by_host(cx, tx, NULL, &own));
+    TRY(db_query(cx, tx, &stmt_volume_use_by_place, NULL, 0, &own));
     TRY(db_query(cx, tx, &stmt_host_settings, NULL, 0, &settings));
     if (volume_cfg.used_elsewhere)
         TRY(volume_cfg.used_elsewhere(cx, tx, &others));
@@ -105,9 +116,10 @@ struct err *volume_hosts(struct ctx *cx, struct tx *tx, struct volume_host **ret
     for (size_t i = 0; i < n; i++) {
         struct volume_host *h = &out[i];
         *h = host_of(&hosts[i]);
-        h->own_gib = number_of(&own, h->id, 1);
-        h->used_gib = h->own_gib + number_of(&others, h->id, 1);
-        h->volumes = number_of(&own, h->id, 2);
+        const char *place = h->pool_id ? h->pool_id : h->id;
+        h->own_gib = number_of(&own, place, 1);
+        h->used_gib = h->own_gib + (h->pool_id ? 0 : number_of(&others, h->id, 1));
+        h->volumes = number_of(&own, place, 2);
         int64_t zone = place_in(&zones, h->id);
         h->zone = zone < 0 ? h->zone : db_text(&zones, (size_t)zone, 1);
         take_settings(h, &settings);

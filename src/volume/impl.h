@@ -129,10 +129,26 @@ MUST_USE struct err *snapshot_save(struct ctx *cx, struct tx *tx, struct snapsho
 MUST_USE struct err *snapshot_remove(struct ctx *cx, struct tx *tx, struct snapshot *s);
 MUST_USE struct err *snapshot_doom(struct ctx *cx, struct tx *tx, struct snapshot *s);
 
+/* ---- pools.c */
+/* The host becomes the one that manages it: nothing, where it is that, or the volume is of no pool.
+ * ERR_INVALID: it does not reach the pool. */
+MUST_USE struct err *volume_hand_over(struct ctx *cx, struct tx *tx, struct volume *v,
+                                      const char *host_id, enum rehost how);
+/* The host before has let go. Saved; its host hears of it. */
+MUST_USE struct err *volume_arrives(struct ctx *cx, struct tx *tx, struct volume *v);
+/* What it is made from is where it is to be made. */
+MUST_USE struct err *volume_source_arrived(struct ctx *cx, struct tx *tx, const struct volume *v,
+                                           bool *ret);
+/* Where the server that has it runs. */
+const char *volume_user_host(const struct volume *v);
+/* Volumes of hosts that are gone go on elsewhere. */
+MUST_USE struct err *volume_pools_sweep(struct ctx *cx, struct store *store, size_t *changed);
+
 /* ---- volume_create.c */
-/* Where a new volume must lie (NULL: anywhere), and where it must not. */
+/* Where a new volume must lie (NULL: anywhere), and where it must not. near_host_id: a server there
+ * will have it; on that host, or in a pool that it reaches. */
 struct place_hint {
-    const char *host_id, *const *not_on;
+    const char *host_id, *near_host_id, *const *not_on;
     size_t n_not_on;
 };
 /* Checks, quota, place, row, the word to the host. v: as decoded; hint NULL: none. */
@@ -227,7 +243,8 @@ const char *volume_type_name(const struct db_rows *names, const char *type_id);
 /* ---- hosts.c */
 struct volume_host {
     const char *id, *name, *zone;
-    const char *reason; /* why it takes no new volumes; NULL: it does */
+    const char *pool_id; /* its volumes lie on this shared storage; NULL: on its own disk */
+    const char *reason;  /* why it takes no new volumes; NULL: it does */
     bool alive, enabled, frozen;
     const char *disabled_reason;
     int64_t total_gib, used_gib, own_gib, volumes, last_seen_us; /* own: volumes and snapshots */

@@ -64,10 +64,14 @@ struct err *volume_snapshot_find(struct ctx *cx, struct tx *tx, const char *id,
     void *row = NULL;
     TRY(res_find_visible(cx, tx, &snapshot_resource, id, actor, &row));
     const struct snapshot *s = row;
+    void *of = NULL;
+    TRY(res_find(cx, tx, &volume_resource, s->volume_id, &of));
+    const struct volume *v = of;
     *ret = (struct snapshot_info){.id = s->id,
                                   .volume_id = s->volume_id,
                                   .status = snapshot_life_of(snapshot_state_of(s))->status,
-                                  .host_id = s->host_id,
+                                  .host_id = v->pool_id ? NULL : s->host_id,
+                                  .pool_id = v->pool_id,
                                   .name = s->name ? s->name : "",
                                   .size_gib = s->size_gib,
                                   .bootable = s->bootable,

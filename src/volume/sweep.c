@@ -99,8 +99,8 @@ static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
     case VEXP_RETRY:
         if (v->wanted)
             return expire_wanted(cx, tx, v, l);
-        if (!v->host_id ||
-            (now_us(cx) - v->state_since > LOST_HOST_US && host_lost(cx, tx, v->host_id)))
+        if (!v->host_id || (!v->pool_id && now_us(cx) - v->state_since > LOST_HOST_US &&
+                            host_lost(cx, tx, v->host_id))) /* in a pool another host does it */
             return volume_remove(cx, tx, v);
         v->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return volume_save(cx, tx, v);
@@ -117,8 +117,11 @@ static struct err *expire_snapshot(struct ctx *cx, struct tx *tx, void *row)
     struct snapshot *s = row;
     const struct snapshot_life *l = snapshot_life_of(snapshot_state_of(s));
     if (l->retry && !s->wanted) {
-        if (!s->host_id ||
-            (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
+        void *of = NULL;
+        TRY(res_find(cx, tx, &volume_resource, s->volume_id, &of));
+        bool in_pool = ((const struct volume *)of)->pool_id != NULL;
+        if (!s->host_id || (!in_pool && now_us(cx) - s->state_since > LOST_HOST_US &&
+                            host_lost(cx, tx, s->host_id)))
             return snapshot_remove(cx, tx, s);
         s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return snapshot_save(cx, tx, s);
@@ -152,7 +155,7 @@ static struct err *expire_attachment(struct ctx *cx, struct tx *tx, void *row)
                        arena_printf(cx->arena, "Server %s did not do it within %" PRId64 " s.",
                                     a->server_id, l->deadline_s)));
     TRY(volume_settle(cx, tx, v, 0));
-    return v->host_id ? fleet_touch(cx, tx, v->host_id, "server", a->server_id) : NULL;
+    return v->host_id ? fleet_touch(cx, tx, volume_user_host(v), "server", a->server_id) : NULL;
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -240,5 +243,6 @@ struct err *volume_sweep(struct ctx *cx, struct store *store, size_t *ret_change
     *ret_changed = 0;
     for (size_t i = 0; i < ARRAY_LEN(sweeps); i++)
         TRY(sweep(cx, store, &sweeps[i], ret_changed));
+    TRY(volume_pools_sweep(cx, store, ret_changed));
     return purge_messages(cx, store);
 }

@@ -156,21 +156,16 @@ const char *vworld_host_of(struct volume_world *w, const char *volume_id)
     return rows.n_rows ? db_text(&rows, 0, 0) : NULL;
 }
 
-void vworld_report(struct volume_world *w, const char *volume_id, const char *body_fmt, ...)
+static void report(struct volume_world *w, const char *host_id, const char *volume_id, char *text)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct ctx *cx = &w->t.cx;
-    const char *host_id = vworld_host_of(w, volume_id);
     json_t *j = NULL;
     struct buf b;
     struct jw jw;
-    va_list ap;
-    va_start(ap, body_fmt);
-    char *text = arena_vprintf(cx->arena, body_fmt, ap);
-    va_end(ap);
     for (char *p; (p = strstr(text, "{R}"));)
         text = arena_printf(cx->arena, "%.*s%" PRId64 "%s", (int)(p - text), text,
-                            revision_of(w, host_id ? host_id : w->host_id[0], volume_id), p + 3);
+                            revision_of(w, host_id, volume_id), p + 3);
     text = arena_printf(cx->arena, "{'reports':[{'kind':'volume','id':'%s','observed':%s}]}",
                         volume_id, text);
     for (char *p = text; *p; p++)
@@ -180,15 +175,49 @@ void vworld_report(struct volume_world *w, const char *volume_id, const char *bo
     jw_init(&jw, &b);
     assert_ok(cx, json_read(cx, text, strlen(text), &j));
     assert_ok(cx, tx_write(cx, w->t.store, &tx));
-    assert_ok(cx, fleet_reports(cx, tx, host_id ? host_id : w->host_id[0], j, &jw));
+    assert_ok(cx, fleet_reports(cx, tx, host_id, j, &jw));
     assert_ok(cx, tx_commit(cx, &tx));
+}
+
+void vworld_report(struct volume_world *w, const char *volume_id, const char *body_fmt, ...)
+{
+    const char *host_id = vworld_host_of(w, volume_id);
+    va_list ap;
+    va_start(ap, body_fmt);
+    char *text = arena_vprintf(w->t.cx.arena, body_fmt, ap);
+    va_end(ap);
+    report(w, host_id ? host_id : w->host_id[0], volume_id, text);
+}
+
+void vworld_report_by(struct volume_world *w, const char *host_id, const char *volume_id,
+                      const char *body_fmt, ...)
+{
+    va_list ap;
+    va_start(ap, body_fmt);
+    char *text = arena_vprintf(w->t.cx.arena, body_fmt, ap);
+    va_end(ap);
+    report(w, host_id, volume_id, text);
+}
+
+void vworld_share(struct volume_world *w, size_t n_hosts, int64_t gib)
+{
+    for (size_t i = 0; i < n_hosts; i++)
+        vworld_run(w, vpath(w,
+                            "UPDATE fleet_hosts SET pool_id = '" VWORLD_POOL
+                            "', pool_gib = %" PRId64 " WHERE id = '%s'",
+                            gib, w->host_id[i]));
 }
 
 const json_t *vworld_spec(struct volume_world *w, const char *volume_id)
 {
+    const char *host_id = vworld_host_of(w, volume_id);
+    return vworld_spec_of(w, host_id ? host_id : "", volume_id);
+}
+
+const json_t *vworld_spec_of(struct volume_world *w, const char *host_id, const char *volume_id)
+{
     AUTO_TXN struct tx *tx = NULL;
     struct ctx *cx = &w->t.cx;
-    const char *host_id = vworld_host_of(w, volume_id);
     struct buf b;
     struct jw jw;
     json_t *j = NULL;
@@ -196,7 +225,7 @@ const json_t *vworld_spec(struct volume_world *w, const char *volume_id)
     buf_init(&b, cx->arena);
     jw_init(&jw, &b);
     assert_ok(cx, tx_read(cx, w->t.store, &tx));
-    assert_ok(cx, volume_view(cx, tx, host_id ? host_id : "", volume_id, &jw, &present));
+    assert_ok(cx, volume_view(cx, tx, host_id, volume_id, &jw, &present));
     if (!present)
         return NULL;
     assert_ok(cx, json_read(cx, b.data, b.len, &j));

@@ -26,6 +26,9 @@ void vworld_stop(struct volume_world *w);
  * {R} is the item's latest revision there. */
 void vworld_report(struct volume_world *w, const char *volume_id, const char *body_fmt, ...)
     PRINTF_LIKE(3, 4);
+/* The same of another host than the volume's. */
+void vworld_report_by(struct volume_world *w, const char *host_id, const char *volume_id,
+                      const char *body_fmt, ...) PRINTF_LIKE(4, 5);
 /* The host does all that is asked of this volume, and says so. */
 void vworld_obey(struct volume_world *w, const char *volume_id);
 /* The image service has the volume's data (error NULL), or not; how many exports were given up. */
@@ -35,6 +38,11 @@ size_t vworld_cancelled(void);
 bool vworld_image_used(struct volume_world *w, const char *image_id);
 /* The spec that its host gets for the volume; NULL: it is no longer wanted there. */
 const json_t *vworld_spec(struct volume_world *w, const char *volume_id);
+/* … that this host gets. */
+const json_t *vworld_spec_of(struct volume_world *w, const char *host_id, const char *volume_id);
+/* The first hosts share storage from here on. */
+void vworld_share(struct volume_world *w, size_t n_hosts, int64_t gib);
+#define VWORLD_POOL "dddddddd-0000-4000-8000-000000000001"
 const char *vworld_host_of(struct volume_world *w, const char *volume_id);
 /* Rows that the statement gives; the statement run. */
 size_t vworld_count(struct volume_world *w, const char *sql);

@@ -90,7 +90,8 @@ static struct volume_use use_of(const struct attachment *a, const struct volume 
     return (struct volume_use){.id = a->id,
                                .volume_id = a->volume_id,
                                .server_id = a->server_id,
-                               .host_id = v->host_id,
+                               .host_id = v->pool_id ? NULL : v->host_id,
+                               .pool_id = v->pool_id,
                                .device = a->device,
                                .tag = a->tag,
                                .state = use_state_of(a),
@@ -220,6 +221,8 @@ struct err *volume_attach(struct call *c, const struct use_request *rq, struct v
     if (volume_state_of(v) == VS_AVAILABLE)
         volume_move(c->cx, v, VS_ATTACHING);
     TRY(volume_save(c->cx, c->tx, v));
+    if (rq->host_id)
+        TRY(volume_hand_over(c->cx, c->tx, v, rq->host_id, REHOST_WAIT));
     *ret = use_of(a, v);
     return NULL;
 }

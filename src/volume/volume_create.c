@@ -113,11 +113,28 @@ static struct err *take_size(struct call *c, struct volume *v, const char *what,
                 v->size_gib, what, gib, what);
 }
 
-static struct err *from_snapshot(struct call *c, struct volume *v, const char **ret_host_id)
+/* A copy lies where its source does: made by the same host, on the same storage. */
+static struct err *lie_with(struct call *c, struct volume *v, const struct volume *source,
+                            struct place_hint *where)
 {
-    void *row = NULL;
+    const char *near = where->near_host_id && !source->pool_id ? where->near_host_id : NULL;
+    const char *must_be = where->host_id ? where->host_id : near;
+    if (must_be && !str_eq(source->host_id, must_be))
+        return fail(c->cx, ERR_INVALID,
+                    "Invalid input received: The source lies on another host than the volume "
+                    "must.");
+    where->host_id = source->host_id;
+    where->near_host_id = NULL;
+    v->pool_id = source->pool_id;
+    return NULL;
+}
+
+static struct err *from_snapshot(struct call *c, struct volume *v, struct place_hint *where)
+{
+    void *row = NULL, *of = NULL;
     TRY(res_find_visible(c->cx, c->tx, &snapshot_resource, v->snapshot_id, c->actor, &row));
     const struct snapshot *s = row;
+    TRY(res_find(c->cx, c->tx, &volume_resource, s->volume_id, &of));
     if (snapshot_state_of(s) != SN_AVAILABLE)
         return fail(c->cx, ERR_INVALID,
                     "Invalid snapshot: Originating snapshot status must be one of 'available' "
@@ -127,11 +144,10 @@ static struct err *from_snapshot(struct call *c, struct volume *v, const char **
     v->bootable = s->bootable;
     v->image_metadata = s->image_metadata;
     v->type_id = s->type_id;
-    *ret_host_id = s->host_id;
-    return NULL;
+    return lie_with(c, v, of, where);
 }
 
-static struct err *from_volume(struct call *c, struct volume *v, const char **ret_host_id)
+static struct err *from_volume(struct call *c, struct volume *v, struct place_hint *where)
 {
     struct volume *source;
     TRY(volume_get(c, v->source_id, &source));
@@ -145,12 +161,11 @@ static struct err *from_volume(struct call *c, struct volume *v, const char **re
     v->bootable = source->bootable;
     v->image_metadata = source->image_metadata;
     v->type_id = source->type_id;
-    *ret_host_id = source->host_id;
-    return NULL;
+    return lie_with(c, v, source, where);
 }
 
-/* At most one. A copy lies where its source does. */
-static struct err *take_source(struct call *c, struct volume *v, const char **host_id)
+/* At most one. */
+static struct err *take_source(struct call *c, struct volume *v, struct place_hint *where)
 {
     const char *image = v->want_image && *v->want_image ? v->want_image : v->want_image_id;
     if (image && !*image)
@@ -163,19 +178,12 @@ static struct err *take_source(struct call *c, struct volume *v, const char **ho
         return fail(c->cx, ERR_INVALID,
                     "Invalid input received: May specify only one of snapshot, imageRef or source "
                     "volume");
-    const char *source_host = NULL;
     if (image)
         TRY(from_image(c, v, image));
     else if (v->snapshot_id)
-        TRY(from_snapshot(c, v, &source_host));
+        TRY(from_snapshot(c, v, where));
     else if (v->source_id)
-        TRY(from_volume(c, v, &source_host));
-    if (source_host && *host_id && !str_eq(source_host, *host_id))
-        return fail(c->cx, ERR_INVALID,
-                    "Invalid input received: The source lies on another host than the volume "
-                    "must.");
-    if (source_host)
-        *host_id = source_host;
+        TRY(from_volume(c, v, where));
     if (v->size_gib == INT_NULL)
         return fail(c->cx, ERR_INVALID,
                     "Invalid input received: Volume size must be given: an integer greater than "
@@ -224,7 +232,8 @@ static struct err *check_zone(struct call *c, const char *zone)
 static struct err *place(struct call *c, struct volume *v, const struct volume_type *type,
                          const struct place_hint *hint)
 {
-    const struct place_wish wish = {.host_id = hint->host_id,
+    bool copy = v->snapshot_id || v->source_id;
+    const struct place_wish wish = {.host_id = hint->host_id ? hint->host_id : hint->near_host_id,
                                     .not_on = hint->not_on,
                                     .n_not_on = hint->n_not_on,
                                     .zone = v->zone,
@@ -246,6 +255,8 @@ static struct err *place(struct call *c, struct volume *v, const struct volume_t
     v->host_id = host->id;
     v->host = volume_host_text(c->cx, host->name);
     v->zone = host->zone;
+    if (!copy)
+        v->pool_id = host->pool_id;
     return NULL;
 }
 
@@ -266,7 +277,7 @@ struct err *volume_make(struct call *c, struct volume *v, const struct place_hin
     v->zone = v->zone && *v->zone ? v->zone : NULL;
     if (v->zone)
         TRY(check_zone(c, v->zone));
-    TRY(take_source(c, v, &where.host_id));
+    TRY(take_source(c, v, &where));
     TRY(take_type(c, v, &type));
     if (v->group_id && row_given(&v->row, volume_f_group_id))
         TRY(group_check_joining(c, v->group_id, v));

@@ -95,7 +95,7 @@ static struct err *ask_users(struct ctx *cx, struct tx *tx, const struct volume 
     TRY(attachments_of(cx, tx, v->id, &all, &n));
     for (size_t i = 0; i < n; i++)
         if (all[i]->plugged && attach_state_of(all[i]) == AT_ATTACHING)
-            TRY(fleet_touch(cx, tx, v->host_id, "server", all[i]->server_id));
+            TRY(fleet_touch(cx, tx, volume_user_host(v), "server", all[i]->server_id));
     return NULL;
 }
 
@@ -124,6 +124,8 @@ static struct err *take_volume(struct ctx *cx, struct tx *tx, struct volume *v,
     TRY(res_update(cx, tx, &volume_resource, v));
     if (v->seen_ready && !was_ready)
         TRY(ask_users(cx, tx, v));
+    if (v->seen_ready && v->next_host_id)
+        TRY(volume_hand_over(cx, tx, v, v->next_host_id, REHOST_WAIT));
     return to == now ? NULL : group_settle(cx, tx, v->group_id);
 }
 
@@ -134,12 +136,19 @@ struct err *volume_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     void *row = NULL;
     TRY(res_get(cx, tx, &volume_resource, item_id, &row));
     struct volume *v = row;
-    if (!v || !str_eq(v->host_id, host_id))
+    if (!v)
         return NULL;
     TRY(fleet_revision(cx, tx, host_id, "volume", item_id, &revision));
     const struct report r = {.observed = observed,
                              .latest = json_get_int(observed, "revision", 0) >= revision,
                              .error = clean_error(cx, json_get_str(observed, "error"))};
+    bool absent = json_get_bool(observed, "absent", false);
+    if (str_eq(v->from_host_id, host_id))
+        return absent && r.latest ? volume_arrives(cx, tx, v) : NULL;
+    if (!str_eq(v->host_id, host_id) || v->from_host_id)
+        return NULL;
+    if (v->pool_id && absent && !r.latest) /* it was let go then, and is back */
+        return NULL;
     TRY(take_snapshots(cx, tx, v->id, &r));
     return take_volume(cx, tx, v, &r);
 }

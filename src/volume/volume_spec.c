@@ -4,7 +4,8 @@
 #include "volume/impl.h"
 
 const struct stmt stmt_volumes_on_host = {
-    "volumes_on_host", "SELECT id FROM volumes WHERE host_id = $1 AND wanted = 1 ORDER BY id"};
+    "volumes_on_host", "SELECT id FROM volumes WHERE host_id = $1 AND from_host_id IS NULL "
+                       "AND (wanted = 1 OR pool_id IS NOT NULL) ORDER BY id"};
 const struct stmt stmt_volume_uses_image = {
     "volume_uses_image", "SELECT 1 FROM volumes WHERE host_id = $1 AND image_id = $2 AND "
                          "seen_ready = 0 LIMIT 1"};
@@ -32,6 +33,15 @@ static struct err *write_snapshots(struct ctx *cx, struct tx *tx, const char *vo
     return NULL;
 }
 
+/* Of a host's own disk, what is no longer wanted is not told of, and so goes; on shared storage
+ * that means to let go, so deletion is told. */
+static struct err *is_told(struct ctx *cx, struct tx *tx, const struct volume *v,
+                           const char *host_id, bool *ret)
+{
+    *ret = str_eq(v->host_id, host_id) && (v->wanted || v->pool_id) && !v->from_host_id;
+    return *ret ? volume_source_arrived(cx, tx, v, ret) : NULL;
+}
+
 struct err *volume_view(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                         struct jw *w, bool *ret_present)
 {
@@ -40,16 +50,22 @@ struct err *volume_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     *ret_present = false;
     TRY(res_get(cx, tx, &volume_resource, item_id, &row));
     const struct volume *v = row;
-    if (!v || !str_eq(v->host_id, host_id) || !v->wanted)
+    if (!v)
+        return NULL;
+    TRY(is_told(cx, tx, v, host_id, ret_present));
+    if (!*ret_present)
         return NULL;
     TRY(volume_server(cx, tx, v->id, &server_id));
-    *ret_present = true;
     jw_obj(w);
     jw_kstr(w, "id", v->id);
     jw_kint(w, "size_gib", v->size_gib);
     write_source(w, v);
     TRY(write_snapshots(cx, tx, v->id, w));
     jw_kstr(w, "server_id", server_id);
+    if (v->pool_id)
+        jw_kstr(w, "pool_id", v->pool_id);
+    if (!v->wanted)
+        jw_kbool(w, "remove", true);
     jw_obj_end(w);
     return NULL;
 }

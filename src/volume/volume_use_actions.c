@@ -140,7 +140,7 @@ struct err *act_force_detach(struct call *c, struct volume *v, const json_t *arg
         if (attach_state_of(a) != AT_DETACHING)
             attach_move(c->cx, a, AT_DETACHING);
         TRY(res_update(c->cx, c->tx, &attachment_resource, a));
-        TRY(fleet_touch(c->cx, c->tx, v->host_id, "server", a->server_id));
+        TRY(fleet_touch(c->cx, c->tx, volume_user_host(v), "server", a->server_id));
     } else if (a) {
         TRY(res_delete(c->cx, c->tx, &attachment_resource, a));
     }

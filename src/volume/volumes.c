@@ -17,7 +17,8 @@ static struct volume_info info_of(const struct volume *v, const char *type_name)
                                 .status = volume_life_of(volume_state_of(v))->status,
                                 .project_id = v->project_id,
                                 .zone = v->zone,
-                                .host_id = v->host_id,
+                                .host_id = v->pool_id ? NULL : v->host_id,
+                                .pool_id = v->pool_id,
                                 .type_name = type_name,
                                 .size_gib = v->size_gib,
                                 .bootable = v->bootable,
@@ -61,7 +62,7 @@ struct err *volume_create_for(struct call *c, const struct volume_request *rq,
     struct volume *v = res_new(c->cx, &volume_resource);
     TRY(res_decode(c->cx, c->service->family, &volume_resource, body_of(c, rq), DECODE_CREATE, 0,
                    c->actor->admin, v));
-    TRY(volume_make(c, v, &(struct place_hint){.host_id = rq->host_id}));
+    TRY(volume_make(c, v, &(struct place_hint){.near_host_id = rq->host_id}));
     TRY(volume_type_names(c->cx, c->tx, &types));
     *ret = info_of(v, volume_type_name(&types, v->type_id));
     return NULL;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
  * What compute needs of the volume service: volumes for servers, and their attachments. Implemented
- * by volume/, called by compute/ in its transaction. A volume lies on one host; what uses it runs
- * there.
+ * by volume/, called by compute/ in its transaction. A volume lies on one host, and what uses it
+ * runs there; or it lies on storage that several hosts reach, a pool (host_id is NULL then), and
+ * what uses it runs on one of these.
  */
 #pragma once
 
 #include "resource/api.h"
 
 struct volume_info {
-    const char *id, *name, *status, *project_id, *zone, *host_id, *type_name;
+    const char *id, *name, *status, *project_id, *zone, *host_id, *pool_id, *type_name;
     int64_t size_gib;
     bool bootable, read_only;
     const char *image_metadata; /* JSON object of strings: of the image it was made from; "{}" */
@@ -20,7 +21,7 @@ MUST_USE struct err *volume_find(struct ctx *cx, struct tx *tx, const char *id,
                                  const struct actor *actor, struct volume_info *ret);
 /* A snapshot likewise: of which volume, how large, where it lies. */
 struct snapshot_info {
-    const char *id, *volume_id, *status, *host_id, *name;
+    const char *id, *volume_id, *status, *host_id, *pool_id, *name;
     int64_t size_gib;
     bool bootable;
     const char *image_metadata;
@@ -46,7 +47,7 @@ enum use_state { USE_ATTACHING, USE_ATTACHED, USE_DETACHING };
 
 /* One attachment of a server. */
 struct volume_use {
-    const char *id, *volume_id, *server_id, *host_id;
+    const char *id, *volume_id, *server_id, *host_id, *pool_id;
     const char *device; /* "/dev/vdb" */
     const char *tag;    /* NULL: none */
     enum use_state state;
@@ -64,6 +65,7 @@ struct use_request {
     const char *device, *tag; /* NULL: the next free one; none */
     int64_t boot_index;
     bool delete_on_termination;
+    const char *host_id; /* where the server is; NULL: nowhere */
     bool born; /* asked for with its server, which has a deadline of its own: this has none */
 };
 /* available → attaching. ERR_INVALID in nova's words where it is not free, ERR_NOT_FOUND. A volume
@@ -84,7 +86,15 @@ MUST_USE struct err *volume_attached(struct ctx *cx, struct tx *tx, const struct
 MUST_USE struct err *volume_detached(struct ctx *cx, struct tx *tx, const struct volume_use *use);
 /* The server is gone: all its attachments are over; volumes made to go with it go. */
 MUST_USE struct err *volume_uses_release(struct ctx *cx, struct tx *tx, const char *server_id);
-/* Bytes of volumes promised on each host, or on one, in GiB: for placement. */
+/* The server has another host: its volumes of a pool are managed there. */
+enum rehost {
+    REHOST_WAIT, /* once the host before has said that it let go: its guest waits */
+    REHOST_NOW /* that does nothing with them any more: a guest that came live, a lease that is over
+                */
+};
+MUST_USE struct err *volume_uses_rehost(struct ctx *cx, struct tx *tx, const char *server_id,
+                                        const char *host_id, enum rehost how);
+/* Bytes of volumes promised on hosts' own disks, or on one's, in GiB: for placement. */
 MUST_USE struct err *volume_use_by_host(struct ctx *cx, struct tx *tx, const char *host_id,
                                         struct db_rows *ret);
 /* The same one by one, snapshots too: rows of id, host id, project id, user id, GiB. Of one host,

@@ -134,7 +134,9 @@ struct volume_seen {
     size_t n_snapshots;
 };
 
-/* Volumes' data on this host. What a guest has open is changed through the guest (above). */
+/* Volumes' data on this host, or on storage that it shares with others (a backend of its own, which
+ * has a volume only while the control plane says that it is this host's). What a guest has open is
+ * changed through the guest (above). */
 struct volume_driver {
     const char *name; /* "qcow2" */
     /* The whole volume or nothing of it: blank, or from image_path (of spec->source.image), or from
@@ -152,6 +154,8 @@ struct volume_driver {
     struct err *(*state)(struct ctx *cx, void *drv, const char *id, struct volume_seen *ret);
     struct err *(*access)(struct ctx *cx, void *drv, const char *id, struct volume_access *ret);
     struct err *(*list)(struct ctx *cx, void *drv, const char ***ret_ids, size_t *ret_n);
+    /* What the storage holds in all. */
+    struct err *(*size)(struct ctx *cx, void *drv, int64_t *ret_gib);
     void (*free)(void *drv);
 };
 
@@ -207,11 +211,17 @@ MUST_USE struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_conf
                                     struct net_backend *ret);
 
 struct qcow2_volumes_config {
-    const char *data_dir;      /* volumes are DATA/volumes/<id>/ */
+    const char *data_dir; /* volumes are DATA/volumes/<id>/ */
+    const char *owner; /* DATA is shared: what this host's unfinished work is named by; else NULL */
     const char *qemu_img_path; /* NULL: from PATH */
     /* What qemu-img runs as, and the owner of volumes: nobody else's, no guest's. 0: root. */
     uid_t uid;
 };
+/* The id of the storage in this folder, of the file that qcow2_pool_make wrote; ERR_NOT_FOUND: it
+ * is none, or not mounted. Made only when an operator says so: an empty mount point is no new pool.
+ */
+MUST_USE struct err *qcow2_pool_read(struct ctx *cx, const char *dir, const char **ret_id);
+MUST_USE struct err *qcow2_pool_make(struct ctx *cx, const char *dir, const char **ret_id);
 MUST_USE struct err *qcow2_volumes_new(struct ctx *cx, const struct qcow2_volumes_config *cfg,
                                        struct volume_backend *ret);
 

@@ -30,6 +30,9 @@ MUST_USE struct err *fake_volumes_set_file(struct ctx *cx, struct volume_backend
  * has open is asserted from here on. */
 void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *volumes);
 
+/* … and these, which other hosts' guests have too: before the others are set. */
+void fake_guests_set_shared(struct guest_backend *b, struct volume_backend *volumes);
+
 /* The guest powers itself off, or crashes; true if it was on. */
 bool fake_guest_power_off(struct guest_backend *b, const char *id);
 bool fake_guest_crash(struct guest_backend *b, const char *id);

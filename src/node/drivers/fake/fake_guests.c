@@ -97,7 +97,7 @@ struct err *fake_guest_done(struct ctx *cx, struct fake_guests *f, const char *c
 static void lose_devices(struct fake_guests *f, struct guest *g)
 {
     for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_let_go(f->volumes, g->volumes.of[i], g->id, false);
+        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, false);
     g->volumes.n = g->ports.n = 0;
     g->is.suspended = g->is.paused = false;
 }
@@ -180,7 +180,8 @@ static void take_devices(struct fake_guests *f, struct guest *g, const struct sp
         must(volumes[i].path && volumes[i].format);
         fake_ids_add(&g->volumes, spec->volumes[i].volume_id);
         if (f->volumes)
-            fake_volume_hold(f->volumes, spec->volumes[i].volume_id, g->id);
+            fake_volume_hold(fake_volumes_with(f, spec->volumes[i].volume_id),
+                             spec->volumes[i].volume_id, g->id);
     }
 }
 
@@ -408,6 +409,18 @@ struct err *fake_guests_set_file(struct ctx *cx, struct guest_backend *b, const 
     return fake_guests_load(cx, f);
 }
 
+void *fake_volumes_with(const struct fake_guests *f, const char *id)
+{
+    return f->shared && fake_volume_exists(f->shared, id) ? f->shared : f->volumes;
+}
+
+void fake_guests_set_shared(struct guest_backend *b, struct volume_backend *volumes)
+{
+    struct fake_guests *f = fake_of(b);
+    AUTO_LOCK(&f->lock);
+    f->shared = volumes->drv;
+}
+
 void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *volumes)
 {
     struct fake_guests *f = fake_of(b);
@@ -415,9 +428,10 @@ void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *vol
     f->volumes = volumes->drv;
     for (const struct guest *g = f->guests; g; g = g->next)
         for (size_t i = 0; i < g->volumes.n; i++) {
-            fake_volume_hold(f->volumes, g->volumes.of[i], g->id);
+            fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id);
             if (g->is.suspended)
-                fake_volume_let_go(f->volumes, g->volumes.of[i], g->id, true);
+                fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id,
+                                   true);
         }
 }
 

@@ -33,6 +33,7 @@ struct fake_guests {
     struct guest *guests;
     const char *path;
     void *volumes; /* the fake volume driver's; NULL: volumes are not looked at */
+    void *shared;  /* another one's, which other hosts have too; NULL: there is none */
     bool deaf;
     fake_fault_fn *fault;
     void *fault_arg;
@@ -81,6 +82,9 @@ MUST_USE struct err *fake_console(struct ctx *cx, void *drv, const char *id, siz
 
 /* ---- volumes; held under the guests' lock, with their own inside of it */
 
+bool fake_volume_exists(void *drv, const char *id);
+/* The driver that has the volume. */
+void *fake_volumes_with(const struct fake_guests *f, const char *id);
 /* Open in this guest from now on. It is there, and nobody else's. */
 void fake_volume_hold(void *drv, const char *id, const char *guest);
 /* No longer open; kept: in the memory of a suspended guest. */

@@ -277,6 +277,12 @@ static struct err *fake_list(struct ctx *cx, void *drv, const char ***ret_ids, s
     return NULL;
 }
 
+static struct err *fake_size(struct ctx *cx UNUSED, void *drv UNUSED, int64_t *ret_gib)
+{
+    *ret_gib = INT64_C(1) << 20;
+    return NULL;
+}
+
 static void fake_free(void *drv)
 {
     struct fake_volumes *f = drv;
@@ -297,6 +303,7 @@ static const struct volume_driver fake_volume_driver = {
     .state = fake_state,
     .access = fake_access,
     .list = fake_list,
+    .size = fake_size,
     .free = fake_free,
 };
 
@@ -330,6 +337,13 @@ void fake_volume_let_go(void *drv, const char *id, const char *guest, bool kept)
     v->open = false;
     if (!kept)
         v->holder[0] = 0;
+}
+
+bool fake_volume_exists(void *drv, const char *id)
+{
+    struct fake_volumes *f = drv;
+    AUTO_LOCK(&f->lock);
+    return find(f, id) != NULL;
 }
 
 static struct volume *held_by(struct fake_volumes *f, const char *id, const char *guest)

@@ -4,6 +4,7 @@
 #include "node/drivers/tools/files.h"
 #include "node/drivers/tools/qcow2.h"
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define DISK_NAME "disk.qcow2"
 #define NEW_PREFIX ".new-"
@@ -17,6 +18,7 @@ struct busy {
 
 struct volumes {
     char *data_dir, *program;
+    char *owner; /* of shared storage; NULL: it is all ours */
     struct qemu_img img;
     int dir_fd, lock_fd;
     pthread_mutex_t lock; /* guards what follows */
@@ -90,6 +92,27 @@ static struct err *open_disk(struct ctx *cx, struct volumes *v, const char *id, 
     if (*ret_fd < 0)
         return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
                     "cannot open the disk of volume %s: %m", id);
+    return NULL;
+}
+
+/* Unfinished work, by volume and by host. */
+static const char *beside(struct ctx *cx, const struct volumes *v, const char *prefix,
+                          const char *id)
+{
+    return arena_printf(cx->arena, "%s%s%s%s", prefix, id, v->owner ? "." : "",
+                        v->owner ? v->owner : "");
+}
+
+/* … of any host: the volume is this one's now. */
+static struct err *drop_unfinished(struct ctx *cx, struct volumes *v, const char *id)
+{
+    const char **names, *made = arena_printf(cx->arena, NEW_PREFIX "%s", id),
+                        *gone = arena_printf(cx->arena, GONE_PREFIX "%s", id);
+    size_t n;
+    TRY(dir_names(cx, v->dir_fd, &names, &n));
+    for (size_t i = 0; i < n; i++)
+        if (str_starts(names[i], made) || str_starts(names[i], gone))
+            TRY(dir_remove(cx, v->dir_fd, names[i]));
     return NULL;
 }
 
@@ -192,13 +215,33 @@ static struct err *make_filled(struct ctx *cx, struct volumes *v, const struct s
     return fill(cx, v, spec, fd, &s);
 }
 
+/* From another file system. */
+static struct err *copy_over(struct ctx *cx, struct volumes *v, const struct spec_volume *spec,
+                             int dir_fd, const char *from_path)
+{
+    AUTO_FD int fd = -1;
+    AUTO_SOURCE struct source s = {.disk = {.fd = -1, .base_fd = -1, .format = "qcow2"}};
+    struct qcow2 q;
+    s.disk.fd = open(from_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (s.disk.fd < 0)
+        return fail(cx, ERR_NOT_FOUND, "the copy '%s' cannot be opened: %m", from_path);
+    TRY(qcow2_read(cx, s.disk.fd, &q));
+    if (q.backing)
+        return fail(cx, ERR_INVALID, "the copy '%s' is no whole disk", from_path);
+    s.now_bytes = s.then_bytes = q.size_bytes;
+    TRY(file_create(cx, dir_fd, DISK_NAME, &fd));
+    return fill(cx, v, spec, fd, &s);
+}
+
 /* A second name of the copy: the first goes when the volume is whole. */
 static struct err *take_over(struct ctx *cx, struct volumes *v, const struct spec_volume *spec,
                              int dir_fd, const char *from_path)
 {
     int64_t size = spec->size_gib * GIB;
     struct qcow2 q;
-    if (linkat(AT_FDCWD, from_path, dir_fd, DISK_NAME, 0) != 0)
+    if (linkat(AT_FDCWD, from_path, dir_fd, DISK_NAME, 0) != 0 && errno == EXDEV)
+        return copy_over(cx, v, spec, dir_fd, from_path);
+    if (faccessat(dir_fd, DISK_NAME, F_OK, 0) != 0)
         return fail(cx, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
                     "the copy '%s' cannot be taken over: %m", from_path);
     AUTO_FD int fd = openat(dir_fd, DISK_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -233,7 +276,7 @@ static struct err *op_make(struct ctx *cx, void *drv, const struct spec_volume *
     AUTO_HOLD struct hold h = {.busy.id = spec->id};
     hold_begin(v, &h);
     if (!is_present(v, cx, spec->id)) {
-        const char *name = arena_printf(cx->arena, NEW_PREFIX "%s", spec->id);
+        const char *name = beside(cx, v, NEW_PREFIX, spec->id);
         TRY(dir_remove(cx, v->dir_fd, name));
         struct err *e = make_new(cx, v, spec, name, image_path, from_path);
         if (e) {
@@ -300,9 +343,8 @@ static struct err *op_remove(struct ctx *cx, void *drv, const char *id)
     TRY(check_id(cx, id));
     AUTO_HOLD struct hold h = {.busy.id = id};
     hold_begin(v, &h);
-    const char *gone = arena_printf(cx->arena, GONE_PREFIX "%s", id);
-    TRY(dir_remove(cx, v->dir_fd, arena_printf(cx->arena, NEW_PREFIX "%s", id)));
-    TRY(dir_remove(cx, v->dir_fd, gone));
+    const char *gone = beside(cx, v, GONE_PREFIX, id);
+    TRY(drop_unfinished(cx, v, id));
     if (renameat(v->dir_fd, id, v->dir_fd, gone) != 0 && errno != ENOENT)
         return fail(cx, ERR_UNAVAILABLE, "cannot remove volume %s: %m", id);
     TRY(dir_sync(cx, v->dir_fd));
@@ -356,6 +398,16 @@ static struct err *op_list(struct ctx *cx, void *drv, const char ***ret_ids, siz
     return NULL;
 }
 
+static struct err *op_size(struct ctx *cx, void *drv, int64_t *ret_gib)
+{
+    struct volumes *v = drv;
+    struct statvfs s;
+    if (fstatvfs(v->dir_fd, &s) != 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot ask for the size of '%s': %m", v->data_dir);
+    *ret_gib = (int64_t)((uint64_t)s.f_blocks * s.f_frsize >> 30);
+    return NULL;
+}
+
 static void op_free(void *drv)
 {
     struct volumes *v = drv;
@@ -364,6 +416,7 @@ static void op_free(void *drv)
     pthread_cond_destroy(&v->freed);
     pthread_mutex_destroy(&v->lock);
     free(v->data_dir);
+    free(v->owner);
     free(v->program);
     free(v);
 }
@@ -379,6 +432,8 @@ static struct err *open_data(struct ctx *cx, struct volumes *v, const char *data
     if (data < 0 || !v->data_dir)
         return fail(cx, ERR_UNAVAILABLE, "cannot open the data folder '%s': %m", data_dir);
     TRY(dir_make(cx, data, "volumes", 0700, geteuid(), getegid(), &v->dir_fd));
+    if (v->owner) /* each host has its volumes' names to itself */
+        return NULL;
     return dir_lock(cx, v->dir_fd, v->data_dir, &v->lock_fd);
 }
 
@@ -388,7 +443,8 @@ static struct err *remove_leftovers(struct ctx *cx, struct volumes *v)
     size_t n;
     TRY(dir_names(cx, v->dir_fd, &names, &n));
     for (size_t i = 0; i < n; i++)
-        if (str_starts(names[i], NEW_PREFIX) || str_starts(names[i], GONE_PREFIX))
+        if ((str_starts(names[i], NEW_PREFIX) || str_starts(names[i], GONE_PREFIX)) &&
+            (!v->owner || str_ends(names[i], arena_printf(cx->arena, ".%s", v->owner))))
             TRY(dir_remove(cx, v->dir_fd, names[i]));
     return NULL;
 }
@@ -403,6 +459,7 @@ static const struct volume_driver ops = {
     .state = op_state,
     .access = op_access,
     .list = op_list,
+    .size = op_size,
     .free = op_free,
 };
 
@@ -412,6 +469,7 @@ struct err *qcow2_volumes_new(struct ctx *cx, const struct qcow2_volumes_config 
     struct volumes *v = calloc(1, sizeof(*v));
     must(v);
     v->dir_fd = v->lock_fd = -1;
+    v->owner = cfg->owner ? strdup(cfg->owner) : NULL;
     v->program = strdup(cfg->qemu_img_path ? cfg->qemu_img_path : "qemu-img");
     must(v->program);
     v->img = (struct qemu_img){.program = v->program, .uid = cfg->uid};

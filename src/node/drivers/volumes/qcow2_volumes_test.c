@@ -408,14 +408,85 @@ static void test_calls_wait_for_each_other(void **state UNUSED)
     assert_int_equal(state_of(A).size_gib, 5);
 }
 
+/* ---- storage that several hosts have ---- */
+
+static struct volume_backend open_shared(const char *owner)
+{
+    struct volume_backend other;
+    const struct qcow2_volumes_config cfg = {.data_dir = base_dir, .owner = owner, .uid = TOOL_UID};
+    assert_ok(&cx, qcow2_volumes_new(&cx, &cfg, &other));
+    return other;
+}
+
+static void test_shared(void **state UNUSED)
+{
+    b.ops->free(b.drv);
+    b = open_shared("h1");
+    make_blank(A, 1);
+    must(mkdir(at("volumes/.new-" B ".h2"), 0700) == 0); /* the other one is at work */
+    must(mkdir(at("volumes/.new-" A ".h1"), 0700) == 0);
+    must(mkdir(at("volumes/.gone-" B ".h1"), 0700) == 0);
+    struct volume_backend other = open_shared("h2");
+    assert_true(exists(at("volumes/.new-" A ".h1"))); /* … and is not disturbed */
+    assert_false(exists(at("volumes/.new-" B ".h2")));
+    struct volume_seen seen;
+    assert_ok(&cx, other.ops->state(&cx, other.drv, A, &seen));
+    assert_true(seen.present);
+    assert_ok(&cx, other.ops->grow(&cx, other.drv, A, 2));
+    assert_int_equal(state_of(A).size_gib, 2);
+    assert_ok(&cx, other.ops->remove(&cx, other.drv, A));
+    assert_false(state_of(A).present);
+    assert_false(exists(at("volumes/.new-" A ".h1"))); /* with what is unfinished of it */
+    other.ops->free(other.drv);
+}
+
+/* A copy that a guest made lies on the host's own disk. */
+static void test_copy_from_elsewhere(void **state UNUSED)
+{
+    const char *copy = arena_printf(cx.arena, "/dev/shm/colvert-copy-%d", (int)getpid());
+    struct stat here, there;
+    must(stat("/dev/shm", &there) == 0 && stat(base_dir, &here) == 0);
+    if (here.st_dev == there.st_dev)
+        skip();
+    img("create -q -f qcow2", copy, "1G");
+    assert_true(io(copy, "write -P 7 0 64k"));
+    assert_ok(&cx, make(blank(A, 2), NULL, copy));
+    assert_false(exists(copy));
+    assert_int_equal(state_of(A).size_gib, 2);
+    assert_true(io(disk_of(A), "read -P 7 0 64k"));
+}
+
+static void test_pool_file(void **state UNUSED)
+{
+    const char *id = NULL, *again = NULL;
+    assert_err(&cx, ERR_NOT_FOUND, qcow2_pool_read(&cx, base_dir, &id));
+    assert_ok(&cx, qcow2_pool_make(&cx, base_dir, &id));
+    assert_ok(&cx, qcow2_pool_make(&cx, base_dir, &again));
+    assert_string_equal(id, again);
+    assert_ok(&cx, qcow2_pool_read(&cx, base_dir, &again));
+    assert_string_equal(id, again);
+    AUTO_FD int fd = open(at("colvert-pool"), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    must(fd >= 0 && write(fd, "what?\n", 6) == 6);
+    assert_err(&cx, ERR_INVALID, qcow2_pool_read(&cx, base_dir, &id));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_blank_life), TEST(test_from_images), TEST(test_refused_images),
-        TEST(test_snapshots),  TEST(test_copies),      TEST(test_after_death),
-        TEST(test_in_use),     TEST(test_confined),    TEST(test_calls_wait_for_each_other),
+        TEST(test_blank_life),
+        TEST(test_from_images),
+        TEST(test_refused_images),
+        TEST(test_snapshots),
+        TEST(test_copies),
+        TEST(test_after_death),
+        TEST(test_in_use),
+        TEST(test_confined),
+        TEST(test_calls_wait_for_each_other),
+        TEST(test_shared),
+        TEST(test_copy_from_elsewhere),
+        TEST(test_pool_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
