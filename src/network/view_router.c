@@ -136,6 +136,7 @@ static void write_floating(struct viewing *vw, struct jw *w, const struct floati
     jw_kstr(w, "id", f->id);
     jw_kstr(w, "floating_ip", f->floating_ip_address);
     jw_kstr(w, "fixed_ip", f->fixed_ip_address);
+    jw_kstr(w, "port_id", f->port_id);
     jw_obj_end(w);
 }
 

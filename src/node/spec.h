@@ -124,6 +124,7 @@ struct spec_interface {
 
 struct spec_floating {
     const char *id, *floating_ip, *fixed_ip;
+    const char *port_id;  /* whose address fixed_ip is; NULL: not told */
     const char *protocol; /* NULL: the whole address; else one port of it: */
     int64_t floating_port, fixed_port;
 };

@@ -266,6 +266,7 @@ static void read_floating(struct reader *r, const json_t *j, struct spec_floatin
         .id = read_text(r, j, "id", spec_is_id, false),
         .floating_ip = read_text(r, j, "floating_ip", is_ip, false),
         .fixed_ip = read_text(r, j, "fixed_ip", is_ip, false),
+        .port_id = read_text(r, j, "port_id", spec_is_id, true),
         .protocol = read_text(r, j, "protocol", is_forwarded, true),
     };
     if (!out->protocol)

@@ -210,6 +210,29 @@ struct kernel_net_config {
 MUST_USE struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg,
                                     struct net_backend *ret);
 
+/* A host whose networks are OVN's: guests' taps and the metadata service; the rest is the writer's.
+ */
+struct ovn_host_config {
+    struct kernel_net_config host; /* external_cidr NULL */
+    const char *ovs_db;            /* of the host's Open vSwitch: "unix:PATH" */
+};
+MUST_USE struct err *ovn_host_new(struct ctx *cx, const struct ovn_host_config *cfg,
+                                  struct net_backend *ret);
+
+/*
+ * Networks and routers of the whole region, in OVN's northbound database. Of several writers that
+ * one writes which holds a lock there; calls of the others are ERR_STALE. Specs of networks have
+ * the ports of all hosts; there are no taps.
+ */
+struct ovn_writer_config {
+    const char *nb, *sb; /* "unix:PATH", "tcp:HOST:PORT", several with commas between */
+};
+MUST_USE struct err *ovn_writer_new(struct ctx *cx, const struct ovn_writer_config *cfg,
+                                    struct net_backend *ret);
+/* Waits at most so long for news. ERR_UNAVAILABLE: the connection is lost, and the lock with it. */
+MUST_USE struct err *ovn_writer_look(struct ctx *cx, const struct net_backend *b, int wait_ms,
+                                     bool *ret_holds);
+
 struct qcow2_volumes_config {
     const char *data_dir; /* volumes are DATA/volumes/<id>/ */
     const char *owner; /* DATA is shared: what this host's unfinished work is named by; else NULL */

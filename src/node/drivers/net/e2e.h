@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The stage of the driver's end-to-end test: guests are namespaces whose eth0 is a veth, its other
- * end named and placed like the tap of a port. Specs are JSON, read as the agent reads them.
+ * The stage of the drivers' end-to-end tests: guests are namespaces whose eth0 is a veth, its other
+ * end named and placed like the tap of a port. Specs are JSON, read as the agent reads them. The
+ * same tests run on each driver: e2e_kernel.c and ../ovn/e2e_ovn.c are what differs.
  */
 #pragma once
 
@@ -9,7 +10,9 @@
 #include "node/drivers/driver.h"
 #include <netinet/in.h>
 
-#define HOST_NS "cvt-host"
+#ifndef HOST_NS
+#define HOST_NS "cvt-host" /* has 203.0.113.1 on br-ext: what is outside */
+#endif
 #define E2E_WAIT_S 60 /* at most, for what has to come: machines are busy */
 
 /* What comes in its own time. */
@@ -38,6 +41,17 @@ struct err *stage_answer(struct ctx *cx, void *arg, const struct metadata_ask *a
                          struct buf *ret_body, const char **ret_content_type, int *ret_status);
 /* Another instance of the driver, as a new agent would make it. */
 MUST_USE struct err *stage_driver(struct stage *s, struct net_backend *ret);
+/* A port without IPv6 addresses may use its link-local one. */
+extern const bool stage_link_local;
+/* IPv6 subnets of one network may differ in their modes. */
+extern const bool stage_mixed_modes;
+/* A forwarded port is reached from behind its router, too. */
+extern const bool stage_forwards_inside;
+
+/* Takes out of a test's arguments what the stage needs. */
+void stage_arguments(int *argc, char **argv);
+int stage_group_setup(void **state);
+int stage_group_teardown(void **state);
 int stage_setup(void **state);    /* root only */
 int stage_teardown(void **state); /* fails when anything is left */
 
@@ -54,7 +68,9 @@ char *printed(struct stage *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A guest's namespace with eth0 in the network, by the first characters of network and port; its
  * link is up and has its own address. */
 void guest_plug(const char *guest, const char *network, const char *port, const char *mac);
-void guest_gone(const char *guest);
+
+/* By the first characters of its id. */
+bool router_has_route(const char *router, const char *destination, const char *via);
 
 /* What has to come is waited for, E2E_WAIT_S at most; what must not is only for a moment. */
 
@@ -88,5 +104,5 @@ struct frame frame_tagged(const struct frame *f); /* the same with a priority ta
 bool frame_passes(const char *from, const char *to, const struct frame *f);
 bool frame_stopped(const char *from, const char *to, const struct frame *f);
 
-/* Everything of ours on the machine, as text to compare. */
+/* The kernel driver's alone: everything of ours on the machine, as text to compare. */
 const char *snapshot(struct stage *s);

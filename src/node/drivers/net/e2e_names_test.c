@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What a guest learns from its network's dnsmasq besides its address: names, and the options that
+/* What a guest learns from its network besides its address: names, and the options that
  * its port has of its own. Root only. */
 #include "node/drivers/net/e2e.h"
-#include "node/drivers/net/names.h"
-
-#include <signal.h>
-#include <sys/wait.h>
 
 #define NET "aaaaaaaa-11"
 #define TAIL "11-4000-8000-000000000000" /* makes a UUID of the first characters */
@@ -98,41 +94,16 @@ static void test_options(void **state)
     expect_out("mtu=1450");
 }
 
-/* A killed agent had just told it to end: the next one does not take it for running. */
-static void test_told_to_end(void **state)
-{
-    struct stage *s = *state;
-    const char *one = port(s, PORT_1, MAC_1, "10.0.0.11", "'web'", "");
-    apply(s, one);
-    assert_int_equal(sh(NULL, "pid=$(cat /run/colvert/" NETWORK_PREFIX NET "/pid) && "
-                              "kill -STOP $pid && echo $pid"),
-                     0);
-    const char *pid = arena_strndup(s->cx.arena, sh_out, strcspn(sh_out, "\n"));
-    pid_t agent = fork();
-    assert_true(agent >= 0);
-    if (agent == 0)
-        _exit(s->net.ops->network_remove(&s->cx, s->net.drv, NET TAIL) != NULL);
-    /* SIGTERM is bit 14; a stopped process obeys it later. */
-    WITHIN(sh(NULL, "grep -q '^ShdPnd:.*[4-7c-f]...$' /proc/%s/status || ! kill -0 %s", pid, pid) ==
-           0);
-    kill(agent, SIGKILL);
-    assert_int_equal(waitpid(agent, NULL, 0), agent);
-    assert_int_equal(sh(NULL, "kill -0 %s", pid), 0);
-    apply(s, one);
-    sh(NULL, "kill -CONT %s", pid);
-    WITHIN(sh(NULL, "kill -0 %s && grep -qz dnsmasq /proc/%s/cmdline", pid, pid) != 0);
-    guest_plug("cvt-a1", NET, PORT_1, MAC_1);
-    assert_true(guest_dhcp(s, "cvt-a1", MAC_1));
-}
-
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
-    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_options),
-                                       TEST(test_told_to_end)};
+    const struct CMUnitTest tests[] = {TEST(test_names), TEST(test_options)};
     if (geteuid() != 0) {
         fprintf(stderr, "needs root: it makes network namespaces\n");
         return 77;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    stage_arguments(&argc, argv);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, stage_group_setup, stage_group_teardown);
 }

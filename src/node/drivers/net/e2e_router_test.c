@@ -96,7 +96,8 @@ static void test_forwarding(void **state)
     assert_true(a >= 0 && b >= 0);
     assert_int_equal(reached(HOST_NS, 2201), 0);
     assert_int_equal(reached(HOST_NS, 2202), 1);
-    assert_int_equal(reached("cvt-b1", 2201), 0); /* from behind the router, too */
+    if (stage_forwards_inside)
+        assert_int_equal(reached("cvt-b1", 2201), 0); /* from behind the router, too */
     assert_true(cannot_connect(HOST_NS, "203.0.113.101", 22));
     assert_true(can_ping("cvt-a1", "203.0.113.1")); /* out by the router's own address */
     /* One goes to another guest, the other one away. */
@@ -135,7 +136,7 @@ static void test_scopes(void **state)
     assert_true(cannot_ping("cvt-a1", "203.0.113.1")); /* its answers have no way back now */
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
     const struct CMUnitTest tests[] = {TEST(test_forwarding), TEST(test_scopes)};
@@ -143,5 +144,8 @@ int main(void)
         fprintf(stderr, "needs root: it makes network namespaces\n");
         return 77;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    stage_arguments(&argc, argv);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, stage_group_setup, stage_group_teardown);
 }

@@ -67,8 +67,8 @@ struct err *external_ensure(struct ctx *cx, struct kernel_net *net, struct links
     return addrs_sync(cx, *ret_links, ret, &net->external, 1, false);
 }
 
-MUST_USE static struct err *list_ours(struct ctx *cx, struct kernel_net *net, const char *prefix,
-                                      const char ***ret, size_t *ret_n)
+struct err *namespaces_list(struct ctx *cx, struct kernel_net *net, const char *prefix,
+                            const char ***ret, size_t *ret_n)
 {
     const char **names;
     size_t n, kept = 0;
@@ -88,17 +88,21 @@ MUST_USE static struct err *kernel_list(struct ctx *cx, void *drv, const char **
                                         size_t *ret_n_networks, const char ***ret_routers,
                                         size_t *ret_n_routers)
 {
-    TRY(list_ours(cx, drv, NETWORK_PREFIX, ret_networks, ret_n_networks));
-    return list_ours(cx, drv, ROUTER_PREFIX, ret_routers, ret_n_routers);
+    TRY(namespaces_list(cx, drv, NETWORK_PREFIX, ret_networks, ret_n_networks));
+    return namespaces_list(cx, drv, ROUTER_PREFIX, ret_routers, ret_n_routers);
+}
+
+void kernel_net_fini(struct kernel_net *net)
+{
+    metadata_free(net->metadata);
+    free(net->netns);
+    free(net->owner);
 }
 
 static void kernel_free(void *drv)
 {
-    struct kernel_net *net = drv;
-    metadata_free(net->metadata);
-    free(net->netns);
-    free(net->owner);
-    free(net);
+    kernel_net_fini(drv);
+    free(drv);
 }
 
 static const struct net_driver kernel_driver = {
@@ -134,11 +138,12 @@ MUST_USE static struct err *filter_module(struct ctx *cx)
                 "effect: load it (modprobe br_netfilter)");
 }
 
-MUST_USE static struct err *take_config(struct ctx *cx, const struct kernel_net_config *cfg,
-                                        struct kernel_net *net)
+struct err *kernel_net_init(struct ctx *cx, const struct kernel_net_config *cfg,
+                            struct kernel_net *net)
 {
     char path[PATH_MAX];
-    TRY(filter_module(cx));
+    if (cfg->netns && (!cfg->netns[0] || cfg->netns[0] == '.' || strchr(cfg->netns, '/')))
+        return fail(cx, ERR_INVALID, "'%s' is not the name of a network namespace", cfg->netns);
     if (!realpath(cfg->data_dir, path))
         return fail(cx, ERR_UNAVAILABLE, "cannot use the data folder %s: %m", cfg->data_dir);
     size_t len = strlen(path), skip = len > OWNER_LENGTH ? len - OWNER_LENGTH : 0;
@@ -155,11 +160,11 @@ MUST_USE static struct err *take_config(struct ctx *cx, const struct kernel_net_
 struct err *kernel_net_new(struct ctx *cx, const struct kernel_net_config *cfg,
                            struct net_backend *ret)
 {
-    if (cfg->netns && (!cfg->netns[0] || cfg->netns[0] == '.' || strchr(cfg->netns, '/')))
-        return fail(cx, ERR_INVALID, "'%s' is not the name of a network namespace", cfg->netns);
     struct kernel_net *net = calloc(1, sizeof(*net));
     must(net);
-    struct err *e = take_config(cx, cfg, net);
+    struct err *e = filter_module(cx);
+    if (!e)
+        e = kernel_net_init(cx, cfg, net);
     if (e) {
         kernel_free(net);
         return e;

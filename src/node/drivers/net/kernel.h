@@ -14,6 +14,25 @@ struct kernel_net {
     struct metadata *metadata;
 };
 
+/* What other drivers with namespaces on this host have in common with this one. */
+MUST_USE struct err *kernel_net_init(struct ctx *cx, const struct kernel_net_config *cfg,
+                                     struct kernel_net *net);
+void kernel_net_fini(struct kernel_net *net);
+/* Ours, what follows the prefix in their names. */
+MUST_USE struct err *namespaces_list(struct ctx *cx, struct kernel_net *net, const char *prefix,
+                                     const char ***ret, size_t *ret_n);
+/* What is set in a network's namespace, and the addresses of the link that guests reach it by. */
+MUST_USE struct err *network_settings(struct ctx *cx, const char *netns);
+MUST_USE struct err *network_ipv6(struct ctx *cx, const struct spec_network *spec,
+                                  const char *netns, const char *link);
+MUST_USE struct err *network_addresses(struct ctx *cx, const struct spec_network *spec,
+                                       struct links *l, const struct link *link);
+/* A guest's tap in the namespace; with virtio's headers, or as plain frames. It is gone when its
+ * last holder closes it. */
+MUST_USE struct err *tap_make(struct ctx *cx, const char *netns, const char *tap, bool headers,
+                              int *ret_fd);
+MUST_USE struct err *tap_check(struct ctx *cx, const char *tap);
+
 MUST_USE struct err *kernel_network_apply(struct ctx *cx, void *drv,
                                           const struct spec_network *spec);
 MUST_USE struct err *kernel_network_remove(struct ctx *cx, void *drv, const char *network_id);

@@ -21,7 +21,7 @@ MUST_USE static struct err *namespace_name(struct ctx *cx, const char *id, const
 }
 
 /* A network's namespace routes nothing, and only its bridge speaks IPv6. */
-MUST_USE static struct err *settings(struct ctx *cx, const char *netns)
+struct err *network_settings(struct ctx *cx, const char *netns)
 {
     AUTO_NETNS int back = -1;
     TRY(netns_enter(cx, netns, &back));
@@ -42,19 +42,19 @@ static bool speaks_ipv6(const struct spec_network *spec)
     return host_has_ipv6() && spec->mtu >= 1280;
 }
 
-MUST_USE static struct err *bridge_ipv6(struct ctx *cx, const struct spec_network *spec,
-                                        const char *netns)
+struct err *network_ipv6(struct ctx *cx, const struct spec_network *spec, const char *netns,
+                         const char *link)
 {
     AUTO_NETNS int back = -1;
     if (!speaks_ipv6(spec))
         return NULL;
     TRY(netns_enter(cx, netns, &back));
-    TRY(sysctl_set(cx, "ipv6/conf/" BRIDGE "/accept_dad", "0"));
-    return sysctl_set(cx, "ipv6/conf/" BRIDGE "/disable_ipv6", "0");
+    TRY(sysctl_set(cx, arena_printf(cx->arena, "ipv6/conf/%s/accept_dad", link), "0"));
+    return sysctl_set(cx, arena_printf(cx->arena, "ipv6/conf/%s/disable_ipv6", link), "0");
 }
 
-MUST_USE static struct err *addresses(struct ctx *cx, const struct spec_network *spec,
-                                      struct links *l, const struct link *bridge)
+struct err *network_addresses(struct ctx *cx, const struct spec_network *spec, struct links *l,
+                              const struct link *link)
 {
     struct ip *want = arena_new_array(cx->arena, struct ip, spec->n_subnets + 2);
     struct route *routes = arena_new_array(cx->arena, struct route, spec->n_subnets);
@@ -71,9 +71,9 @@ MUST_USE static struct err *addresses(struct ctx *cx, const struct spec_network 
         if (s->enable_dhcp && s->dhcp_ip)
             TRY(ip_parse_with(cx, s->dhcp_ip, net.prefix, &want[n++]));
         else /* the metadata service answers without an address of the subnet, too */
-            routes[n_routes++] = (struct route){.dst = ip_network(&net), .link = bridge->index};
+            routes[n_routes++] = (struct route){.dst = ip_network(&net), .link = link->index};
     }
-    TRY(addrs_sync(cx, l, bridge, want, n, true));
+    TRY(addrs_sync(cx, l, link, want, n, true));
     return routes_sync(cx, l, routes, n_routes);
 }
 
@@ -123,13 +123,13 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     TRY(dhcp_ra_lines(cx, spec, &ra));
 
     TRY(netns_ensure(cx, netns, net->owner));
-    TRY(settings(cx, netns));
+    TRY(network_settings(cx, netns));
     TRY(nft_apply(cx, netns, buf_cstr(&rules)));
     TRY(links_open(cx, netns, &l));
     struct mac mac = mac_derive("network", name);
     TRY(bridge_ensure(cx, l, BRIDGE, &mac, (uint32_t)spec->mtu, true, &bridge));
-    TRY(bridge_ipv6(cx, spec, netns));
-    TRY(addresses(cx, spec, l, &bridge));
+    TRY(network_ipv6(cx, spec, netns, BRIDGE));
+    TRY(network_addresses(cx, spec, l, &bridge));
     TRY(ports_mtu(cx, l, &bridge, (uint32_t)spec->mtu));
     TRY(run_file_write(cx, netns, "ra", ra));
     TRY(metadata_listen(cx, net->metadata, spec, netns));
@@ -177,10 +177,11 @@ struct err *kernel_network_remove(struct ctx *cx, void *drv, const char *network
 }
 
 /* Made by opening it, gone when its last holder closes it: the guest's QEMU, once it has it. */
-MUST_USE static struct err *tap_make(struct ctx *cx, const char *netns, const char *tap,
-                                     int *ret_fd)
+struct err *tap_make(struct ctx *cx, const char *netns, const char *tap, bool headers, int *ret_fd)
 {
-    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    if (headers)
+        r.ifr_flags |= IFF_VNET_HDR;
     AUTO_NETNS int back = -1;
     TRY(netns_enter(cx, netns, &back));
     AUTO_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
@@ -197,7 +198,7 @@ MUST_USE static struct err *tap_make(struct ctx *cx, const char *netns, const ch
     return fail(cx, ERR_UNAVAILABLE, "cannot make the tap %s: %m", tap);
 }
 
-MUST_USE static struct err *tap_check(struct ctx *cx, const char *tap)
+struct err *tap_check(struct ctx *cx, const char *tap)
 {
     const char *id;
     if (!str_starts(tap, "tap") || strlen(tap) != 3 + SHORT_ID)
@@ -221,7 +222,7 @@ struct err *kernel_tap_open(struct ctx *cx, void *drv, const struct spec_nic *ni
     if (!has_bridge)
         return fail(cx, ERR_UNAVAILABLE, "the network %s is not on this host yet", nic->network_id);
     AUTO_FD int fd = -1;
-    TRY(tap_make(cx, netns, nic->tap, &fd));
+    TRY(tap_make(cx, netns, nic->tap, true, &fd));
     TRY(link_find(cx, l, nic->tap, &tap, &has_tap));
     must(has_tap);
     TRY(link_shape(cx, l, &tap, bridge.mtu, NULL, bridge.index, true));

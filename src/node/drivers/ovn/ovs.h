@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Ports of the host's integration bridge, which ovn-controller makes: by their names, each bound to
+ * a logical port. */
+#pragma once
+
+#include "base/base.h"
+
+#define INTEGRATION_BRIDGE "br-int"
+
+/* The bridge is the userspace datapath's: it takes frames as they are, without virtio's headers. */
+MUST_USE struct err *ovs_is_userspace(struct ctx *cx, const char *db, bool *ret);
+/* The link is a port of the bridge, and in use there; fresh: the link is a new one, though its name
+ * was known. owner: whose ports ovs_ports lists. */
+MUST_USE struct err *ovs_plug(struct ctx *cx, const char *db, const char *link,
+                              const char *logical_port, const char *owner, bool fresh);
+MUST_USE struct err *ovs_unplug(struct ctx *cx, const char *db, const char *link);
