@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 import cloud
-from cloud import TOP, check, wait_for
+from cloud import TOP, Failure, check, wait_for
 
 sys.path.insert(0, f"{TOP}/tools")
 from cluster import Cluster  # noqa: E402
@@ -17,7 +17,7 @@ TINY = f"{TOP}/build/images/tiny.qcow2"
 class Region:
     """What the tests share: the first makes it."""
     cluster = admin = image = key = None
-    servers = {}
+    servers, addresses = {}, {}
 
 
 def ssh(address, *words, timeout=60):
@@ -35,8 +35,13 @@ def says(address, *words):
             p = ssh(address, *words)
         except subprocess.TimeoutExpired:
             return None
-        return p.stdout if p.returncode == 0 else None
-    return wait_for(f"{address[0]} answers to {' '.join(words)}", ask, 240, 0.5)
+        last.append(f"{p.returncode} {p.stdout}{p.stderr}")
+        return [p.stdout] if p.returncode == 0 else None
+    last = [""]
+    try:
+        return wait_for(f"{address[0]} answers to {' '.join(words)}", ask, 120, 0.5)[0]
+    except Failure as e:
+        raise Failure(f"{e}: {last[-1]}") from e
 
 
 def region():
@@ -89,12 +94,54 @@ def give_address(server, public):
 
 def guests():
     """A server on each host, with a floating IP and its key."""
+    r = Region
     for n, host in enumerate(("h1", "h2"), 1):
         net, public = make_network(f"net{n}", f"10.{n}.0.0/24")
         server = make_server(f"s{n}", net, host)
-        address = give_address(server, public)
+        address = r.addresses[f"s{n}"] = give_address(server, public)
         check(says(address, "hostname").strip() == f"s{n}", "another guest answers")
         check(address[1].name == host, f"it is on {address[1].name}")
+
+
+def attach(server, volume):
+    admin = Region.admin
+    admin.must(200, "POST", f"/compute/v2.1/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+    volume_is(volume, "in-use")
+
+
+def detach(server, volume):
+    Region.admin.must(202, "DELETE", f"/compute/v2.1/servers/{server}/os-volume_attachments/{volume}")
+    volume_is(volume, "available")
+
+
+def volume_is(volume, status):
+    def now():
+        r = Region.admin.get(f"/volume/v3/volumes/{volume}")
+        got = r.json["volume"]["status"] if r.status == 200 else f"HTTP {r.status}"
+        check(not got.startswith("error") or status.startswith("error"), f"volume {volume}: {r.body[:400]}")
+        return got == status
+    wait_for(f"volume {volume} is {status}", now, 90)
+
+
+def shared_volumes():
+    """A volume's data is there for servers of both hosts, one after the other; a deleted one's is gone."""
+    r = Region
+    volume = r.admin.must(202, "POST", "/volume/v3/volumes", {"volume": {"size": 1, "name": "shared"}})["volume"]["id"]
+    volume_is(volume, "available")
+    for name, other in (("s1", "s2"), ("s2", "s1")):
+        attach(r.servers[name], volume)
+        says(r.addresses[name], f"test -b /dev/vdb && echo written by {name} >/dev/vdb && sync")
+        detach(r.servers[name], volume)
+        attach(r.servers[other], volume)
+        got = says(r.addresses[other], "test -b /dev/vdb && head -n 1 /dev/vdb").strip()
+        check(got == f"written by {name}", f"{other} reads '{got}'")
+        detach(r.servers[other], volume)
+    shown = r.admin.must(200, "GET", f"/volume/v3/volumes/{volume}")["volume"]
+    file = f"{r.cluster.shared}/volumes/{volume}/disk.qcow2"
+    check(os.path.exists(file), f"no {file}: {shown}")
+    r.admin.must(202, "DELETE", f"/volume/v3/volumes/{volume}")
+    volume_is(volume, "HTTP 404")
+    check(os.listdir(f"{r.cluster.shared}/volumes") == [], "something is left in the pool")
 
 
 def one_api_gone():
@@ -109,16 +156,40 @@ def one_api_gone():
     wait_for("both are back", r.cluster.healthy, 30)
 
 
+def host_of_volume(volume):
+    shown = Region.admin.must(200, "GET", f"/volume/v3/volumes/{volume}")["volume"]
+    return shown["os-vol-host-attr:host"].partition("@")[0]
+
+
+def volume_managed_by(host):
+    """It is the host's that used it last."""
+    r = Region
+    volume = r.admin.must(202, "POST", "/volume/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    volume_is(volume, "available")
+    server = next(r.servers[n] for n, a in r.addresses.items() if a[1].name == host)
+    attach(server, volume)
+    detach(server, volume)
+    check(host_of_volume(volume) == host, f"it is on {host_of_volume(volume)}")
+    return volume
+
+
 def host_killed():
     """A host without power is down soon, and the others do not care; with power again it goes on."""
     r = Region
     h1 = r.cluster.hosts[0]
+    volume = volume_managed_by("h1")
     h1.kill()
 
     def state():
         return {h["hypervisor_hostname"]: h["state"]
                 for h in r.admin.must(200, "GET", "/compute/v2.1/os-hypervisors")["hypervisors"]}
     wait_for("h1 is down", lambda: state() == {"h1": "down", "h2": "up"}, 60)
+    # What h1 had is h2's to use once h1's lease is over.
+    r.admin.must(202, "POST", f"/compute/v2.1/servers/{r.servers['s2']}/action", {"os-start": None})
+    r.admin.wait_status(r.servers["s2"], "ACTIVE")
+    wait_for("it has another host", lambda: host_of_volume(volume) == "h2", 90)
+    attach(r.servers["s2"], volume)
+    detach(r.servers["s2"], volume)
     h1.start()
     h1.start_agent()
     wait_for("h1 is up", lambda: state() == {"h1": "up", "h2": "up"}, 60)
@@ -138,7 +209,7 @@ def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
     try:
-        cloud.main(region, guests, one_api_gone, host_killed, nothing_left)
+        cloud.main(region, guests, shared_volumes, one_api_gone, host_killed, nothing_left)
     except BaseException:
         if Region.cluster:
             if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:

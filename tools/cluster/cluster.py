@@ -75,6 +75,7 @@ class Cluster:
         self.start_front()
         wait_until("the APIs answer", self.healthy)
         self.write_clouds()
+        self.make_pool()
         for host in self.hosts:
             host.start()
             host.start_agent()
@@ -123,8 +124,15 @@ class Cluster:
         said = self.admin("host", "add", host_name)
         return next(line for line in said.splitlines() if line.startswith("cvj1."))
 
+    def make_pool(self):
+        """What hosts would mount: on one machine they have it all anyway."""
+        if self.driver == "qemu":
+            os.makedirs(self.shared, exist_ok=True)
+            run(self.colvert, "admin", "pool-make", self.shared)
+
     def node_options(self, host):
-        return ["--external-cidr", OUTSIDE] if self.net == "kernel" else []
+        options = ["--shared-dir", self.shared] if self.driver == "qemu" else []
+        return options + (["--external-cidr", OUTSIDE] if self.net == "kernel" else [])
 
     def write_clouds(self):
         text = "clouds:\n"

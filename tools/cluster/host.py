@@ -113,8 +113,8 @@ class Host:
     def stop_agent(self, how=signal.SIGTERM):
         pid = self.agent_pid()
         if pid:
-            os.kill(pid, how)
             began = started_at(pid)
+            os.kill(pid, how)
             wait_until(f"{self.name}'s agent ends", lambda: started_at(pid) != began)
         self.book.end(f"{self.name}-agent")
 
