@@ -69,11 +69,15 @@ static const char *state_of(struct ctx *cx, const struct fleet_member *m)
 {
     int64_t now = now_us(cx);
     bool up = m->last_seen_us && now - m->last_seen_us < INT64_C(3000000) * FLEET_HEARTBEAT_S;
+    if (m->forced_down)
+        return "forced down";
     if (up)
         return "up";
     if (!m->local && !m->cert_until_us)
         return m->token_until_us > now ? "to join" : "token expired";
-    return !m->local && m->cert_until_us < now ? "certificate expired" : "down";
+    if (!m->local && m->cert_until_us < now)
+        return "certificate expired";
+    return m->lease_until_us < now ? "down, lease over" : "down";
 }
 
 static struct err *list(struct ctx *cx, const struct settings *s UNUSED, struct store *store,

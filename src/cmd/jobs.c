@@ -9,40 +9,51 @@
 #include "image/image.h"
 #include "volume/volume.h"
 
-static struct err *sweep_servers(struct ctx *cx, struct store *s, const struct lease *l UNUSED,
+static struct err *sweep_servers(struct ctx *cx, struct jobs *j, const struct lease *l UNUSED,
                                  size_t *ret)
 {
-    return compute_sweep(cx, s, ret);
+    return compute_sweep(cx, j->store, ret);
 }
 
-static struct err *sweep_volumes(struct ctx *cx, struct store *s, const struct lease *l UNUSED,
+static struct err *sweep_volumes(struct ctx *cx, struct jobs *j, const struct lease *l UNUSED,
                                  size_t *ret)
 {
-    return volume_sweep(cx, s, ret);
+    return volume_sweep(cx, j->store, ret);
 }
 
-static struct err *sweep_exports(struct ctx *cx, struct store *s, const struct lease *l UNUSED,
+static struct err *sweep_exports(struct ctx *cx, struct jobs *j, const struct lease *l UNUSED,
                                  size_t *ret)
 {
-    return image_sweep(cx, s, ret);
+    return image_sweep(cx, j->store, ret);
+}
+
+static struct err *rotate_keys(struct ctx *cx, struct jobs *j, const struct lease *l, size_t *ret)
+{
+    return identity_rotate_keys(cx, j->store, l, ret);
+}
+
+static struct err *watch_hosts(struct ctx *cx, struct jobs *j, const struct lease *l, size_t *ret)
+{
+    return compute_watch_hosts(cx, j->store, l, &j->hosts, ret);
 }
 
 static const struct job {
     const char *name;
     int64_t every_s;
-    struct err *(*run)(struct ctx *cx, struct store *s, const struct lease *l, size_t *ret_changed);
+    struct err *(*run)(struct ctx *cx, struct jobs *j, const struct lease *l, size_t *ret_changed);
     const char *done; /* for the log, with how many */
 } jobs[] = {
+    {"hosts", 5, watch_hosts, "evacuated"},
     {"servers", 5, sweep_servers, "deadlines passed"},
     {"volumes", 5, sweep_volumes, "deadlines passed"},
     {"exports", 5, sweep_exports, "deadlines passed"},
-    {"token-keys", 600, identity_rotate_keys, "a new token key signs"},
+    {"token-keys", 600, rotate_keys, "a new token key signs"},
 };
 _Static_assert(ARRAY_LEN(jobs) == N_JOBS, "jobs.h");
 
 void jobs_init(struct jobs *j, struct ctx *cx, struct store *s)
 {
-    *j = (struct jobs){.store = s};
+    *j = (struct jobs){.store = s, .hosts.open_since_us = now_us(cx)};
     for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
         j->leases[i] = lease_of(cx, jobs[i].name);
 }
@@ -51,7 +62,7 @@ static struct err *run_job(struct ctx *cx, struct jobs *j, size_t i, size_t *ret
 {
     bool held = false;
     TRY(lease_hold(cx, j->store, &j->leases[i], &held));
-    return held ? jobs[i].run(cx, j->store, &j->leases[i], ret_changed) : NULL;
+    return held ? jobs[i].run(cx, j, &j->leases[i], ret_changed) : NULL;
 }
 
 void jobs_run(struct jobs *j)

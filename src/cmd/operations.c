@@ -6,6 +6,14 @@
 
 static const struct stmt stmt_alive = {"alive", "SELECT count(*) FROM schema_migration"};
 
+static const struct stmt stmt_hosts = {
+    "metrics_hosts", "SELECT CASE WHEN forced_down = 1 THEN 'forced_down' WHEN lease_until < $1 "
+                     "THEN 'silent' ELSE 'up' END AS state, COUNT(*) FROM fleet_hosts WHERE "
+                     "last_seen_at IS NOT NULL GROUP BY 1"};
+static const struct stmt stmt_evacuations = {
+    "metrics_evacuations",
+    "SELECT status, COUNT(*) FROM migrations WHERE type = 'evacuation' GROUP BY status"};
+
 /* The state can be read: clients can be served. */
 static struct err *healthz(struct call *c)
 {
@@ -52,6 +60,30 @@ static void process_metrics(struct buf *b, const struct figures *f)
 #undef X
 }
 
+static void write_counts(struct buf *b, const struct db_rows *r, const char *name,
+                         const char *label)
+{
+    for (size_t i = 0; i < r->n_rows; i++)
+        buf_printf(b, "%s{%s=\"%s\"} %" PRId64 "\n", name, label, db_text(r, i, 0),
+                   db_int(r, i, 1));
+}
+
+/* Of the whole region, the same from each process. */
+static struct err *region_metrics(struct call *c, struct buf *b)
+{
+    const struct db_value now = V_INT(now_us(c->cx));
+    struct db_rows hosts, evacuations;
+    TRY(db_query(c->cx, c->tx, &stmt_hosts, &now, 1, &hosts));
+    TRY(db_query(c->cx, c->tx, &stmt_evacuations, NULL, 0, &evacuations));
+    buf_str(b, "# HELP colvert_hosts Hosts; silent: their lease is over.\n"
+               "# TYPE colvert_hosts gauge\n");
+    write_counts(b, &hosts, "colvert_hosts", "state");
+    buf_str(b, "# HELP colvert_evacuations Servers that left a failed host.\n"
+               "# TYPE colvert_evacuations gauge\n");
+    write_counts(b, &evacuations, "colvert_evacuations", "status");
+    return NULL;
+}
+
 static void route_answers(void *arg, const struct service *svc, const struct route *r,
                           const struct route_figures *f)
 {
@@ -83,6 +115,7 @@ static struct err *metrics(struct call *c)
     call_reply_empty(c, 200);
     c->rp->content_type = "text/plain; version=0.0.4";
     process_metrics(b, &f);
+    TRY(region_metrics(c, b));
     buf_str(b, "# HELP colvert_api_answers_total Answers by route and class of status.\n# TYPE "
                "colvert_api_answers_total counter\n");
     api_each_route(c->api, route_answers, b);
@@ -98,7 +131,7 @@ static const struct route routes[] = {
     ROUTE(GET, "/metrics", metrics, "operations:metrics", .rule = RULE_PUBLIC,
           .doc = "Figures for Prometheus."),
 };
-static const struct stmt *const stmts[] = {&stmt_alive};
+static const struct stmt *const stmts[] = {&stmt_alive, &stmt_hosts, &stmt_evacuations};
 
 const struct service operations_service = {.name = "operations",
                                            .family = &family_node,

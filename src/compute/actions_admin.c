@@ -39,24 +39,6 @@ struct err *act_live_migrate(struct call *c, struct server *s, const json_t *arg
     return fail(c->cx, ERR_INVALID, MOVES_BY_SHELVING, s->id);
 }
 
-struct err *act_evacuate(struct call *c, struct server *s, const json_t *args)
-{
-    struct fleet_host host;
-    if (!json_is_object(args))
-        return bad_member(c, "evacuate", args, "it is not of type 'object'");
-    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_ERROR) | TO(ST_FAILED), "evacuate"));
-    if (!s->host_id)
-        return fail(c->cx, ERR_INVALID, "No valid host was found. Instance %s was on no host.",
-                    s->id);
-    TRY(fleet_host_get(c->cx, c->tx, s->host_id, &host));
-    if (host.alive)
-        return fail(c->cx, ERR_INVALID, "Compute service of %s is still in use.", host.name);
-    return fail(c->cx, ERR_INVALID,
-                "No valid host was found. The disk of instance %s lies on host %s, which does not "
-                "answer: there is nothing to make it from elsewhere.",
-                s->id, host.name);
-}
-
 /* Nothing in the guest would hear of it. */
 struct err *act_change_password(struct call *c, struct server *s, const json_t *args)
 {

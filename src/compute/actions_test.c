@@ -460,7 +460,7 @@ static void each_refusal_has_its_reason(void **state UNUSED)
         {400, "admin", "{'os-migrateLive':{'host':'h1','block_migration':false}}",
          "No valid host was found", 0},
         {400, "admin", "{'os-migrateLive':{}}", "required", 0},
-        {400, "admin", "{'evacuate':{}}", "still in use", 0},
+        {400, "admin", "{'evacuate':{'onSharedStorage':true}}", "still in use", 0},
         {409, "p1", "{'changePassword':{'adminPass':'x'}}", "not supported", 0},
         {400, "p1", "{'changePassword':{}}", "adminPass", 0},
         {404, "p1", "{'trigger_crash_dump':null}", "not be found", 0},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "resource/api.h"
+#include "store/lease.h"
 #include "schedule/schedule.h"
 
 extern const struct service compute_service;
@@ -78,3 +79,18 @@ MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
  * any number of processes (rows are compared and swapped). ret_changed: how many servers moved.
  */
 MUST_USE struct err *compute_sweep(struct ctx *cx, struct store *s, size_t *ret_changed);
+
+/*
+ * Hosts that failed lose their highly available servers to others. Every few seconds, by the
+ * process that has the lease (NULL: there is one process). All zero before the first time.
+ */
+struct host_watch {
+    int64_t open_since_us; /* since then hosts could be heard, as far as this process knows */
+    size_t n_told, next;
+    struct {
+        char host_id[40];
+        size_t waiting;
+    } told[64]; /* in the log */
+};
+MUST_USE struct err *compute_watch_hosts(struct ctx *cx, struct store *s, const struct lease *l,
+                                         struct host_watch *w, size_t *ret_changed);

@@ -232,6 +232,10 @@ MUST_USE struct err *migration_record(struct call *c, const struct server *s,
 MUST_USE struct err *migration_status(struct ctx *cx, struct tx *tx, const char *server_id,
                                       const char *status);
 
+/* Its evacuation, if it is under one, is over. */
+MUST_USE struct err *migration_evacuated(struct ctx *cx, struct tx *tx, const char *server_id,
+                                         bool good);
+
 /* ---- server_password.c */
 /* What the guest posted to its metadata service, as its host reports it; saves the row. */
 MUST_USE struct err *server_password_report(struct ctx *cx, struct tx *tx, struct server *s,
@@ -371,6 +375,14 @@ MUST_USE struct err *check_block_devices(struct call *c, const struct server *s,
 /* To a server that has a host. */
 MUST_USE struct err *attach_block_devices(struct call *c, const struct server *s,
                                           const struct device_list *l);
+
+/* ---- evacuate.c */
+/* To another host (NULL: any), where it starts if it is wanted on; saves. Its own must not run it
+ * any more. ERR_INVALID where there is none, or what it needs is not to be had there. */
+MUST_USE struct err *server_evacuate(struct call *c, struct server *s, const char *host,
+                                     bool stay_off);
+/* In a state that an evacuation can end. */
+bool server_evacuable(const struct server *s);
 
 /* ---- actions_shelve.c: move the struct; the caller saves */
 /* Shelving, and off. */

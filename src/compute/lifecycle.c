@@ -7,7 +7,8 @@
 #define SETTLED                                                                                    \
     (TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_PAUSED) | TO(ST_SUSPENDED) | TO(ST_RESCUED) |          \
      TO(ST_VERIFY_RESIZE))
-#define ANY_WAY_OUT (TO(ST_ERROR) | TO(ST_FAILED) | TO(ST_DELETING))
+#define ANY_WAY_OUT                                                                                \
+    (TO(ST_ERROR) | TO(ST_FAILED) | TO(ST_DELETING) | TO(ST_REBUILD)) /* the last: evacuated */
 
 /* Settled: what users may ask for from here. */
 #define STANDS(name_, status_, vm_state_, asked)                                                   \

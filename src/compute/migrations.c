@@ -84,6 +84,10 @@ const struct stmt stmt_migration_status = {
     "migration_status",
     "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE id = "
     "(SELECT id FROM migrations WHERE server_id = $3 ORDER BY number DESC LIMIT 1)"};
+const struct stmt stmt_migration_evacuated = {
+    "migration_evacuated",
+    "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE "
+    "server_id = $3 AND type = 'evacuation' AND status = 'accepted'"};
 const struct res_where migrations_running = {&server_migration_resource,
                                              "server_id = $1 AND type = 'live-migration' AND "
                                              "status IN ('queued', 'preparing', 'running', "
@@ -124,6 +128,12 @@ struct err *migration_status(struct ctx *cx, struct tx *tx, const char *server_i
 {
     return db_run(cx, tx, &stmt_migration_status, V_TEXT(status), V_INT(now_us(cx)),
                   V_TEXT(server_id));
+}
+
+struct err *migration_evacuated(struct ctx *cx, struct tx *tx, const char *server_id, bool good)
+{
+    return db_run(cx, tx, &stmt_migration_evacuated, V_TEXT(good ? "done" : "failed"),
+                  V_INT(now_us(cx)), V_TEXT(server_id));
 }
 
 /* ---------------------------------------------------------------- reading */

@@ -92,6 +92,8 @@ static struct err *note_migration(struct ctx *cx, struct tx *tx, const struct se
 {
     bool moving = TO(state_of(s)) & (TO(ST_RESIZE) | TO(ST_REVERT_RESIZE));
     bool failed = TO(to) & (TO(ST_ERROR) | TO(ST_FAILED));
+    if (state_of(s) == ST_REBUILD)
+        TRY(migration_evacuated(cx, tx, s->id, !lifecycle_of(to)->task_state && !failed));
     if (to == ST_VERIFY_RESIZE)
         return migration_status(cx, tx, s->id, "finished");
     return moving && failed ? migration_status(cx, tx, s->id, "error") : NULL;

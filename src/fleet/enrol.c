@@ -97,6 +97,8 @@ struct err *fleet_members(struct ctx *cx, struct tx *tx, struct fleet_member **r
             .token_until_us = db_int(&rows, i, 5),
             .agent_url = db_text(&rows, i, 6),
             .version = db_text(&rows, i, 7),
+            .forced_down = db_int(&rows, i, 8) != 0,
+            .lease_until_us = db_int(&rows, i, 9),
         };
     *ret = out;
     *ret_n = rows.n_rows;

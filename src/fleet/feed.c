@@ -68,6 +68,11 @@ void fleet_set_lease(int64_t seconds)
     lease_s = seconds;
 }
 
+int64_t fleet_lease_span_us(void)
+{
+    return (lease_s + FLEET_LEASE_MARGIN_S) * 1000000;
+}
+
 struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id, int64_t *ret)
 {
     struct db_value id = V_TEXT(host_id);
@@ -96,8 +101,8 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
                   V_INT(json_get_int(body, "hypervisor_version", 0)),
                   V_TEXT(json_get_str(body, "cpu_info")), V_TEXT(url),
                   V_TEXT(json_get_str(body, "version")), V_INT(now_us(cx)), V_TEXT(uptime),
-                  V_INT(now_us(cx) + (lease_s + FLEET_LEASE_MARGIN_S) * 1000000),
-                  V_TEXT(pool), V_INT(json_get_int(body, "pool_gib", 0)));
+                  V_INT(now_us(cx) + fleet_lease_span_us()), V_TEXT(pool),
+                  V_INT(json_get_int(body, "pool_gib", 0)));
 }
 
 /* ---- the feed ---- */

@@ -110,6 +110,8 @@ MUST_USE struct err *fleet_host_revoke(struct ctx *cx, struct tx *tx, const char
 struct fleet_member {
     const char *id, *name, *agent_url, *version;
     bool local; /* the control plane's own machine: it has a secret, no certificate */
+    bool forced_down;
+    int64_t lease_until_us;
     int64_t last_seen_us, cert_until_us, token_until_us; /* 0: never, none; of an unused token */
 };
 MUST_USE struct err *fleet_members(struct ctx *cx, struct tx *tx, struct fleet_member **ret,
@@ -164,6 +166,7 @@ void fleet_set_upload(const struct fleet_upload *upload); /* at start-up, static
 #define FLEET_LEASE_S 25
 #define FLEET_LEASE_MARGIN_S 10
 void fleet_set_lease(int64_t lease_s); /* at start-up */
+int64_t fleet_lease_span_us(void);     /* with the margin */
 /* What the answer to a heartbeat says; 0: the host is forced down, and gets none. */
 MUST_USE struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id,
                                    int64_t *ret);

@@ -36,11 +36,12 @@
     X(pulses, "SELECT id, revision, last_seen_at, enabled, forced_down, vcpus, memory_mib,"        \
               " disk_gib FROM fleet_hosts")                                                        \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
-    X(members, "SELECT h.id, h.name, h.secret_sha256, h.last_seen_at,"                             \
-               " (SELECT MAX(c.not_after) FROM fleet_certs c WHERE c.host_id = h.id),"             \
-               " (SELECT j.expires_at FROM fleet_joins j"                                          \
-               " WHERE j.host_id = h.id AND j.used_at IS NULL),"                                   \
-               " h.agent_url, h.version FROM fleet_hosts h ORDER BY h.name")                       \
+    X(members,                                                                                     \
+      "SELECT h.id, h.name, h.secret_sha256, h.last_seen_at,"                                      \
+      " (SELECT MAX(c.not_after) FROM fleet_certs c WHERE c.host_id = h.id),"                      \
+      " (SELECT j.expires_at FROM fleet_joins j"                                                   \
+      " WHERE j.host_id = h.id AND j.used_at IS NULL),"                                            \
+      " h.agent_url, h.version, h.forced_down, h.lease_until FROM fleet_hosts h ORDER BY h.name")  \
     X(join_put, "INSERT INTO fleet_joins (host_id, token_sha256, expires_at) VALUES ($1, $2, $3)"  \
                 " ON CONFLICT (host_id) DO UPDATE SET token_sha256 = excluded.token_sha256,"       \
                 " expires_at = excluded.expires_at, used_at = NULL")                               \

@@ -148,6 +148,9 @@ struct jw call_json(struct call *c, int status);
 MUST_USE struct err *call_reply_row(struct call *c, int status, const struct resource *res,
                                     void *row);
 void call_reply_empty(struct call *c, int status);
+/* An audit event of what the control plane does by itself. */
+MUST_USE struct err *audit_note(struct ctx *cx, struct tx *tx, const char *action,
+                                const char *target);
 struct err *call_require_owner(struct call *c, const char *project_id, const struct resource *res,
                                const char *id);
 

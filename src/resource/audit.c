@@ -70,3 +70,10 @@ struct err *audit_add(struct call *c, struct tx *tx, int status)
                   V_TEXT(c->route->policy), V_TEXT(c->rq->method), V_TEXT(c->rq->path),
                   V_TEXT(target), V_INT(status));
 }
+
+struct err *audit_note(struct ctx *cx, struct tx *tx, const char *action, const char *target)
+{
+    return db_run(cx, tx, &stmt_audit_add, V_TEXT(uuid_new(cx)), V_INT(now_us(cx)),
+                  V_TEXT(cx->request_id ? cx->request_id : ""), V_TEXT(NULL), V_TEXT(NULL),
+                  V_TEXT(NULL), V_TEXT(action), V_TEXT(""), V_TEXT(""), V_TEXT(target), V_INT(200));
+}
