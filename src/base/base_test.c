@@ -86,6 +86,16 @@ static void test_time(void **state UNUSED)
     assert_string_equal(time_iso(&cx, INT64_MAX, TIME_Z), "9999-12-31T23:59:59Z");
     assert_string_equal(time_iso(&cx, INT64_MIN, TIME_Z), "0000-01-01T00:00:00Z");
     assert_string_equal(time_iso(&cx, -1, TIME_MICROS), "1969-12-31T23:59:59.999999");
+    for (int64_t secs = INT64_C(-62167219200); secs < INT64_C(253402300800); secs += 86399 * 7) {
+        char text[40];
+        time_t t = (time_t)secs;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
+                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        assert_string_equal(time_iso(&cx, secs * 1000000, TIME_Z), text);
+        arena_reset(cx.arena);
+    }
     assert_true(time_parse("2026-11-23T09:08:42+02:00", &us));
     assert_string_equal(time_iso(&cx, us, TIME_Z), "2026-11-23T07:08:42Z");
     const char *bad[] = {"2011/01/01", "2026-02-31", "2026-13-01",
@@ -173,6 +183,22 @@ static void test_json_quoting(void **state UNUSED)
             assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
             assert_string_equal(json_string_value(j), text);
         }
+}
+
+static void test_json_walk(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct buf b;
+    struct json_walk w = {
+        .at = "[ {\"a\" : \"x\",\"b\":-1.5e3,\"c\":[true, null] },\n\"q\\\"\\u00e9\\\\\", \"\"]"};
+    buf_init(&b, cx.arena);
+    while (json_walk(&cx, &w))
+        buf_printf(&b, "%c%s=%s ", w.kind, w.key ? w.key : "", w.text ? w.text : "-");
+    assert_string_equal(buf_cstr(&b),
+                        "[=- {=- \"a=x -b=- [c=- t=- n=- ]=- }=- \"=q\"\xc3\xa9\\ \"= ]=- ");
+    w = (struct json_walk){.at = " "};
+    assert_false(json_walk(&cx, &w));
 }
 
 /* Numbers to their ends. */
@@ -298,9 +324,9 @@ int main(void)
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_time),         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_json),         cmocka_unit_test(test_json_quoting),
-        cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_arena_printf),
-        cmocka_unit_test(test_errors),       cmocka_unit_test(test_encodings),
-        cmocka_unit_test(test_seeded),
+        cmocka_unit_test(test_json_walk),    cmocka_unit_test(test_json_numbers),
+        cmocka_unit_test(test_arena_printf), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_encodings),    cmocka_unit_test(test_seeded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,27 @@ static char *digits(char *p, int64_t v, int n)
     return p + n;
 }
 
+#define DAY_S 86400
+
+struct date {
+    int64_t year, month, day;
+};
+
+/* Days since 1970 → Gregorian, from the year 0 on; gmtime_r takes the time zone's lock. Counted in
+ * years that begin in March, 400 of which have 146097 days. */
+static struct date date_of(int64_t days)
+{
+    days += 719468;
+    int64_t era = days / 146097 - (days % 146097 < 0), in_era = days - era * 146097;
+    int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+    int64_t in_year = in_era - (365 * year + year / 4 - year / 100),
+            month = (5 * in_year + 2) / 153;
+    struct date d = {.month = month < 10 ? month + 3 : month - 9,
+                     .day = in_year - (153 * month + 2) / 5 + 1};
+    d.year = year + era * 400 + (d.month <= 2);
+    return d;
+}
+
 const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
 {
     time_t secs = (time_t)(us / 1000000);
@@ -71,15 +92,15 @@ const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
         secs--;
     }
     secs = min_i64(max_i64(secs, YEAR_0), YEAR_9999); /* what an agent says may be anything */
-    struct tm tm;
-    gmtime_r(&secs, &tm);
+    int64_t day = secs / DAY_S - (secs % DAY_S < 0), second = secs - day * DAY_S;
+    struct date date = date_of(day);
     char text[] = "0000-00-00T00:00:00.000000Z", *p = text;
-    p = digits(p, tm.tm_year + 1900, 4) + 1;
-    p = digits(p, tm.tm_mon + 1, 2) + 1;
-    p = digits(p, tm.tm_mday, 2) + 1;
-    p = digits(p, tm.tm_hour, 2) + 1;
-    p = digits(p, tm.tm_min, 2) + 1;
-    p = digits(p, tm.tm_sec, 2);
+    p = digits(p, date.year, 4) + 1;
+    p = digits(p, date.month, 2) + 1;
+    p = digits(p, date.day, 2) + 1;
+    p = digits(p, second / 3600, 2) + 1;
+    p = digits(p, second / 60 % 60, 2) + 1;
+    p = digits(p, second % 60, 2);
     if (style != TIME_Z)
         p = digits(p + 1, micros, 6);
     if (style != TIME_MICROS)

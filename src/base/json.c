@@ -132,25 +132,36 @@ void jw_arr_end(struct jw *w)
     close_level(w, ']');
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
 /* Control characters, quotation mark, backslash: RFC 8259, 7. */
 static bool plain(unsigned char c)
 {
     return c >= 0x20 && c != '"' && c != '\\';
 }
 
-/* The same for eight bytes at once; a carry may make it say no for a plain byte above one that is
- * not: never yes. */
-static bool plain8(const char *s)
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+
+/* The same for sixteen bytes at once. */
+static bool plain16(const char *s)
 {
-    uint64_t v, quote, slash;
+    bytes16 v;
+    uint64_t half[2];
     memcpy(&v, s, sizeof(v));
-    quote = v ^ EACH('"');
-    slash = v ^ EACH('\\');
-    return !(
-        (((v - EACH(0x20)) & ~v) | ((quote - EACH(1)) & ~quote) | ((slash - EACH(1)) & ~slash)) &
-        EACH(0x80));
+    v = (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
+    memcpy(half, &v, sizeof(half));
+    return !(half[0] | half[1]);
+}
+
+/* How many of the bytes in front need no escape. The last step may see some again. */
+static size_t plain_size(const char *s, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= 16 && plain16(s + at))
+        at += 16;
+    if (at < size && size - at < 16 && size >= 16 && plain16(s + size - 16))
+        return size;
+    while (at < size && plain((unsigned char)s[at]))
+        at++;
+    return at;
 }
 
 static void escaped(struct buf *b, unsigned char c)
@@ -166,43 +177,63 @@ static void escaped(struct buf *b, unsigned char c)
 }
 
 /* What stands between the quotes. */
-static void escape(struct buf *b, const char *s)
+static void escape(struct buf *b, const char *s, size_t size)
 {
-    const char *end = s + strlen(s);
-    for (const char *from = s;; from = ++s) {
-        while (end - s >= 8 && plain8(s))
-            s += 8;
-        while (plain((unsigned char)*s))
-            s++;
-        buf_add(b, from, (size_t)(s - from));
+    for (const char *end = s + size;; s++) {
+        size_t n = plain_size(s, (size_t)(end - s));
+        buf_add(b, s, n);
+        s += n;
         if (s == end)
             break;
         escaped(b, (unsigned char)*s);
     }
 }
 
-static void quoted(struct buf *b, const char *s)
+/* The string, a comma before it where one is due, and after it this character unless it is 0. */
+static void quoted(struct jw *w, const char *s, char after)
 {
-    buf_char(b, '"');
-    escape(b, s);
-    buf_char(b, '"');
+    struct buf *b = w->out;
+    size_t size = strlen(s), n = plain_size(s, size);
+    char *from = buf_reserve(b, size + 5), *p = from;
+    if (w->comma[w->depth])
+        *p++ = ',';
+    w->comma[w->depth] = !after;
+    *p++ = '"';
+    p = (char *)memcpy(p, s, n) + n;
+    if (n < size) {
+        b->len += (size_t)(p - from);
+        escape(b, s + n, size - n);
+        from = p = buf_reserve(b, 3);
+    }
+    *p++ = '"';
+    if (after)
+        *p++ = after;
+    *p = 0;
+    b->len += (size_t)(p - from);
 }
 
 void jw_key(struct jw *w, const char *key)
 {
-    separate(w);
-    quoted(w->out, key);
-    buf_char(w->out, ':');
+    quoted(w, key, ':');
+}
+
+void jw_key_ready(struct jw *w, const char *text, size_t size)
+{
+    char *from = buf_reserve(w->out, size + 2), *p = from;
+    if (w->comma[w->depth])
+        *p++ = ',';
     w->comma[w->depth] = false;
+    p = (char *)memcpy(p, text, size) + size;
+    *p = 0;
+    w->out->len += (size_t)(p - from);
 }
 
 void jw_str(struct jw *w, const char *s)
 {
-    separate(w);
     if (s)
-        quoted(w->out, s);
+        quoted(w, s, 0);
     else
-        buf_str(w->out, "null");
+        jw_null(w);
 }
 
 void jw_kjoin(struct jw *w, const char *key, ...)
@@ -213,7 +244,7 @@ void jw_kjoin(struct jw *w, const char *key, ...)
     buf_char(w->out, '"');
     va_start(ap, key);
     for (const char *s; (s = va_arg(ap, const char *));)
-        escape(w->out, s);
+        escape(w->out, s, strlen(s));
     va_end(ap);
     buf_char(w->out, '"');
 }

@@ -21,6 +21,20 @@ bool json_get_bool(const json_t *obj, const char *key, bool otherwise);
 /* Compact, keys sorted: one text for one meaning. In the arena. */
 const char *json_text(struct ctx *cx, const json_t *j);
 
+/*
+ * One part after the other, without a tree: for texts that this program wrote, where little is
+ * wanted of many. kind is the part's first character: { } [ ] " or a number's or a word's; a value
+ * in an object has its key. False at the end.
+ *   struct json_walk w = {.at = text};
+ *   while (json_walk(cx, &w)) …
+ */
+struct json_walk {
+    const char *at;
+    char kind;
+    const char *key, *text; /* text: of a string, in the arena */
+};
+bool json_walk(struct ctx *cx, struct json_walk *w);
+
 #define JSON_WRITE_DEPTH 32
 
 struct jw {
@@ -35,7 +49,8 @@ void jw_obj_end(struct jw *w); /* } */
 void jw_arr(struct jw *w);     /* [ */
 void jw_arr_end(struct jw *w); /* ] */
 void jw_key(struct jw *w, const char *key);
-void jw_str(struct jw *w, const char *s); /* NULL writes null */
+void jw_key_ready(struct jw *w, const char *text, size_t size); /* "key": as it is written */
+void jw_str(struct jw *w, const char *s);                       /* NULL writes null */
 void jw_int(struct jw *w, int64_t v);
 void jw_num(struct jw *w, double v);
 void jw_bool(struct jw *w, bool v);

@@ -472,7 +472,7 @@ static void a_projects_list_is_not_sorted(void **state UNUSED)
             if (!res->table || res->owner < 0 || !res->dflt_sort)
                 continue;
             const char *sql = arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1 ORDER BY %s",
-                                           res_listed(res)->columns, res->table,
+                                           res->state->whole.columns, res->table,
                                            res->fields[res->owner].member, order_of(res));
             if (sorts(sql))
                 fail_msg("%s: no index gives %s = $1 ORDER BY %s", res->name,

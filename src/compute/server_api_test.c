@@ -33,6 +33,32 @@ static size_t listed(const char *who, const char *query)
 
 /* ---------------------------------------------------------------- lists */
 
+static void lists_read_what_they_show(void **state UNUSED)
+{
+    struct test_reply r = test_expect(
+        T, 202, "p1", "POST", V "/servers",
+        "{'server':{'name':'whole','imageRef':'%s','flavorRef':'1','networks':[{'uuid':'%s'}],"
+        "'metadata':{'a':'b'},'user_data':'aGVsbG8=','config_drive':true}}",
+        IMAGE_OK, NET_A);
+    const char *id = test_str(T, &r, "server.id");
+    const char *sql =
+        path("UPDATE servers SET description = 'd', tags = '[\"t\"]', key_name = 'k', "
+             "access_ip_v4 = '1.2.3.4', access_ip_v6 = '::1', pinned_zone = 'z', "
+             "locked = 1, locked_reason = 'r', launched_at = 5, launch_index = 3, "
+             "seen_power = 'on', seen_paused = 1, export_image = 'i', "
+             "fault_code = 500, fault_message = 'm', fault_at = 7%s",
+             "");
+    static const char *const states[] = {"ACTIVE", "ERROR", "SHUTOFF"};
+    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+        AUTO_TXN struct tx *tx = NULL;
+        const struct stmt st = {"all", path("%s, state = '%s'", sql, states[i])};
+        assert_ok(&T->cx, tx_write(&T->cx, T->store, &tx));
+        assert_ok(&T->cx, db_exec(&T->cx, tx, &st, NULL, 0, NULL));
+        assert_ok(&T->cx, tx_commit(&T->cx, &tx));
+        test_needs(T, &server_resource, id, V "/servers/detail", 96);
+    }
+}
+
 static void named(const char *name, const char *flavor, const char *net)
 {
     test_expect(
@@ -591,6 +617,7 @@ int main(void)
 {
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
+        WORLD_TEST(lists_read_what_they_show),
         WORLD_TEST(lists_filter),
         WORLD_TEST(lists_page_and_sort),
         WORLD_TEST(members_come_with_their_version),

@@ -20,30 +20,30 @@ static const struct server_more *more_of(const void *row)
 
 /* ---------------------------------------------------------------- what is shown when */
 
-static bool shown_whole(const void *row UNUSED, const struct view *v)
+static bool offered_whole(const struct view *v)
 {
     return !v->call || ((const struct call *)v->call)->state != server_reduced;
 }
 
 /* In the reply to rebuild also, since 2.54. */
-static bool shown_key_name(const void *row, const struct view *v)
+static bool offered_key_name(const struct view *v)
 {
     const struct call *c = v->call;
-    return shown_whole(row, v) || (v->microversion >= 54 && str_eq(c->rq->method, "POST"));
+    return offered_whole(v) || (v->microversion >= 54 && str_eq(c->rq->method, "POST"));
 }
 
-static bool shown_user_data(const void *row, const struct view *v)
+static bool offered_user_data(const struct view *v)
 {
-    return shown_whole(row, v) && !str_eq(((const struct call *)v->call)->rq->method, "POST");
+    return offered_whole(v) && !str_eq(((const struct call *)v->call)->rq->method, "POST");
 }
 
-static bool shown_hostname(const void *row, const struct view *v)
+static bool offered_hostname(const struct view *v)
 {
-    return (v->admin || v->microversion >= 90) && shown_whole(row, v);
+    return (v->admin || v->microversion >= 90) && offered_whole(v);
 }
 
 /* Never in lists. */
-static bool shown_one(const void *row UNUSED, const struct view *v)
+static bool offered_one(const struct view *v)
 {
     const struct call *c = v->call;
     return !c || !str_ends(c->route->pattern, "/detail");
@@ -54,7 +54,7 @@ static bool shown_security_groups(const void *row, const struct view *v)
     const struct server_more *m = more_of(row);
     for (size_t i = 0; i < m->n_ports; i++)
         if (m->ports[i].n_security_groups)
-            return shown_whole(row, v);
+            return offered_whole(v);
     return false;
 }
 
@@ -245,6 +245,16 @@ static void encode_image(struct ctx *cx, struct jw *w, const void *row, const st
     jw_obj_end(w);
 }
 
+static const int *flavor_needs(const struct view *v)
+{
+    static const int id[] = {server_f_flavor_id, -1},
+                     whole[] = {server_f_flavor_name,   server_f_vcpus,
+                                server_f_memory_mib,    server_f_root_gib,
+                                server_f_ephemeral_gib, server_f_swap_mib,
+                                server_f_extra_specs,   -1};
+    return v->microversion < 47 ? id : whole;
+}
+
 static void encode_flavor(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
 {
     const struct server *s = row;
@@ -309,7 +319,7 @@ static void encode_addresses(struct ctx *cx UNUSED, struct jw *w, const void *ro
                              const struct view *v)
 {
     const struct server_more *m = more_of(row);
-    write_addresses(w, m->ports, m->n_ports, shown_whole(row, v), NULL);
+    write_addresses(w, m->ports, m->n_ports, offered_whole(v), NULL);
 }
 
 /* Names of all ports' groups, each once. */
@@ -372,34 +382,36 @@ static const char *status_of_host(const struct fleet_host *hosts, size_t n, cons
     return host_id ? "UNKNOWN" : "";
 }
 
-struct by_id {
-    const char *id;
-    struct server_more *more;
-};
-
-static int compare_id(const void *a, const void *b)
-{
-    return strcmp(((const struct by_id *)a)->id, ((const struct by_id *)b)->id);
-}
-
+/* Rows by their id: a hash table with twice the room, where the next free place is taken. */
 struct prepared {
-    struct by_id *all;
-    size_t n;
+    const struct server **rows;
+    size_t mask;
 };
+
+static size_t place_of(const struct prepared *p, const char *id)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (const char *s = id; *s; s++)
+        h = (h ^ (uint8_t)*s) * 0x100000001b3u;
+    size_t i = h & p->mask;
+    while (p->rows[i] && !str_eq(p->rows[i]->id, id))
+        i = (i + 1) & p->mask;
+    return i;
+}
 
 static struct server_more *more_with(const struct prepared *p, const char *server_id)
 {
-    struct by_id wanted = {.id = server_id};
-    return ((struct by_id *)bsearch(&wanted, p->all, p->n, sizeof(*p->all), compare_id))->more;
+    return p->rows[place_of(p, server_id)]->row.extra;
 }
 
-static struct prepared sort_rows(struct ctx *cx, void *const *rows, struct server_more *more,
-                                 size_t n)
+static struct prepared rows_by_id(struct ctx *cx, void *const *rows, size_t n)
 {
-    struct prepared p = {arena_new_array(cx->arena, struct by_id, n), n};
+    struct prepared p = {.mask = 1};
+    while (p.mask < 2 * n)
+        p.mask = 2 * p.mask + 1;
+    p.rows = arena_new_array(cx->arena, const struct server *, p.mask + 1);
     for (size_t i = 0; i < n; i++)
-        p.all[i] = (struct by_id){ROW(server, rows, i)->id, &more[i]};
-    qsort(p.all, n, sizeof(*p.all), compare_id);
+        p.rows[place_of(&p, ROW(server, rows, i)->id)] = rows[i];
     return p;
 }
 
@@ -441,21 +453,22 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
     if (v->admin && v->microversion >= 16)
         TRY(fleet_hosts(cx, tx, &hosts, &n_hosts));
     struct server_more *more = arena_new_array(cx->arena, struct server_more, n);
-    const struct prepared p = sort_rows(cx, rows, more, n);
+    for (size_t i = 0; i < n; i++)
+        row_of(rows[i])->extra = &more[i];
+    const struct prepared p = rows_by_id(cx, rows, n);
     hand_out_ports(&p, ports, n_ports);
     hand_out_uses(&p, uses, n_uses);
     if (n == 1 && v->microversion >= 71)
         TRY(server_group_of(cx, tx, ids[0], &more[0].group_id));
     const struct server *before = NULL;
     for (size_t i = 0; i < n; i++) {
-        struct server *s = rows[i];
+        const struct server *s = rows[i];
         bool same_host = before && str_eq(before->host_name, s->host_name) &&
                          str_eq(before->project_id, s->project_id);
         more[i].host_hash =
             same_host ? more[i - 1].host_hash : host_hash(cx, s->project_id, s->host_name);
         before = s;
         more[i].host_status = status_of_host(hosts, n_hosts, s->host_id);
-        s->row.extra = &more[i];
     }
     return NULL;
 }
@@ -475,6 +488,7 @@ const struct resource server_resource = {.name = "server",
                                          .not_found = "Instance %s could not be found.",
                                          .indexes = server_indexes,
                                          .n_indexes = ARRAY_LEN(server_indexes),
+                                         .needs = NEEDS(server_f_id),
                                          .prepare = server_prepare,
                                          .encode_more = server_links,
                                          .dflt_sort = "created_at:desc,id:desc",

@@ -252,10 +252,9 @@ static struct err *reply_list(struct call *c, bool brief)
     TRY(find_by_ip(c, f));
     for (size_t i = 0; c->microversion >= 26 && i < c->rq->n_args; i++)
         f->by_tags = f->by_tags || is_tags(c->rq->args[i].name);
-    static const char *const brief_needs[] = {"id", "display_name", NULL};
     struct list_more more = {.brief = brief,
-                             .only = brief ? brief_needs : NULL,
                              .filter = list_filter,
+                             .keep_needs = NEEDS(server_f_display_name, server_f_tags),
                              .keep = f->by_ip || f->by_tags || http_arg(c->rq, "name") ? keep_row
                                                                                        : NULL};
     return call_reply_list(c, &server_resource, &more);

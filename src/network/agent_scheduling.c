@@ -127,7 +127,7 @@ struct err *nw_zones_of(struct ctx *cx, struct tx *tx, const char *kind, const c
     TRY(fleet_hosts(cx, tx, &hosts, &hg.n_hosts));
     hg.hosts = hosts;
     hg.on = arena_alloc(cx->arena, n * hg.n_hosts + 1);
-    TRY(nw_each_in(cx, tx, dhcp ? &nw_st_dhcp_hosts : &nw_st_l3_hosts, ids, n, take_hosting, &hg));
+    TRY(db_each_in(cx, tx, dhcp ? &nw_st_dhcp_hosts : &nw_st_l3_hosts, ids, n, take_hosting, &hg));
     TRY(db_each(cx, tx, &nw_st_stopped_agents, &param, 1, take_stopped, &hg));
     *ret = arena_new_array(cx->arena, const char *, n + 1);
     for (size_t i = 0; i < n; i++)

@@ -250,9 +250,13 @@ struct err *nw_list(struct call *c, const struct list_more *more)
                          "id IN (SELECT object_id FROM rbac_policies WHERE object_type "
                          "= '%s' AND target_project IN ('*', {project}))",
                          nw_rbac_type(res));
-    for (size_t i = 0; i < c->rq->n_args; i++)
-        if (is_tag_filter(c->rq->args[i].name) && resource_field(res, "tags"))
+    const struct field *tags = resource_field(res, "tags");
+    for (size_t i = 0; tags && i < c->rq->n_args; i++)
+        if (is_tag_filter(c->rq->args[i].name))
             m.keep = keep_tagged;
+    if (m.keep == keep_tagged)
+        m.keep_needs =
+            arena_memdup(c->cx->arena, NEEDS(resource_field_index(res, tags)), 2 * sizeof(int));
     return call_reply_list(c, c->route->list, &m);
 }
 
@@ -275,49 +279,6 @@ bool nw_list_has(struct ctx *cx, const char *list, const char *item)
         if (str_eq(json_string_value(json_array_get(j, i)), item))
             return true;
     return false;
-}
-
-/* The last batch repeats its last id: IN doesn't mind. */
-static size_t fill_batch(const char *const *ids, size_t n, size_t from, struct db_value *params)
-{
-    for (size_t i = 0; i < NW_BATCH; i++)
-        params[i] = V_TEXT(ids[from + i < n ? from + i : n - 1]);
-    return from + NW_BATCH;
-}
-
-struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st, const char *const *ids,
-                       size_t n, db_row_fn *fn, void *arg)
-{
-    struct db_value params[NW_BATCH];
-    for (size_t i = 0; i < n;) {
-        i = fill_batch(ids, n, i, params);
-        TRY(db_each(cx, tx, st, params, NW_BATCH, fn, arg));
-    }
-    return NULL;
-}
-
-struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q,
-                         const char *const *ids, size_t n, void ***ret_rows, size_t *ret_n)
-{
-    struct db_value params[NW_BATCH];
-    void **all = NULL;
-    size_t n_all = 0;
-    for (size_t i = 0; i < n;) {
-        void **rows, **more;
-        size_t n_rows;
-        i = fill_batch(ids, n, i, params);
-        TRY(res_select(cx, tx, q, params, NW_BATCH, &rows, &n_rows));
-        more = arena_new_array(cx->arena, void *, n_all + n_rows + 1);
-        if (n_all)
-            memcpy(more, all, n_all * sizeof(*all));
-        if (n_rows)
-            memcpy(more + n_all, rows, n_rows * sizeof(*rows));
-        all = more;
-        n_all += n_rows;
-    }
-    *ret_rows = all;
-    *ret_n = n_all;
-    return NULL;
 }
 
 const char *nw_words(struct ctx *cx, const char *const *words, size_t n, const char *sep)

@@ -41,7 +41,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
     void **ports, **forwardings;
     for (size_t i = 0; i < n; i++)
         ids[i] = ROW(floatingip, rows, i)->id;
-    TRY(nw_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &forwardings, &n_forwardings));
+    TRY(res_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &forwardings, &n_forwardings));
     for (size_t i = 0; i < n; i++) {
         more[i] = (struct floating_more){NULL, forwardings, n_forwardings};
         row_of(rows[i])->extra = &more[i];
@@ -49,7 +49,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
     for (size_t i = 0; i < n; i++)
         if (ROW(floatingip, rows, i)->port_id)
             ids[n_ids++] = ROW(floatingip, rows, i)->port_id;
-    TRY(nw_select_in(cx, tx, &nw_w_ports_by_ids, ids, n_ids, &ports, &n_ports));
+    TRY(res_select_in(cx, tx, &nw_w_ports_by_ids, ids, n_ids, &ports, &n_ports));
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n_ports; k++)
             if (str_eq(ROW(floatingip, rows, i)->port_id, ROW(port, ports, k)->id))

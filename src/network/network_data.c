@@ -138,9 +138,9 @@ static struct err *load(struct data *d, struct tx *tx, const char *server_id)
     const char **ids = arena_new_array(d->cx->arena, const char *, d->n_ports + 1);
     for (size_t i = 0; i < d->n_ports; i++)
         ids[i] = ROW(port, d->ports, i)->network_id;
-    TRY(nw_select_in(d->cx, tx, &nw_w_networks_by_ids, ids, d->n_ports, &d->networks,
+    TRY(res_select_in(d->cx, tx, &nw_w_networks_by_ids, ids, d->n_ports, &d->networks,
                      &d->n_networks));
-    TRY(nw_select_in(d->cx, tx, &nw_w_subnets_by_networks, ids, d->n_ports, &rows, &n_subnets));
+    TRY(res_select_in(d->cx, tx, &nw_w_subnets_by_networks, ids, d->n_ports, &rows, &n_subnets));
     d->subnets = (struct subnets){(struct subnet **)rows, n_subnets};
     return NULL;
 }

@@ -19,6 +19,26 @@ static void statements_prepare(void **state)
     }
 }
 
+static void lists_read_what_they_show(void **state)
+{
+    struct test_api *t = *state;
+    const char *net = make_network(t, "p1", "n");
+    make_subnet(t, "p1", net, "10.0.0.0/24");
+    struct test_reply r =
+        test_expect(t, 201, "admin", "POST", NW "ports",
+                    "{'port':{'network_id':'%s','name':'whole','dns_name':'d','description':'x',"
+                    "'binding:host_id':'h','binding:profile':{'a':1}}}",
+                    net);
+    const char *id = test_str(t, &r, "port.id");
+    test_needs(t, &port_resource, id, NW "ports", 0);
+    AUTO_TXN struct tx *tx = NULL;
+    const struct stmt st = {"plugged", "UPDATE ports SET host_id = 'h', dns_name = ''"};
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    assert_ok(&t->cx, db_exec(&t->cx, tx, &st, NULL, 0, NULL));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+    test_needs(t, &port_resource, id, NW "ports", 0);
+}
+
 /* ---------------------------------------------------------------- networks */
 
 static void network_life(void **state)
@@ -642,6 +662,7 @@ static void pools(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        NW_TEST(lists_read_what_they_show),
         NW_TEST(statements_prepare),
         NW_TEST(network_life),
         NW_TEST(if_match),

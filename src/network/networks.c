@@ -90,7 +90,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
         more->subnets = json_own(cx, json_array());
         ((struct nw_seen *)s.rows[i]->row.extra)->more = more;
     }
-    TRY(nw_each_in(cx, tx, &nw_st_batch_subnet_ids, ids, n, take_subnet, &s));
+    TRY(db_each_in(cx, tx, &nw_st_batch_subnet_ids, ids, n, take_subnet, &s));
     const char **zones;
     TRY(nw_zones_of(cx, tx, "dhcp", ids, n, &zones));
     for (size_t i = 0; i < n; i++)

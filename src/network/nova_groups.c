@@ -108,7 +108,7 @@ static struct err *select_groups(struct call *c, const char *project_id, const c
     size_t n;
     if (server_id) {
         TRY(ids_on_server(c, server_id, &ids, &n));
-        return nw_select_in(c->cx, c->tx, &nw_w_groups_by_ids, ids, n, ret, ret_n);
+        return res_select_in(c->cx, c->tx, &nw_w_groups_by_ids, ids, n, ret, ret_n);
     }
     if (group_id) {
         *ret = arena_new_of(c->cx->arena, void *);
@@ -230,7 +230,7 @@ struct err *network_rule_write(struct call *c, const char *id, struct jw *w)
     struct security_rule *r;
     struct nova_groups g = {.c = c, .w = w};
     TRY(find_rule(c, id, &r));
-    TRY(nw_select_in(c->cx, c->tx, &nw_w_groups_by_ids, &r->remote_group_id,
+    TRY(res_select_in(c->cx, c->tx, &nw_w_groups_by_ids, &r->remote_group_id,
                      r->remote_group_id != NULL, &g.remotes, &g.n_remotes));
     write_rule(&g, r);
     return NULL;
@@ -256,12 +256,12 @@ struct err *network_groups_write(struct call *c, const char *project_id, const c
     const char **ids = arena_new_array(c->cx->arena, const char *, *ret_n + 1);
     for (size_t i = 0; i < *ret_n; i++)
         ids[i] = ROW(security_group, groups, i)->id;
-    TRY(nw_select_in(c->cx, c->tx, &nw_w_rules_of_groups, ids, *ret_n, &g.rules, &g.n_rules));
+    TRY(res_select_in(c->cx, c->tx, &nw_w_rules_of_groups, ids, *ret_n, &g.rules, &g.n_rules));
     ids = arena_new_array(c->cx->arena, const char *, g.n_rules + 1);
     for (size_t i = 0; i < g.n_rules; i++)
         if (ROW(security_rule, g.rules, i)->remote_group_id)
             ids[n_ids++] = ROW(security_rule, g.rules, i)->remote_group_id;
-    TRY(nw_select_in(c->cx, c->tx, &nw_w_groups_by_ids, ids, n_ids, &g.remotes, &g.n_remotes));
+    TRY(res_select_in(c->cx, c->tx, &nw_w_groups_by_ids, ids, n_ids, &g.remotes, &g.n_remotes));
     for (size_t i = 0; i < *ret_n; i++)
         write_group(&g, groups[i]);
     return NULL;

@@ -82,15 +82,6 @@ MUST_USE struct err *nw_check_revision(struct call *c);
 const json_t *nw_json(struct ctx *cx, const char *text);
 const char *nw_id_of(const struct resource *res, const void *row);
 bool nw_list_has(struct ctx *cx, const char *list, const char *item); /* a LIST column */
-/* Runs a statement whose parameters are NW_BATCH ids (IN_BATCH) for all ids. */
-#define NW_BATCH 16
-#define IN_BATCH "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-MUST_USE struct err *nw_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st,
-                                const char *const *ids, size_t n, db_row_fn *fn, void *arg);
-/* The same for whole rows. */
-MUST_USE struct err *nw_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q,
-                                  const char *const *ids, size_t n, void ***ret_rows,
-                                  size_t *ret_n);
 bool nw_owns(const struct call *c,
              const char *project_id); /* the actor's own project's, or the actor is admin */
 const char *nw_words(struct ctx *cx, const char *const *words, size_t n, const char *sep);

@@ -167,9 +167,10 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
     const char **ids = arena_new_array(cx->arena, const char *, n + 1), *id;
     size_t n_ids = 0;
     for (size_t i = 0; i < n; i++)
-        json_object_set_new(domains, ROW(port, rows, i)->network_id, json_string(""));
+        if (i == 0 || !str_eq(ROW(port, rows, i)->network_id, ROW(port, rows, i - 1)->network_id))
+            json_object_set_new(domains, ROW(port, rows, i)->network_id, json_string(""));
     json_object_foreach(domains, id, value) ids[n_ids++] = arena_strdup(cx->arena, id);
-    TRY(nw_each_in(cx, tx, &nw_st_network_domains, ids, n_ids, take_domain, domains));
+    TRY(db_each_in(cx, tx, &nw_st_network_domains, ids, n_ids, take_domain, domains));
     for (size_t i = 0; i < n; i++)
         row_of(rows[i])->extra =
             (void *)(uintptr_t)json_get_str(domains, ROW(port, rows, i)->network_id);
@@ -198,6 +199,7 @@ const struct resource port_resource = {.name = "port",
                                        .indexes = port_indexes,
                                        .n_indexes = ARRAY_LEN(port_indexes),
                                        .visible = visible,
+                                       .needs = NEEDS(port_f_network_id),
                                        .prepare = prepare,
                                        .dflt_sort = "created_at:asc,id:asc",
                                        .doc =

@@ -26,12 +26,18 @@ struct wants {
 
 size_t nw_fixed_ips(struct ctx *cx, const struct port *p, struct fixed_ip **ret)
 {
-    const json_t *j = nw_json(cx, p->fixed_ips);
-    size_t n = json_array_size(j);
-    *ret = arena_new_array(cx->arena, struct fixed_ip, n + 1);
-    for (size_t i = 0; i < n; i++)
-        (*ret)[i] = (struct fixed_ip){json_get_str(json_array_get(j, i), "subnet_id"),
-                                      json_get_str(json_array_get(j, i), "ip_address")};
+    struct json_walk w = {.at = p->fixed_ips ? p->fixed_ips : ""};
+    size_t n = 0, max = 0;
+    for (const char *s = w.at; (s = strchr(s, '{')); s++)
+        max++;
+    *ret = arena_new_array(cx->arena, struct fixed_ip, max + 1);
+    while (json_walk(cx, &w))
+        if (w.kind == '{')
+            n++;
+        else if (str_eq(w.key, "subnet_id"))
+            (*ret)[n - 1].subnet_id = w.text;
+        else if (str_eq(w.key, "ip_address"))
+            (*ret)[n - 1].ip = w.text;
     return n;
 }
 

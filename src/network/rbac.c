@@ -152,7 +152,7 @@ struct err *nw_rbac_prepare(struct ctx *cx, struct tx *tx, const struct resource
     m.ids = ids;
     m.seen = seen;
     m.n = n;
-    return nw_each_in(cx, tx, &nw_st_rbac_marks, ids, n, take_mark, &m);
+    return db_each_in(cx, tx, &nw_st_rbac_marks, ids, n, take_mark, &m);
 }
 
 bool nw_shared_to_actor(const void *row)

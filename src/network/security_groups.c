@@ -51,7 +51,7 @@ static struct err *prepare(struct ctx *cx, struct tx *tx, void *const *rows, siz
         ids[i] = ROW(security_group, rows, i)->id;
         ((struct nw_seen *)row_of(rows[i])->extra)->more = all;
     }
-    return nw_select_in(cx, tx, &nw_w_rules_of_groups, ids, n, &all->rules, &all->n);
+    return res_select_in(cx, tx, &nw_w_rules_of_groups, ids, n, &all->rules, &all->n);
 }
 
 static void security_group_encode_rules(struct ctx *cx, struct jw *w, const void *row,

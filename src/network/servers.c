@@ -22,8 +22,10 @@ const struct res_where nw_w_groups_named = {&security_group_resource,
                                             "(project_id = $1 OR id IN (SELECT object_id FROM "
                                             "rbac_policies WHERE target_project IN ('*', $1))))",
                                             "id"};
-const struct res_where nw_w_floating_by_ports = {&floatingip_resource, "port_id IN " IN_BATCH,
-                                                 "id"};
+static const char *const floating_columns[] = {"port_id", "fixed_ip_address", "floating_ip_address",
+                                               NULL};
+const struct res_where nw_w_floating_in_use = {&floatingip_resource, "port_id IS NOT NULL", NULL,
+                                               .only = floating_columns};
 const struct stmt nw_st_nics = {
     "nics", "SELECT COALESCE(MAX(nic_order), 0) FROM ports WHERE server_id = $1"};
 const struct stmt nw_st_plugged = {"plugged",
@@ -34,27 +36,42 @@ const struct stmt nw_st_plugged = {"plugged",
 struct described {
     void **networks, **groups, **floating;
     size_t n_networks, n_groups, n_floating;
-    /* Of the port before: most ports have the same groups. */
+    /* Of the port before: most ports are in the same network, and have the same groups. */
+    const struct network *network;
     const char *groups_text;
     const char **group_names;
     size_t n_group_names;
 };
 
-static const struct network *network_of(const struct described *d, const char *id)
+static const struct network *network_of(struct described *d, const char *id)
 {
-    for (size_t i = 0; i < d->n_networks; i++)
+    for (size_t i = 0; i < d->n_networks && (!d->network || !str_eq(d->network->id, id)); i++)
         if (str_eq(ROW(network, d->networks, i)->id, id))
-            return d->networks[i];
-    bug_at(WHERE, "a port without its network");
+            d->network = d->networks[i];
+    must(d->network && str_eq(d->network->id, id)); /* no port without its network */
+    return d->network;
+}
+
+static int compare_port(const void *a, const void *b)
+{
+    return strcmp((*(const struct floatingip *const *)a)->port_id,
+                  (*(const struct floatingip *const *)b)->port_id);
 }
 
 static const char *floating_of(const struct described *d, const struct port *p, const char *ip)
 {
-    for (size_t i = 0; i < d->n_floating; i++) {
-        const struct floatingip *f = d->floating[i];
-        if (str_eq(f->port_id, p->id) && str_eq(f->fixed_ip_address, ip))
-            return f->floating_ip_address;
-    }
+    const struct floatingip wanted = {.port_id = p->id}, *key = &wanted;
+    void **found = d->n_floating ? bsearch(&key, d->floating, d->n_floating, sizeof(*d->floating),
+                                           compare_port)
+                                 : NULL;
+    if (!found)
+        return NULL;
+    size_t i = (size_t)(found - d->floating);
+    while (i > 0 && str_eq(ROW(floatingip, d->floating, i - 1)->port_id, p->id))
+        i--;
+    for (; i < d->n_floating && str_eq(ROW(floatingip, d->floating, i)->port_id, p->id); i++)
+        if (str_eq(ROW(floatingip, d->floating, i)->fixed_ip_address, ip))
+            return ROW(floatingip, d->floating, i)->floating_ip_address;
     return NULL;
 }
 
@@ -143,10 +160,13 @@ static struct err *describe(struct ctx *cx, struct tx *tx, void *const *ports, s
             json_object_set_new(groups, json_string_value(json_array_get(list, k)), json_true());
     }
     const char **ids = unique(cx, networks, &n_ids);
-    TRY(nw_select_in(cx, tx, &nw_w_networks_by_ids, ids, n_ids, &d.networks, &d.n_networks));
+    TRY(res_select_in(cx, tx, &nw_w_networks_by_ids, ids, n_ids, &d.networks, &d.n_networks));
     ids = unique(cx, groups, &n_ids);
-    TRY(nw_select_in(cx, tx, &nw_w_groups_by_ids, ids, n_ids, &d.groups, &d.n_groups));
-    TRY(nw_select_in(cx, tx, &nw_w_floating_by_ports, port_ids, n, &d.floating, &d.n_floating));
+    TRY(res_select_in(cx, tx, &nw_w_groups_by_ids, ids, n_ids, &d.groups, &d.n_groups));
+    TRY(res_select_of(cx, tx, &nw_w_floating_in_use, floatingip_f_port_id, port_ids, n, &d.floating,
+                      &d.n_floating));
+    if (d.n_floating)
+        qsort(d.floating, d.n_floating, sizeof(*d.floating), compare_port);
     *ret = arena_new_array(cx->arena, struct server_port, n + 1);
     for (size_t i = 0; i < n; i++)
         fill(cx, &d, ports[i], &(*ret)[i]);
@@ -157,7 +177,7 @@ struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *s
                              struct server_port **ret, size_t *ret_n)
 {
     void **ports;
-    TRY(nw_select_in(cx, tx, &nw_w_ports_of_servers, server_ids, n, &ports, ret_n));
+    TRY(res_select_in(cx, tx, &nw_w_ports_of_servers, server_ids, n, &ports, ret_n));
     return describe(cx, tx, ports, *ret_n, ret);
 }
 

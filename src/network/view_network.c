@@ -87,7 +87,7 @@ static struct err *load_members(struct viewing *vw)
         if (vw->rules[i].rule->remote_group_id)
             json_object_set_new(vw->members, vw->rules[i].rule->remote_group_id, json_object());
     const char **ids = keys_of(vw->cx, vw->members, &n);
-    return nw_each_in(vw->cx, vw->tx, &nw_st_view_members, ids, n, take_member, vw);
+    return db_each_in(vw->cx, vw->tx, &nw_st_view_members, ids, n, take_member, vw);
 }
 
 static struct err *load_address_groups(struct viewing *vw)
@@ -98,7 +98,7 @@ static struct err *load_address_groups(struct viewing *vw)
         if (vw->rules[i].rule->remote_address_group_id)
             json_object_set_new(wanted, vw->rules[i].rule->remote_address_group_id, json_true());
     const char **ids = keys_of(vw->cx, wanted, &n);
-    return nw_select_in(vw->cx, vw->tx, &nw_w_address_groups_by_ids, ids, n, &vw->addresses,
+    return res_select_in(vw->cx, vw->tx, &nw_w_address_groups_by_ids, ids, n, &vw->addresses,
                         &vw->n_addresses);
 }
 
@@ -175,7 +175,7 @@ static struct err *load_rules(struct viewing *vw)
             json_object_set_new(groups, json_string_value(json_array_get(ids, k)), json_true());
     }
     const char **ids = keys_of(vw->cx, groups, &n);
-    TRY(nw_select_in(vw->cx, vw->tx, &nw_w_rules_of_groups, ids, n, &rows, &vw->n_rules));
+    TRY(res_select_in(vw->cx, vw->tx, &nw_w_rules_of_groups, ids, n, &rows, &vw->n_rules));
     vw->rules = arena_new_array(vw->cx->arena, struct view_rule, vw->n_rules + 1);
     for (size_t i = 0; i < vw->n_rules; i++)
         vw->rules[i].rule = rows[i];

@@ -49,10 +49,10 @@ static struct err *load_subnets(struct ctx *cx, struct tx *tx, struct viewing *v
         for (size_t k = 0; k < n_ips; k++)
             ids[n++] = ips[k].subnet_id;
     }
-    TRY(nw_select_in(cx, tx, &nw_w_subnets_by_ids, ids, n, &rows, &vw->subnets.n));
+    TRY(res_select_in(cx, tx, &nw_w_subnets_by_ids, ids, n, &rows, &vw->subnets.n));
     vw->subnets.v = (struct subnet **)rows;
     vw->scopes = json_own(cx, json_object());
-    return nw_each_in(cx, tx, &nw_st_subnet_scopes, ids, n, take_scope, vw->scopes);
+    return db_each_in(cx, tx, &nw_st_subnet_scopes, ids, n, take_scope, vw->scopes);
 }
 
 static struct err *load_forwardings(struct ctx *cx, struct tx *tx, struct viewing *vw,
@@ -61,7 +61,7 @@ static struct err *load_forwardings(struct ctx *cx, struct tx *tx, struct viewin
     const char **ids = arena_new_array(cx->arena, const char *, n + 1);
     for (size_t i = 0; i < n; i++)
         ids[i] = ROW(floatingip, floating, i)->id;
-    return nw_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &vw->forwardings, &vw->n_forwardings);
+    return res_select_in(cx, tx, &nw_w_forwardings_in, ids, n, &vw->forwardings, &vw->n_forwardings);
 }
 
 /* IPv4 first: floating IPs and SNAT are of that version. */

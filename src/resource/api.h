@@ -165,9 +165,6 @@ struct list_more {
     size_t n_params;
     bool all_projects; /* don't limit to the actor's project */
     bool brief;
-    /* Members, NULL at the end: what encoding needs of each row, and all that is read, unless
-       .keep looks at rows. NULL: every column that lists read. */
-    const char *const *only;
     bool count; /* the number of rows of all pages, as "count" */
     /* Sees each query argument first: taken, or left to the fields. May add a condition: SQL in
        which {value} stands for the argument's value and {project} for the actor's project. */
@@ -177,6 +174,7 @@ struct list_more {
         *shared_where; /* rows of others that are seen too: "shared = 1"; {project} as above */
     /* After loading, drops rows (regular expressions, looked-up things). */
     bool (*keep)(struct call *c, const void *row);
+    const int *keep_needs; /* the columns that .keep looks at: NEEDS(…) */
 };
 MUST_USE struct err *call_reply_list(struct call *c, const struct resource *res,
                                      const struct list_more *more);

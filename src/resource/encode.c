@@ -10,7 +10,7 @@ static bool wanted(const struct view *v, const char *wire)
     return !v->fields;
 }
 
-static bool shown(const struct field *f, const void *row, const struct view *v)
+static bool offered(const struct field *f, const struct view *v)
 {
     if (f->flags & (F_HIDDEN | F_NOT_SHOWN))
         return false;
@@ -18,7 +18,7 @@ static bool shown(const struct field *f, const void *row, const struct view *v)
         return false;
     if ((f->since && v->microversion < f->since) || (f->until && v->microversion > f->until))
         return false;
-    return !f->shown || f->shown(row, v);
+    return !f->offered || f->offered(v);
 }
 
 static void value(struct ctx *cx, struct jw *w, const struct resource *res, const struct field *f,
@@ -66,26 +66,53 @@ static void kept_members(struct ctx *cx, struct jw *w, const struct resource *re
         json_object_foreach(kept, key, v) jw_kjson(w, key, v);
 }
 
+static void add_step(struct ctx *cx, struct encoder *e, const struct field *f, const char *wire)
+{
+    if (!wire || !wanted(e->view, wire))
+        return;
+    size_t size = strlen(wire);
+    char *key = arena_alloc(cx->arena, size + 4);
+    key[0] = key[size + 1] = '"';
+    memcpy(key + 1, wire, size);
+    key[size + 2] = ':';
+    e->steps[e->n_steps++] = (struct encode_step){f, key, size + 3};
+}
+
+struct encoder res_encoder(struct ctx *cx, const struct resource *res, const struct view *v)
+{
+    struct encoder e = {.res = res, .view = v};
+    e.steps = arena_new_array(cx->arena, struct encode_step, 2 * res->n_fields);
+    for (size_t i = 0; i < res->n_fields; i++) {
+        const struct field *f = &res->fields[i];
+        if (!offered(f, v))
+            continue;
+        add_step(cx, &e, f, f->wire);
+        add_step(cx, &e, f, f->also);
+    }
+    return e;
+}
+
+void res_encode_by(struct ctx *cx, struct jw *w, const struct encoder *e, const void *row)
+{
+    jw_obj(w);
+    for (size_t i = 0; i < e->n_steps; i++) {
+        const struct encode_step *s = &e->steps[i];
+        if (s->field->shown && !s->field->shown(row, e->view))
+            continue;
+        jw_key_ready(w, s->key, s->key_size);
+        value(cx, w, e->res, s->field, row, e->view);
+    }
+    kept_members(cx, w, e->res, row);
+    if (e->res->encode_more)
+        e->res->encode_more(cx, w, row, e->view);
+    jw_obj_end(w);
+}
+
 void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
                 const struct view *v)
 {
-    jw_obj(w);
-    for (size_t i = 0; i < res->n_fields; i++) {
-        const struct field *f = &res->fields[i];
-        if (!shown(f, row, v))
-            continue;
-        for (int again = 0; again < 2; again++) {
-            const char *wire = again ? f->also : f->wire;
-            if (!wire || !wanted(v, wire))
-                continue;
-            jw_key(w, wire);
-            value(cx, w, res, f, row, v);
-        }
-    }
-    kept_members(cx, w, res, row);
-    if (res->encode_more)
-        res->encode_more(cx, w, row, v);
-    jw_obj_end(w);
+    const struct encoder e = res_encoder(cx, res, v);
+    res_encode_by(cx, w, &e, row);
 }
 
 struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res,

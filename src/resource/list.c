@@ -231,16 +231,12 @@ static struct err *reply(struct list *l)
     more_rows = more_rows || (full && c->service->family->full_page_goes_on);
     if (l->reverse)
         turn_around(l);
-    struct view v = call_view(c);
-    v.brief = l->more->brief;
-    v.fields = l->n_fields ? l->fields : NULL;
-    v.n_fields = l->n_fields;
-    TRY(res_prepare(c->cx, c->tx, l->res, l->rows, l->n_rows, &v));
+    TRY(res_prepare(c->cx, c->tx, l->res, l->rows, l->n_rows, &l->view));
     struct jw w = call_json(c, 200);
     jw_obj(&w);
     jw_karr(&w, l->res->plural);
     for (size_t i = 0; i < l->n_rows; i++)
-        res_encode(c->cx, &w, l->res, l->rows[i], &v);
+        res_encode_by(c->cx, &w, &l->encoder, l->rows[i]);
     jw_arr_end(&w);
     links(l, &w, more_rows);
     if (l->more->count)
@@ -258,8 +254,6 @@ struct err *call_reply_list(struct call *c, const struct resource *res,
     l->c = c;
     l->res = res;
     l->more = more ? more : &none;
-    l->read =
-        l->more->only && !l->more->keep ? res_only(c->cx, res, l->more->only) : *res_listed(res);
     l->limit = -1;
     buf_init(&l->where, c->cx->arena);
     if (l->more->where) {
@@ -269,6 +263,13 @@ struct err *call_reply_list(struct call *c, const struct resource *res,
     }
     TRY(list_read_args(l));
     TRY(list_read_sort(l));
+    l->view = call_view(c);
+    l->view.brief = l->more->brief;
+    l->view.fields = l->n_fields ? l->fields : NULL;
+    l->view.n_fields = l->n_fields;
+    l->encoder = res_encoder(c->cx, res, &l->view);
+    l->read = res_needed(c->cx, &l->encoder, l->more->keep ? l->more->keep_needs : NULL);
+    must(!l->more->keep || l->more->keep_needs || !res->needs);
     scope(l);
     if (l->limit == 0 && fam->paging == PAGING_NETWORK) /* as neutron: no limit */
         l->limit = -1;

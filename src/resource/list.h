@@ -15,6 +15,8 @@ struct list {
     struct call *c;
     const struct resource *res;
     const struct list_more *more;
+    struct view view;
+    struct encoder encoder;
     struct projection read;
     struct buf where;
     struct db_value params[MAX_PARAMS];

@@ -50,8 +50,7 @@ enum field_flags {
     F_NOT_SHOWN = 1 << 12, /* accepted and kept in the struct, not encoded (F_VIRTUAL input) */
     F_REPEAT =
         1 << 13, /* not to be changed, but an update may repeat what it is (virtual: anything) */
-    F_NULL_DFLT = 1 << 14, /* null in a body stands for the default */
-    F_UNLISTED = 1 << 15   /* a column that lists don't read: their rows have it empty */
+    F_NULL_DFLT = 1 << 14 /* null in a body stands for the default */
 };
 
 struct row {
@@ -94,8 +93,13 @@ struct field {
     /* Writes the value (not the key) instead of the default form. */
     void (*encode)(struct ctx *cx, struct jw *w, const void *row, const struct view *v);
     bool (*shown)(const void *row, const struct view *v); /* NULL: by the flags alone */
+    bool (*offered)(const struct view *v); /* the same, alike for all rows of a reply */
+    const int *needs; /* columns beside its own that .encode and .shown look at: NEEDS(…) */
+    const int *(*needs_in)(const struct view *v); /* further ones, that not every view shows */
     const char *doc;
 };
+/* Of fields, by index: NEEDS(server_f_state, server_f_fault_code). */
+#define NEEDS(...) ((const int[]){__VA_ARGS__, -1})
 
 struct res_index {
     const char *name, *columns;
@@ -110,13 +114,14 @@ struct projection {
     const struct field **fields;
     size_t n_fields;
     const char *columns; /* "id, name, …, generation" in the fields' order */
+    const void *empty;   /* a row that nothing was read into */
     bool partial;
 };
 
 /* SQL texts, built once by resource_init(). */
 struct resource_state {
     bool ready;
-    struct projection whole, listed;
+    struct projection whole;
     const char *insert, *get, *update, *del;
 };
 
@@ -141,6 +146,9 @@ struct resource {
     enum time_style time_style;
     /* Whether somebody who does not own it may see it (shared, public). NULL: no. */
     bool (*visible)(struct ctx *cx, struct tx *tx, const void *row, const struct actor *actor);
+    /* What .prepare and .encode_more look at. Where it is not NULL all hooks have said what they
+     * need, and lists read no column that the reply doesn't: their rows have others empty. */
+    const int *needs;
     /* Loads, for all rows at once, what encoding needs beside the row itself (into row.extra). */
     struct err *(*prepare)(struct ctx *cx, struct tx *tx, void *const *rows, size_t n,
                            const struct view *v);
@@ -205,6 +213,20 @@ const char *field_json_type(const struct field *f);
 /* The object; .prepare must have been called (res_prepare). */
 void res_encode(struct ctx *cx, struct jw *w, const struct resource *res, const void *row,
                 const struct view *v);
+/* What is the same for many rows, found out once. */
+struct encode_step {
+    const struct field *field;
+    const char *key; /* "name": as it is written */
+    size_t key_size;
+};
+struct encoder {
+    const struct resource *res;
+    const struct view *view;
+    struct encode_step *steps;
+    size_t n_steps;
+};
+struct encoder res_encoder(struct ctx *cx, const struct resource *res, const struct view *v);
+void res_encode_by(struct ctx *cx, struct jw *w, const struct encoder *e, const void *row);
 MUST_USE struct err *res_prepare(struct ctx *cx, struct tx *tx, const struct resource *res,
                                  void *const *rows, size_t n, const struct view *v);
 
@@ -255,12 +277,28 @@ MUST_USE struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_w
     res_first(cx, tx, q, (const struct db_value[]){__VA_ARGS__},                                   \
               sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value), ret)
 const char *res_where_sql(struct ctx *cx, const struct res_where *q);
+
+/*
+ * Statements with IN_BATCH in them ("id IN " IN_BATCH, no other parameters) are run until all ids
+ * had their turn, many of them at once where there are many. Sorted within each turn only.
+ */
+#define IN_BATCH "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+MUST_USE struct err *db_each_in(struct ctx *cx, struct tx *tx, const struct stmt *st,
+                                const char *const *ids, size_t n, db_row_fn *fn, void *arg);
+MUST_USE struct err *res_select_in(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                                   const char *const *ids, size_t n, void ***ret_rows,
+                                   size_t *ret_n);
+/* Of a selection without parameters, the rows whose field is one of these ids. Where fewer rows
+ * than ids are selected in all, that is quicker than looking for each id. */
+MUST_USE struct err *res_select_of(struct ctx *cx, struct tx *tx, const struct res_where *q,
+                                   int field, const char *const *ids, size_t n, void ***ret_rows,
+                                   size_t *ret_n);
 /* Row i of an array res_select gave, as its type. */
 #define ROW(type, rows, i) ((struct type *)(rows)[i])
 
 /* ---- for list.c */
-const struct projection *res_listed(const struct resource *res); /* all but F_UNLISTED */
-struct projection res_only(struct ctx *cx, const struct resource *res, const char *const *members);
+/* The columns that this encoder, and whoever looks at these fields (may be NULL), needs. */
+struct projection res_needed(struct ctx *cx, const struct encoder *e, const int *more);
 void *res_row_from(struct ctx *cx, const struct resource *res, const struct projection *p,
                    const struct db_value *cells, size_t n);
 struct db_value res_value(const struct resource *res, const struct field *f, const void *row);

@@ -111,6 +111,36 @@ static void a_selection_reads_what_it_names(void **state UNUSED)
     assert_false(fetch(w->id)->row.partial);
 }
 
+/* Few rows or many, few ids or many. */
+static void a_selection_by_many_ids(void **state UNUSED)
+{
+    static const struct res_where named = {&widget_resource, "name LIKE 'many-%'", "name",
+                                           .only = id_and_size};
+    static const struct res_where by_ids = {&widget_resource, "id IN " IN_BATCH, NULL};
+    const char *ids[250];
+    size_t n_ids = 0;
+    for (int i = 0; i < 120; i++) {
+        struct widget *w = new_widget(arena_printf(t.cx.arena, "many-%03d", i));
+        w->size = i;
+        store(w);
+        ids[n_ids++] = w->id;
+    }
+    while (n_ids < ARRAY_LEN(ids))
+        ids[n_ids++] = uuid_new(&t.cx);
+    for (size_t n = 0; n <= n_ids; n = n < 40 ? n + 1 : n + 7) {
+        AUTO_TXN struct tx *tx = NULL;
+        size_t there = n < 120 ? n : 120, n_rows = 99;
+        void **rows;
+        assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+        assert_ok(&t.cx, res_select_of(&t.cx, tx, &named, widget_f_id, ids, n, &rows, &n_rows));
+        assert_int_equal(n_rows, there);
+        for (size_t i = 0; i < n_rows; i++)
+            assert_string_equal(ROW(widget, rows, i)->id, ids[ROW(widget, rows, i)->size]);
+        assert_ok(&t.cx, res_select_in(&t.cx, tx, &by_ids, ids, n, &rows, &n_rows));
+        assert_int_equal(n_rows, there);
+    }
+}
+
 static void the_second_writer_is_told(void **state UNUSED)
 {
     struct tx *tx = NULL;
@@ -301,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nulls_and_extremes_come_back),
         cmocka_unit_test(checks_of_the_table_hold),
+        cmocka_unit_test(a_selection_by_many_ids),
         cmocka_unit_test(a_selection_reads_what_it_names),
         cmocka_unit_test(the_second_writer_is_told),
         cmocka_unit_test(strangers_find_nothing),

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* Tables, inserts, updates and selections from the descriptors. Identifiers come from the tables
  * only, values are parameters. */
-#include "resource/resource.h"
+#include "resource/select.h"
+
+#define FIELDS_MAX 128
 
 static bool is_column(const struct field *f)
 {
@@ -33,10 +35,10 @@ static const char *keep(const char *text)
 
 static void check_fields(const struct resource *res)
 {
-    must(res->n_fields <= 128);
+    must(res->n_fields <= FIELDS_MAX);
     for (size_t i = 0; i < res->n_fields; i++) {
         const struct field *f = &res->fields[i];
-        must(f->wire && f->member);
+        must(f->wire && f->member && !strpbrk(f->wire, "\"\\"));
         for (size_t k = 0; k < i; k++)
             must(!str_eq(f->wire, res->fields[k].wire));
         if (f->flags & F_VIRTUAL)
@@ -44,9 +46,18 @@ static void check_fields(const struct resource *res)
     }
 }
 
-/* Fields that have a column, of these members (NULL: any) and without this flag. */
-static struct projection project(struct ctx *cx, const struct resource *res,
-                                 const char *const *only, unsigned without)
+void *res_new(struct ctx *cx, const struct resource *res)
+{
+    must(res->row_size >= sizeof(struct row));
+    char *row = arena_alloc(cx->arena, res->row_size);
+    for (size_t i = 0; i < res->n_fields; i++)
+        if (res->fields[i].kind == KIND_INT && (res->fields[i].flags & F_NULL))
+            *(int64_t *)(void *)(row + res->fields[i].offset) = INT_NULL;
+    return row;
+}
+
+/* Fields that have a column, of these (NULL: any). */
+static struct projection project(struct ctx *cx, const struct resource *res, const bool *only)
 {
     struct projection p = {arena_new_array(cx->arena, const struct field *, res->n_fields)};
     struct buf b;
@@ -55,19 +66,57 @@ static struct projection project(struct ctx *cx, const struct resource *res,
         const struct field *f = &res->fields[i];
         if (!is_column(f))
             continue;
-        if ((f->flags & without) || (only && !str_in(f->member, only))) {
+        if (only && !only[i]) {
             p.partial = true;
             continue;
         }
         p.fields[p.n_fields++] = f;
-        buf_printf(&b, "%s, ", f->member);
+        buf_str(&b, f->member);
+        buf_str(&b, ", ");
     }
     buf_str(&b, "generation");
     p.columns = buf_cstr(&b);
+    p.empty = res_new(cx, res);
     return p;
 }
 
-static struct projection keep_projection(const struct projection *p)
+static struct projection project_members(struct ctx *cx, const struct resource *res,
+                                         const char *const *members)
+{
+    bool only[FIELDS_MAX] = {false};
+    for (size_t i = 0; i < res->n_fields; i++)
+        only[i] = str_in(res->fields[i].member, members);
+    return project(cx, res, only);
+}
+
+static void need(bool *only, const int *fields)
+{
+    for (; fields && *fields >= 0; fields++)
+        only[*fields] = true;
+}
+
+struct projection res_needed(struct ctx *cx, const struct encoder *e, const int *more)
+{
+    const struct resource *res = e->res;
+    bool only[FIELDS_MAX] = {false};
+    must(res->state && res->state->ready);
+    if (!res->needs)
+        return res->state->whole;
+    need(only, res->needs);
+    need(only, more);
+    only[key_field(res) - res->fields] = true;
+    for (size_t i = 0; i < e->n_steps; i++) {
+        only[e->steps[i].field - res->fields] = true;
+        const struct field *f = e->steps[i].field;
+        need(only, f->needs);
+        need(only, f->needs_in ? f->needs_in(e->view) : NULL);
+    }
+    if (res->extra == EXTRA_KEEP)
+        only[res->extra_member] = true;
+    return project(cx, res, only);
+}
+
+static struct projection keep_projection(const struct projection *p, size_t empty_size)
 {
     struct projection kept = *p;
     kept.fields = calloc(p->n_fields, sizeof(*p->fields));
@@ -75,6 +124,10 @@ static struct projection keep_projection(const struct projection *p)
         bug_at(WHERE, "out of memory");
     memcpy(kept.fields, p->fields, p->n_fields * sizeof(*p->fields));
     kept.columns = keep(p->columns);
+    void *empty = malloc(empty_size);
+    if (!empty)
+        bug_at(WHERE, "out of memory");
+    kept.empty = memcpy(empty, p->empty, empty_size);
     return kept;
 }
 
@@ -115,10 +168,8 @@ void resource_init(const struct resource *res)
         AUTO_CTX struct ctx cx;
         ctx_init(&cx);
         const char *key = key_field(res)->member;
-        const struct projection whole = project(&cx, res, NULL, 0);
-        const struct projection listed = project(&cx, res, NULL, F_UNLISTED);
-        st->whole = keep_projection(&whole);
-        st->listed = keep_projection(&listed);
+        const struct projection whole = project(&cx, res, NULL);
+        st->whole = keep_projection(&whole, res->row_size);
         st->insert = keep(build_insert(&cx, res, &whole));
         st->get = keep(arena_printf(cx.arena, "SELECT %s FROM %s WHERE %s = $1", whole.columns,
                                     res->table, key));
@@ -169,17 +220,6 @@ const char *resource_ddl(struct ctx *cx, const struct resource *res)
     return buf_cstr(&b);
 }
 
-struct projection res_only(struct ctx *cx, const struct resource *res, const char *const *members)
-{
-    return project(cx, res, members, 0);
-}
-
-const struct projection *res_listed(const struct resource *res)
-{
-    must(res->state && res->state->ready);
-    return &res->state->listed;
-}
-
 /* ---------------------------------------------------------------- values */
 
 struct db_value res_value(const struct resource *res, const struct field *f, const void *row)
@@ -214,16 +254,6 @@ static size_t row_values(const struct resource *res, const void *row, struct db_
     return n;
 }
 
-void *res_new(struct ctx *cx, const struct resource *res)
-{
-    must(res->row_size >= sizeof(struct row));
-    char *row = arena_alloc(cx->arena, res->row_size);
-    for (size_t i = 0; i < res->n_fields; i++)
-        if (res->fields[i].kind == KIND_INT && (res->fields[i].flags & F_NULL))
-            *(int64_t *)(void *)(row + res->fields[i].offset) = INT_NULL;
-    return row;
-}
-
 static void take_cell(struct ctx *cx, const struct field *f, const struct db_value *v, char *row)
 {
     void *p = row + f->offset;
@@ -245,7 +275,7 @@ static void take_cell(struct ctx *cx, const struct field *f, const struct db_val
 void *res_row_from(struct ctx *cx, const struct resource *res, const struct projection *p,
                    const struct db_value *cells, size_t n)
 {
-    char *row = res_new(cx, res);
+    char *row = arena_memdup(cx->arena, p->empty, res->row_size);
     must(p->n_fields + 1 == n);
     for (size_t i = 0; i < p->n_fields; i++)
         take_cell(cx, p->fields[i], &cells[i], row);
@@ -256,14 +286,7 @@ void *res_row_from(struct ctx *cx, const struct resource *res, const struct proj
 
 /* ---------------------------------------------------------------- rows */
 
-struct collected {
-    const struct resource *res;
-    const struct projection *read;
-    void **rows;
-    size_t n, cap;
-};
-
-static struct err *collect(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg)
+struct err *res_collect(struct ctx *cx, const struct db_value *cells, size_t n_cells, void *arg)
 {
     struct collected *c = arg;
     if (c->n == c->cap) {
@@ -278,13 +301,13 @@ static struct err *collect(struct ctx *cx, const struct db_value *cells, size_t 
     return NULL;
 }
 
-static struct projection read_by(struct ctx *cx, const struct res_where *q)
+struct projection res_read_by(struct ctx *cx, const struct res_where *q)
 {
     must(q->res->state && q->res->state->ready);
-    return q->only ? project(cx, q->res, q->only, 0) : q->res->state->whole;
+    return q->only ? project_members(cx, q->res, q->only) : q->res->state->whole;
 }
 
-static const char *where_sql(struct ctx *cx, const struct res_where *q, const char *columns)
+const char *res_select_sql(struct ctx *cx, const struct res_where *q, const char *columns)
 {
     return arena_printf(cx->arena, "SELECT %s FROM %s WHERE %s%s%s", columns, q->res->table,
                         q->where, q->order ? " ORDER BY " : "", q->order ? q->order : "");
@@ -292,21 +315,23 @@ static const char *where_sql(struct ctx *cx, const struct res_where *q, const ch
 
 const char *res_where_sql(struct ctx *cx, const struct res_where *q)
 {
-    return where_sql(cx, q, read_by(cx, q).columns);
+    return res_select_sql(cx, q, res_read_by(cx, q).columns);
 }
 
 struct err *res_select(struct ctx *cx, struct tx *tx, const struct res_where *q,
                        const struct db_value *params, size_t n_params, void ***ret_rows,
                        size_t *ret_n)
 {
-    const struct projection read = read_by(cx, q);
-    struct stmt st = {.name = q->res->plural, .sql = where_sql(cx, q, read.columns)};
+    const struct projection read = res_read_by(cx, q);
+    struct stmt st = {.name = q->res->plural, .sql = res_select_sql(cx, q, read.columns)};
     struct collected c = {.res = q->res, .read = &read};
-    TRY(db_each(cx, tx, &st, params, n_params, collect, &c));
+    TRY(db_each(cx, tx, &st, params, n_params, res_collect, &c));
     *ret_rows = c.rows;
     *ret_n = c.n;
     return NULL;
 }
+
+/* ---------------------------------------------------------------- one row */
 
 struct err *res_first(struct ctx *cx, struct tx *tx, const struct res_where *q,
                       const struct db_value *params, size_t n_params, void **ret)
@@ -325,7 +350,7 @@ struct err *res_get(struct ctx *cx, struct tx *tx, const struct resource *res, c
     struct stmt st = {.name = res->name, .sql = res->state->get};
     struct collected c = {.res = res, .read = &res->state->whole};
     struct db_value param = V_TEXT(id);
-    TRY(db_each(cx, tx, &st, &param, 1, collect, &c));
+    TRY(db_each(cx, tx, &st, &param, 1, res_collect, &c));
     *ret = c.n ? c.rows[0] : NULL;
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* See test_api.h. */
+#include "resource/select.h"
 #include "resource/test_api.h"
 #include "http/test_port.h"
 
@@ -218,4 +219,47 @@ const char *test_str(struct test_api *t, const struct test_reply *r, const char 
     if (!j)
         return NULL;
     return json_is_string(j) ? json_string_value(j) : json_text(&t->cx, j);
+}
+
+/* ---------------------------------------------------------------- what lists read */
+
+static const char *encoded(struct test_api *t, struct tx *tx, const struct encoder *e,
+                           const struct projection *read, const char *id)
+{
+    struct buf b;
+    struct jw w;
+    struct collected c = {.res = e->res, .read = read};
+    const struct res_where q = {e->res, "id = $1", NULL};
+    const struct stmt st = {"needs", res_select_sql(&t->cx, &q, read->columns)};
+    const struct db_value param = V_TEXT(id);
+    assert_ok(&t->cx, db_each(&t->cx, tx, &st, &param, 1, res_collect, &c));
+    assert_int_equal(c.n, 1);
+    assert_ok(&t->cx, res_prepare(&t->cx, tx, e->res, c.rows, 1, e->view));
+    buf_init(&b, t->cx.arena);
+    jw_init(&w, &b);
+    res_encode_by(&t->cx, &w, e, c.rows[0]);
+    return buf_cstr(&b);
+}
+
+void test_needs(struct test_api *t, const struct resource *res, const char *id,
+                const char *list_pattern, unsigned microversion)
+{
+    struct http_request rq = {.method = "GET"};
+    const struct route route = {.method = "GET", .pattern = list_pattern};
+    struct call call = {.cx = &t->cx, .rq = &rq, .route = &route};
+    assert_non_null(res->needs);
+    for (unsigned i = 0; i < 4 * (microversion + 1); i++) {
+        AUTO_TXN struct tx *tx = NULL;
+        const struct view v = {.admin = i & 1,
+                               .brief = i & 2,
+                               .microversion = i / 4,
+                               .base_url = "http://cloud/service/v1",
+                               .call = &call};
+        const struct encoder e = res_encoder(&t->cx, res, &v);
+        const struct projection read = res_needed(&t->cx, &e, NULL);
+        assert_ok(&t->cx, tx_read(&t->cx, t->store, &tx));
+        assert_true(read.partial);
+        assert_string_equal(encoded(t, tx, &e, &read, id),
+                            encoded(t, tx, &e, &res->state->whole, id));
+    }
 }

@@ -63,3 +63,7 @@ struct test_reply test_call(struct test_api *t, const char *token, const char *m
 /* "server.addresses.net[0].addr" of the reply as text; NULL if absent. */
 const char *test_str(struct test_api *t, const struct test_reply *r, const char *path);
 const json_t *test_at(const struct test_reply *r, const char *path);
+/* Fails where a row of which only what its fields' .needs name was read looks other than the whole
+ * row, in a view of this list's; up to this microversion. */
+void test_needs(struct test_api *t, const struct resource *res, const char *id,
+                const char *list_pattern, unsigned microversion);

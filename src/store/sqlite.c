@@ -176,7 +176,7 @@ static struct err *configure(struct ctx *cx, struct conn *c, const char *path)
     int rc = sqlite3_exec(c->db,
                           "PRAGMA synchronous = FULL;"
                           "PRAGMA foreign_keys = ON;"
-                          "PRAGMA cache_size = -1000;"
+                          "PRAGMA cache_size = -4000;"
                           "PRAGMA mmap_size = 0;"
                           "PRAGMA temp_store = MEMORY;"
                           "PRAGMA journal_size_limit = 67108864;"

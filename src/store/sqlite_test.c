@@ -50,7 +50,7 @@ static void test_file(void **state)
     } pragmas[] = {
         {"PRAGMA journal_mode", "wal", 0},  {"PRAGMA synchronous", NULL, 2},
         {"PRAGMA foreign_keys", NULL, 1},   {"PRAGMA mmap_size", NULL, 0},
-        {"PRAGMA cache_size", NULL, -1000},
+        {"PRAGMA cache_size", NULL, -4000},
     };
     for (size_t i = 0; i < ARRAY_LEN(pragmas); i++) {
         struct db_rows r = query(e, pragmas[i].sql);

@@ -189,6 +189,10 @@ void attach_move(struct ctx *cx, struct attachment *a, enum attach_state to);
 /* The server whose guest may have the volume open; *ret NULL: none. */
 MUST_USE struct err *volume_server(struct ctx *cx, struct tx *tx, const char *volume_id,
                                    const char **ret);
+extern const struct res_where volumes_by_ids; /* in no order */
+/* By id, and one of them, which must be there. */
+void **volumes_sorted(struct ctx *cx, void *const *volumes, size_t n);
+struct volume *volumes_find(void *const *sorted, size_t n, const char *id);
 MUST_USE struct err *attachments_of(struct ctx *cx, struct tx *tx, const char *volume_id,
                                     struct attachment ***ret, size_t *ret_n);
 /* Its end: the volume settles, its host is told. */

@@ -5,15 +5,34 @@
  */
 #include "volume/impl.h"
 
-#define IDS_A_QUERY 32
-
 const struct res_where attachments_of_volume = {&attachment_resource, "volume_id = $1",
                                                 "created_at, id"};
 const struct res_where uses_of_servers = {
-    &attachment_resource,
-    "plugged = 1 AND server_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-    "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)",
+    &attachment_resource, "plugged = 1 AND server_id IS NOT NULL",
     "server_id, CASE WHEN boot_index = 0 THEN 0 ELSE 1 END, created_at, id"};
+const struct res_where volumes_by_ids = {&volume_resource, "id IN " IN_BATCH, NULL};
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp((*(const struct volume *const *)a)->id, (*(const struct volume *const *)b)->id);
+}
+
+void **volumes_sorted(struct ctx *cx, void *const *volumes, size_t n)
+{
+    void **sorted = arena_memdup(cx->arena, volumes, n * sizeof(*volumes));
+    if (n)
+        qsort(sorted, n, sizeof(*sorted), compare_ids);
+    return sorted;
+}
+
+struct volume *volumes_find(void *const *sorted, size_t n, const char *id)
+{
+    const struct volume wanted = {.id = id}, *key = &wanted;
+    void **found = n ? bsearch(&key, sorted, n, sizeof(*sorted), compare_ids) : NULL;
+    must(found); /* a foreign key of the mind: it is there */
+    return *found;
+}
+
 enum attach_state attach_state_of(const struct attachment *a)
 {
     return attach_state_named(a->state);
@@ -107,43 +126,21 @@ static struct volume_use use_of(const struct attachment *a, const struct volume 
                                .volume_error = v->seen_error};
 }
 
-struct uses {
-    struct volume_use *all;
-    size_t n, cap;
-};
-
-static struct err *add_uses(struct ctx *cx, struct tx *tx, void **rows, size_t n, struct uses *u)
-{
-    if (u->n + n > u->cap) {
-        u->cap = (u->n + n) * 2;
-        struct volume_use *all = arena_new_array(cx->arena, struct volume_use, u->cap);
-        if (u->n)
-            memcpy(all, u->all, u->n * sizeof(*all));
-        u->all = all;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct volume *v;
-        TRY(volume_of(cx, tx, ROW(attachment, rows, i)->volume_id, &v));
-        u->all[u->n++] = use_of(rows[i], v);
-    }
-    return NULL;
-}
-
 struct err *volume_uses_of(struct ctx *cx, struct tx *tx, const char *const *server_ids, size_t n,
                            struct volume_use **ret, size_t *ret_n)
 {
-    struct uses u = {0};
-    for (size_t at = 0; at < n; at += IDS_A_QUERY) {
-        struct db_value params[IDS_A_QUERY];
-        void **rows;
-        size_t n_rows;
-        for (size_t i = 0; i < IDS_A_QUERY; i++)
-            params[i] = V_TEXT(at + i < n ? server_ids[at + i] : "");
-        TRY(res_select(cx, tx, &uses_of_servers, params, IDS_A_QUERY, &rows, &n_rows));
-        TRY(add_uses(cx, tx, rows, n_rows, &u));
-    }
-    *ret = u.all;
-    *ret_n = u.n;
+    void **rows, **volumes;
+    size_t n_volumes;
+    TRY(res_select_of(cx, tx, &uses_of_servers, attachment_f_server_id, server_ids, n, &rows,
+                      ret_n));
+    *ret = arena_new_array(cx->arena, struct volume_use, *ret_n + 1);
+    const char **ids = arena_new_array(cx->arena, const char *, *ret_n + 1);
+    for (size_t i = 0; i < *ret_n; i++)
+        ids[i] = ROW(attachment, rows, i)->volume_id;
+    TRY(res_select_in(cx, tx, &volumes_by_ids, ids, *ret_n, &volumes, &n_volumes));
+    volumes = volumes_sorted(cx, volumes, n_volumes);
+    for (size_t i = 0; i < *ret_n; i++)
+        (*ret)[i] = use_of(rows[i], volumes_find(volumes, n_volumes, ids[i]));
     return NULL;
 }
 
@@ -322,12 +319,9 @@ static struct err *release(struct ctx *cx, struct tx *tx, struct attachment *a)
 
 struct err *volume_uses_release(struct ctx *cx, struct tx *tx, const char *server_id)
 {
-    struct db_value params[IDS_A_QUERY];
     void **rows;
     size_t n;
-    for (size_t i = 0; i < IDS_A_QUERY; i++)
-        params[i] = V_TEXT(i ? "" : server_id);
-    TRY(res_select(cx, tx, &uses_of_servers, params, IDS_A_QUERY, &rows, &n));
+    TRY(res_select_of(cx, tx, &uses_of_servers, attachment_f_server_id, &server_id, 1, &rows, &n));
     for (size_t i = 0; i < n; i++)
         TRY(release(cx, tx, rows[i]));
     return NULL;

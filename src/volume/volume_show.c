@@ -2,8 +2,6 @@
 /* What a volume has, and how it looks. */
 #include "volume/impl.h"
 
-#define IDS_A_QUERY 32
-
 static const struct volume_more *more_of(const void *row)
 {
     static const struct volume_more nothing = {0};
@@ -156,35 +154,25 @@ static void encode_links(struct ctx *cx, struct jw *w, const void *row, const st
 
 /* ---------------------------------------------------------------- loading */
 
-const struct res_where attachments_of_many = {
-    &attachment_resource,
-    "volume_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
-    "$18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)",
-    "volume_id, created_at, id"};
+const struct res_where attachments_of_many = {&attachment_resource, "volume_id IN " IN_BATCH,
+                                              "volume_id, created_at, id"};
 
-/* Those of one volume stand together: each row takes its run. */
-static void hand_out(struct volume *v, void **rows, size_t n)
-{
-    struct volume_more *m = v->row.extra;
-    for (size_t i = 0; i < n; i++) {
-        if (!str_eq(ROW(attachment, rows, i)->volume_id, v->id))
-            continue;
-        if (!m->n_attachments++)
-            m->attachments = (struct attachment **)(void *)&rows[i];
-    }
-}
-
+/* Those of one volume stand together: each volume takes its run. */
 static struct err *load_attachments(struct ctx *cx, struct tx *tx, void *const *volumes, size_t n)
 {
-    for (size_t at = 0; at < n; at += IDS_A_QUERY) {
-        struct db_value params[IDS_A_QUERY];
-        void **rows;
-        size_t n_rows;
-        for (size_t i = 0; i < IDS_A_QUERY; i++)
-            params[i] = V_TEXT(at + i < n ? ROW(volume, volumes, at + i)->id : "");
-        TRY(res_select(cx, tx, &attachments_of_many, params, IDS_A_QUERY, &rows, &n_rows));
-        for (size_t i = at; i < n && i < at + IDS_A_QUERY; i++)
-            hand_out(volumes[i], rows, n_rows);
+    void **rows;
+    size_t n_rows;
+    const char **ids = arena_new_array(cx->arena, const char *, n);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = ROW(volume, volumes, i)->id;
+    TRY(res_select_in(cx, tx, &attachments_of_many, ids, n, &rows, &n_rows));
+    void **sorted = volumes_sorted(cx, volumes, n);
+    for (size_t i = 0; i < n_rows;) {
+        const char *id = ROW(attachment, rows, i)->volume_id;
+        struct volume_more *m = volumes_find(sorted, n, id)->row.extra;
+        m->attachments = (struct attachment **)(void *)&rows[i];
+        for (; i < n_rows && str_eq(ROW(attachment, rows, i)->volume_id, id); i++)
+            m->n_attachments++;
     }
     return NULL;
 }
