@@ -12,7 +12,8 @@ static struct err *kill_process(struct ctx *cx, int dir, int pidfd, const char *
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     /* A full disk must not save it: then the driver takes it for crashed. */
-    AUTO_FD int mark = openat(dir, FENCED_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int mark = openat(dir, FENCED_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    close_fd_p(&mark);
     if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
         return fail(cx, ERR_UNAVAILABLE, "cannot kill QEMU of server %s: %m", id);
     if (poll(&p, 1, END_TIMEOUT_MS) != 1)
