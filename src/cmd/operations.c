@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* For the operator's monitoring: /healthz, and /metrics in Prometheus' text format. */
 #include "cmd/wiring.h"
+#include "compute/compute.h"
 #include <malloc.h>
 #include <sys/resource.h>
 
@@ -105,6 +106,23 @@ static void route_time(void *arg, const struct service *svc, const struct route 
                    svc->name, r->method, r->pattern, f->busy_us);
 }
 
+static void placement_time(struct buf *b)
+{
+    struct placement_figures f;
+    uint64_t n = 0;
+    compute_placement_figures(&f);
+    buf_str(b, "# HELP colvert_placement_us How long choosing hosts took in a creation of servers, "
+               "in microseconds.\n# TYPE colvert_placement_us histogram\n");
+    for (size_t i = 0; i < PLACEMENT_STEPS; i++)
+        buf_printf(b, "colvert_placement_us_bucket{le=\"%" PRId64 "\"} %" PRIu64 "\n",
+                   compute_placement_us[i], n += f.took[i]);
+    n += f.took[PLACEMENT_STEPS];
+    buf_printf(b,
+               "colvert_placement_us_bucket{le=\"+Inf\"} %" PRIu64
+               "\ncolvert_placement_us_sum %" PRIu64 "\ncolvert_placement_us_count %" PRIu64 "\n",
+               n, f.sum_us, n);
+}
+
 static struct err *metrics(struct call *c)
 {
     struct figures f = {.heap = mallinfo2()};
@@ -122,6 +140,7 @@ static struct err *metrics(struct call *c)
     buf_str(b, "# HELP colvert_api_busy_us_total Time in handlers by route, in microseconds.\n"
                "# TYPE colvert_api_busy_us_total counter\n");
     api_each_route(c->api, route_time, b);
+    placement_time(b);
     return NULL;
 }
 

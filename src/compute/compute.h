@@ -62,6 +62,18 @@ struct compute_use {
 MUST_USE struct err *compute_uses(struct ctx *cx, struct tx *tx, const struct compute_use *like,
                                   struct compute_use **ret, size_t *ret_n);
 
+/*
+ * How long the choice of hosts took in requests that make servers, what was read for it included:
+ * how many took at most compute_placement_us[i] µs, but longer than the one before; one more for
+ * those that took longer than all.
+ */
+enum { PLACEMENT_STEPS = 40 };
+extern const int64_t compute_placement_us[PLACEMENT_STEPS];
+struct placement_figures {
+    uint64_t took[PLACEMENT_STEPS + 1], sum_us;
+};
+void compute_placement_figures(struct placement_figures *ret);
+
 /* A server's volume is being extended, and is no longer: a record among its actions. */
 MUST_USE struct err *compute_volume_extending(struct call *c, const char *server_id);
 MUST_USE struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, const char *server_id,

@@ -25,6 +25,8 @@ MUST_USE struct err *placing_begin(struct ctx *cx, struct tx *tx, const struct s
  */
 MUST_USE struct err *placing_next(struct ctx *cx, struct tx *tx, struct placing *p,
                                   struct place_host **ret, const char **ret_reason);
+/* For compute_placement_figures: one request's choices, all that was read for them included. */
+void placing_took(int64_t us);
 /* Whether a host is of the zone. */
 MUST_USE struct err *placing_zone_known(struct ctx *cx, struct tx *tx, const char *zone, bool *ret);
 

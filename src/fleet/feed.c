@@ -345,6 +345,7 @@ static struct err *get_items(struct call *c)
         call_park(c, fleet_topic(c->actor->host_id).text, mono_us(c->cx) + wait_s * 1000000);
         return NULL;
     }
+    store_settled(c->store); /* the host acts on it */
     w = call_json(c, 200);
     jw_raw(&w, buf_cstr(&body));
     return NULL;

@@ -62,6 +62,8 @@ struct engine {
 
     struct err *(*begin)(struct ctx *cx, struct conn *c, enum tx_mode mode);
     struct err *(*commit)(struct ctx *cx, struct conn *c);
+    /* Puts all that was committed so far, by any connection, on disk; NULL: commit does. */
+    struct err *(*settle)(struct ctx *cx, struct conn *c);
     void (*rollback)(struct conn *c); /* without a transaction: nothing */
     /* Any number of statements without parameters. */
     struct err *(*script)(struct ctx *cx, struct conn *c, const char *sql);

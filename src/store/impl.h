@@ -20,6 +20,7 @@ struct tx {
     struct tx *next; /* idle ones */
     int64_t idle_since_us;
     enum tx_mode mode;
+    bool turn;             /* among writers: it is over once the next may commit */
     bool walking;          /* inside db_each: the connection is busy */
     bool failed;           /* only a rollback is left */
     enum err_kind failure; /* of the first error */
@@ -34,8 +35,20 @@ struct kept {
     struct kept *next;
 };
 
+/*
+ * Commits that others may see, but a loss of power might still take: one thread puts all on disk
+ * that there are, the others wait for it.
+ */
+struct settling {
+    pthread_mutex_t lock;
+    pthread_cond_t settled_more;
+    uint64_t committed, settled; /* numbers of commits */
+    bool under_way;
+};
+
 struct store {
     const struct engine *engine;
+    struct settling settling;
     char *where; /* the URL, or what follows its prefix */
     bool keep;   /* the data, or the claim, live in the connection: never close it */
     enum claim claim;

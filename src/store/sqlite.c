@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * The SQLite engine. WAL lets readers go on beside the one writer; synchronous=FULL puts a commit
- * on disk before it returns. Page caches are small: the operating system's is the one that counts.
+ * The SQLite engine. WAL lets readers go on beside the one writer. COMMIT appends to the log, and
+ * settle() puts the log on disk, which is what synchronous=FULL would do in COMMIT itself, with the
+ * next writer waiting. Page caches are small: the operating system's is the one that counts.
  */
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -174,7 +175,7 @@ static struct err *configure(struct ctx *cx, struct conn *c, const char *path)
     if (!str_eq(path, ":memory:"))
         TRY(turn_on_wal(cx, c, path));
     int rc = sqlite3_exec(c->db,
-                          "PRAGMA synchronous = FULL;"
+                          "PRAGMA synchronous = NORMAL;"
                           "PRAGMA foreign_keys = ON;"
                           "PRAGMA cache_size = -4000;"
                           "PRAGMA mmap_size = 0;"
@@ -282,6 +283,17 @@ static struct err *sqlite_commit(struct ctx *cx, struct conn *c)
     c->stop_at_us = 0;
     int rc = run_own(c, COMMIT);
     return rc == SQLITE_OK ? NULL : sqlite_fail(cx, c, rc);
+}
+
+static struct err *sqlite_settle(struct ctx *cx, struct conn *c)
+{
+    sqlite3_file *log = NULL;
+    int rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (rc == SQLITE_OK && log && log->pMethods)
+        rc = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+    return rc == SQLITE_OK
+               ? NULL
+               : fail(cx, ERR_UNAVAILABLE, "SQLite: the log can't be synced (%d): %m", rc);
 }
 
 static struct err *sqlite_script(struct ctx *cx, struct conn *c, const char *sql)
@@ -482,6 +494,7 @@ const struct engine sqlite_engine = {
     .broken = sqlite_broken,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
+    .settle = sqlite_settle,
     .rollback = sqlite_rollback,
     .script = sqlite_script,
     .prepare = sqlite_prepare,

@@ -72,6 +72,8 @@ static struct err *store_new(struct ctx *cx, const char *url, unsigned max_conns
     s->where = strdup(schemes[i].whole_url ? url : url + strlen("sqlite:"));
     must(s->where);
     must(pthread_mutex_init(&s->lock, NULL) == 0);
+    must(pthread_mutex_init(&s->settling.lock, NULL) == 0 &&
+         pthread_cond_init(&s->settling.settled_more, NULL) == 0);
     gate_init(&s->writers, 1);
     gate_init(&s->conns, s->keep || max_conns == 0 ? 1 : max_conns);
     /* The first connection now: a wrong path or password shows when the program starts. */
@@ -112,6 +114,8 @@ void store_close(struct store *s)
     }
     gate_fini(&s->writers);
     gate_fini(&s->conns);
+    pthread_cond_destroy(&s->settling.settled_more);
+    pthread_mutex_destroy(&s->settling.lock);
     pthread_mutex_destroy(&s->lock);
     secret_wipe(s->where, strlen(s->where)); /* may hold a password */
     free(s->where);
@@ -176,16 +180,24 @@ static struct tx *idle_push(struct store *s, struct tx *tx)
     return TAKE_PTR(*last);
 }
 
+static void end_turn(struct tx *tx)
+{
+    if (tx->turn)
+        gate_leave(&tx->store->writers);
+    tx->turn = false;
+}
+
 static void release(struct tx *tx)
 {
     struct store *s = tx->store;
-    bool writer = tx->mode != TX_READ;
+    bool turn = tx->turn;
+    tx->turn = false;
     tx->n_hooks = 0;
     free(TAKE_PTR(tx->topics));
     struct tx *old = tx;
     if (s->keep || !s->engine->broken(tx->conn))
         old = idle_push(s, tx);
-    if (writer && s->engine->one_writer)
+    if (turn)
         gate_leave(&s->writers);
     if (old)
         tx_free(old);
@@ -310,6 +322,8 @@ struct err *tx_start(struct ctx *cx, struct store *s, enum tx_mode mode, struct 
     }
     if (e && queue)
         gate_leave(&s->writers);
+    if (!e)
+        (*ret)->turn = queue;
     return e;
 }
 
@@ -365,6 +379,52 @@ static struct err *commit(struct ctx *cx, struct tx *tx)
     return tx->store->engine->commit(cx, tx->conn);
 }
 
+/* ---- putting commits on disk, many at once ---- */
+
+static uint64_t commit_number(struct store *s)
+{
+    AUTO_LOCK(&s->settling.lock);
+    return ++s->settling.committed;
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void settle_all(struct ctx *cx, struct tx *tx)
+{
+    struct settling *st = &tx->store->settling;
+    uint64_t upto = st->committed;
+    st->under_way = true;
+    pthread_mutex_unlock(&st->lock);
+    struct err *e = tx->store->engine->settle(cx, tx->conn);
+    if (e) { /* what is on disk is unknown, and asking again would not tell: as after a crash */
+        log_err(cx, LOG_ERROR, e, "commits can't be put on disk: the process ends", NULL);
+        abort();
+    }
+    pthread_mutex_lock(&st->lock);
+    st->under_way = false;
+    st->settled = upto;
+    pthread_cond_broadcast(&st->settled_more);
+}
+
+static void settle(struct ctx *cx, struct tx *tx, uint64_t number)
+{
+    struct settling *st = &tx->store->settling;
+    AUTO_LOCK(&st->lock);
+    while (st->settled < number) {
+        if (st->under_way)
+            pthread_cond_wait(&st->settled_more, &st->lock);
+        else
+            settle_all(cx, tx);
+    }
+}
+
+void store_settled(struct store *s)
+{
+    struct settling *st = &s->settling;
+    AUTO_LOCK(&st->lock);
+    for (uint64_t number = st->committed; st->settled < number;) /* who committed sees to it */
+        pthread_cond_wait(&st->settled_more, &st->lock);
+}
+
 struct err *tx_commit(struct ctx *cx, struct tx **ptx)
 {
     struct tx *tx = TAKE_PTR(*ptx);
@@ -372,6 +432,11 @@ struct err *tx_commit(struct ctx *cx, struct tx **ptx)
     if (e) {
         tx_rollback(&tx);
         return e;
+    }
+    if (tx->store->engine->settle && tx->mode != TX_READ) {
+        uint64_t number = commit_number(tx->store); /* in the order of commits */
+        end_turn(tx);
+        settle(cx, tx, number);
     }
     /* The connection goes back first: a hook may begin a transaction of its own. */
     AUTO_FREE struct hook *hooks = TAKE_PTR(tx->hooks);

@@ -17,7 +17,7 @@ struct tx; /* a pooled connection inside a transaction; used by one thread */
 /*
  * url: "sqlite:/path/to/file", "sqlite::memory:" (one shared connection) or "postgresql://…".
  * max_conns bounds the pool; a caller waits up to its deadline (default 5 s) for a free connection,
- * then ERR_UNAVAILABLE. SQLite: WAL, synchronous=FULL, foreign keys on, busy timeout. PostgreSQL:
+ * then ERR_UNAVAILABLE. SQLite: WAL, each commit on disk before it is told, foreign keys on, busy timeout. PostgreSQL:
  * statement_timeout, prepared statements, broken connections are replaced.
  */
 MUST_USE struct err *store_open(struct ctx *cx, const char *url, unsigned max_conns,
@@ -55,6 +55,11 @@ MUST_USE struct err *tx_write(struct ctx *cx, struct store *s, struct tx **ret);
  * (*tx = NULL).
  */
 MUST_USE struct err *tx_commit(struct ctx *cx, struct tx **tx);
+/*
+ * Waits until all that a transaction can see by now is on disk: others' commits are seen a moment
+ * before. For answers that have effects elsewhere.
+ */
+void store_settled(struct store *s);
 void tx_rollback(struct tx **tx); /* NULL and ended transactions are fine */
 /*
  * Whether e is a lost race (ERR_STALE) worth running the transaction again; *tries, 0 at first,
