@@ -33,7 +33,7 @@ conformance:
 	@tests/conformance/run '$(SUITE)'
 
 bench:
-	@tools/install-packages build run
+	@tools/install-packages build run bench
 	@$(MAKE) --no-print-directory build/release/colvert
 	@ninja -C build/release bench/load bench/hash | tail -n 1
 	@bench/run
