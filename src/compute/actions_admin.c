@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
  * What administrators (and guests' agents) do elsewhere, and this cloud doesn't: each is refused
- * with its reason, after the checks that come first. A server's disk lies on its host, so nothing
- * but shelving takes it to another one.
+ * with its reason, after the checks that come first.
  */
 #include "compute/impl.h"
-
-#define MOVES_BY_SHELVING                                                                          \
-    "No valid host was found. The disk of instance %s lies on its host: shelving and unshelving "  \
-    "takes it to another one."
 
 static struct err *check(struct call *c, const struct server *s, unsigned when, const char *action)
 {
@@ -16,27 +11,6 @@ static struct err *check(struct call *c, const struct server *s, unsigned when, 
     if (!(TO(state_of(s)) & when) || s->export_image)
         return server_refuse(c, s, action);
     return NULL;
-}
-
-struct err *act_migrate(struct call *c, struct server *s, const json_t *args)
-{
-    const json_t *host = json_get(args, "host");
-    if (host && !json_is_null(host) && !json_is_string(host))
-        return bad_member(c, "host", host, "it is not of type 'string'");
-    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_SHUTOFF), "migrate"));
-    return fail(c->cx, ERR_INVALID, MOVES_BY_SHELVING, s->id);
-}
-
-struct err *act_live_migrate(struct call *c, struct server *s, const json_t *args)
-{
-    if (!json_is_object(args) || !json_get(args, "host") || !json_get(args, "block_migration"))
-        return bad_member(c, "os-migrateLive", args,
-                          "'host' and 'block_migration' are required properties");
-    const json_t *host = json_get(args, "host");
-    if (!json_is_null(host) && !json_is_string(host))
-        return bad_member(c, "host", host, "it is not of type 'string'");
-    TRY(check(c, s, TO(ST_ACTIVE) | TO(ST_PAUSED), "os-migrateLive"));
-    return fail(c->cx, ERR_INVALID, MOVES_BY_SHELVING, s->id);
 }
 
 /* Nothing in the guest would hear of it. */

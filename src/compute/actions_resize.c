@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Resize, on the server's own host: its root disk gets a way back (a checkpoint), then it boots
- * with the new flavor. Confirming gives the way back up; reverting takes it. Until then the larger
- * of both flavors is promised, and counted against the quota.
+ * Resize, on the server's own host where that has room: its root disk gets a way back (a
+ * checkpoint), then it boots with the new flavor. Else on another one (moves.c): the way back is
+ * the copy where it came from, as with a cold migration, which has the same end. Confirming gives
+ * the way back up; reverting takes it. Until then the larger of both flavors is promised, and
+ * counted against the quota.
  */
 #include "compute/impl.h"
 
@@ -64,15 +66,16 @@ static struct err *check_quota(struct call *c, const struct server *s, const str
                               new->held_memory_mib - s->held_memory_mib);
 }
 
-/* Its own host must have room for what it holds from now on, in place of what it held. */
-static struct err *check_room(struct call *c, const struct server *s, const struct server *new)
+/* Its own host has room for what it holds from now on, in place of what it held; else why not. */
+static struct err *check_room(struct call *c, const struct server *s, const struct server *new,
+                              const char **ret_reason)
 {
     struct place_host *hosts;
     struct place_request rq;
-    const char *reason = NULL;
     size_t n;
+    *ret_reason = NULL;
     TRY(placement_for(c->cx, c->tx, new, &hosts, &n, &rq));
-    rq.host = s->host_id;
+    rq.host = s->host_name;
     rq.vcpus = new->held_vcpus;
     rq.memory_mib = new->held_memory_mib;
     rq.disk_gib = new->held_disk_gib;
@@ -83,10 +86,9 @@ static struct err *check_room(struct call *c, const struct server *s, const stru
         hosts[i].used_memory_mib -= s->held_memory_mib;
         hosts[i].used_disk_gib -= s->held_disk_gib;
     }
-    if (place(c->cx, &compute_cfg.placement, hosts, n, &rq, &reason) >= 0)
-        return NULL;
-    return fail(c->cx, ERR_INVALID, "No valid host was found. A server is resized on its host. %s.",
-                reason);
+    if (place(c->cx, &compute_cfg.placement, hosts, n, &rq, ret_reason) >= 0)
+        *ret_reason = NULL;
+    return NULL;
 }
 
 static void hold_both(struct server *s, const struct server *old)
@@ -97,10 +99,35 @@ static void hold_both(struct server *s, const struct server *old)
     s->held_disk_gib = max_i64(s->held_disk_gib, old->held_disk_gib);
 }
 
+static struct err *resize_here(struct call *c, struct server *s, const struct server *old)
+{
+    const struct migration_plan plan = {.type = "resize",
+                                        .status = "migrating",
+                                        .dest_host_id = s->host_id,
+                                        .new_flavor_id = s->flavor_id};
+    TRY(migration_record(c, old, &plan));
+    s->checkpoint = ++s->resize_seq;
+    s->boot_seq += s->want_power;
+    return NULL;
+}
+
+static struct err *resize_elsewhere(struct call *c, struct server *s, const struct server *old,
+                                    const char *why_not_here)
+{
+    const struct move_wish wish = {.type = "resize", .new_flavor = s->flavor_id};
+    const char *host_id = NULL;
+    struct err *e = move_choose(c, s, NULL, &host_id);
+    if (e && e->kind == ERR_INVALID)
+        return wrap(c->cx, e, e->kind, "%s On its own host: %s.", e->message, why_not_here);
+    TRY(e);
+    TRY(server_move(c->cx, c->tx, s, ST_MOVING));
+    return move_begin(c, s, old, &wish, host_id);
+}
+
 struct err *act_resize(struct call *c, struct server *s, const json_t *args)
 {
     struct flavor *f;
-    const char *flavor_id, *disk_config;
+    const char *flavor_id, *disk_config, *why_not;
     const struct server old = *s;
     TRY(read_resize(c, args, &flavor_id, &disk_config));
     TRY(server_begin(c, s, SA_RESIZE));
@@ -110,17 +137,11 @@ struct err *act_resize(struct call *c, struct server *s, const json_t *args)
     server_take_flavor(s, f);
     hold_both(s, &old);
     TRY(check_quota(c, &old, s));
-    TRY(check_room(c, &old, s));
-    const struct migration_plan plan = {.type = "resize",
-                                        .status = "migrating",
-                                        .dest_host_id = s->host_id,
-                                        .new_flavor_id = s->flavor_id};
-    TRY(migration_record(c, &old, &plan));
+    TRY(check_room(c, &old, s, &why_not));
+    TRY(why_not ? resize_elsewhere(c, s, &old, why_not) : resize_here(c, s, &old));
     TRY(usage_change(c->cx, c->tx, s));
     if (disk_config)
         s->disk_config = disk_config;
-    s->checkpoint = ++s->resize_seq;
-    s->boot_seq += s->want_power;
     return server_accepted(c, s);
 }
 
@@ -128,11 +149,12 @@ struct err *act_resize(struct call *c, struct server *s, const json_t *args)
 
 #define OPEN (TO(ST_VERIFY_RESIZE) | TO(ST_ERROR) | TO(ST_FAILED))
 
-void server_end_resize(struct server *s)
+struct err *server_end_resize(struct ctx *cx, struct tx *tx, struct server *s)
 {
     s->old_flavor = NULL;
     s->checkpoint = 0;
     server_hold(s);
+    return move_forget(cx, tx, s);
 }
 
 /* The same state as if there had been no resize. In an error only the way back is given up. */
@@ -141,7 +163,7 @@ struct err *act_confirm_resize(struct call *c, struct server *s, const json_t *a
     TRY(server_check_lock(c, s));
     if (!s->old_flavor || !(TO(state_of(s)) & OPEN))
         return server_refuse(c, s, "confirmResize");
-    server_end_resize(s);
+    TRY(server_end_resize(c->cx, c->tx, s));
     const struct server_desired d = desired_of(s);
     if (state_of(s) == ST_VERIFY_RESIZE)
         TRY(server_move(c->cx, c->tx, s, lifecycle_settled(&d)));
@@ -155,11 +177,18 @@ struct err *act_confirm_resize(struct call *c, struct server *s, const json_t *a
 /* The way back is kept until it was gone: server_report.c gives it up. */
 struct err *act_revert_resize(struct call *c, struct server *s, const json_t *args UNUSED)
 {
+    const char *obstacle;
     TRY(server_begin(c, s, SA_REVERT_RESIZE));
     if (!s->old_flavor)
         return fail(c->cx, ERR_INVALID, "Instance has not been resized.");
     server_restore_flavor(c->cx, s);
-    s->restore_seq++;
+    TRY(move_obstacle(c->cx, c->tx, s, &obstacle));
+    if (s->other_host_id && obstacle)
+        return fail(c->cx, ERR_CONFLICT, "Instance %s was moved. %s.", s->id, obstacle);
+    if (s->other_host_id)
+        TRY(move_return(c->cx, c->tx, s));
+    else
+        s->restore_seq++;
     s->boot_seq += s->want_power;
     TRY(usage_change(c->cx, c->tx, s));
     TRY(migration_status(c->cx, c->tx, s->id, "reverting"));

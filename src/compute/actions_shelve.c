@@ -57,8 +57,7 @@ struct err *server_shelve_exported(struct ctx *cx, struct tx *tx, struct server 
     return server_move(cx, tx, s, ST_OFFLOADING);
 }
 
-/* Nothing was seen of it on any host it will have. */
-static void forget_seen(struct server *s)
+void server_forget_seen(struct server *s)
 {
     s->seen_power = s->seen_error = NULL;
     s->seen_boot_seq = s->seen_reset_seq = s->seen_build_seq = 0;
@@ -75,7 +74,7 @@ struct err *server_offloaded(struct ctx *cx, struct tx *tx, struct server *s)
     if (s->host_id)
         fleet_host_differs(cx, tx, s->host_id);
     s->host_id = s->host_name = NULL;
-    forget_seen(s);
+    server_forget_seen(s);
     return NULL;
 }
 

@@ -7,16 +7,6 @@
  */
 #include "compute/placing.h"
 
-/* Off, as it never ran on any host it will have. */
-static void forget_seen(struct ctx *cx, struct server *s)
-{
-    s->seen_power = s->seen_error = NULL;
-    s->seen_boot_seq = s->seen_reset_seq = s->seen_build_seq = 0;
-    s->seen_rescue_seq = s->seen_checkpoint = s->seen_restore_seq = 0;
-    s->seen_paused = s->seen_suspended = false;
-    s->seen_ha = server_is_ha(cx, s);
-}
-
 /* ---------------------------------------------------------------- what it needs elsewhere */
 
 static struct err *check_volumes(struct call *c, const struct server *s)
@@ -72,21 +62,7 @@ static struct err *give_up_there(struct call *c, struct server *s)
     TRY(server_take_nics(c->cx, c->tx, s, NULL, true));
     TRY(server_take_volumes(c->cx, c->tx, s, NULL, true, true));
     s->rescue_spec = s->rescue_image_id = NULL;
-    if (s->old_flavor || s->checkpoint)
-        server_end_resize(s);
-    return NULL;
-}
-
-static struct err *rehost(struct call *c, struct server *s, const struct place_host *host)
-{
-    TRY(fleet_touch(c->cx, c->tx, s->host_id, "server", s->id));
-    s->host_id = host->id;
-    s->host_name = host->name;
-    s->zone = host->zone;
-    forget_seen(c->cx, s);
-    TRY(network_ports_bind(c->cx, c->tx, s->id, s->host_id, s->zone));
-    TRY(volume_uses_rehost(c->cx, c->tx, s->id, s->host_id, REHOST_NOW));
-    return s->launched_at ? usage_change(c->cx, c->tx, s) : NULL;
+    return s->old_flavor || s->checkpoint ? server_end_resize(c->cx, c->tx, s) : NULL;
 }
 
 /* REBUILD, also where it is that already: its time begins anew. */
@@ -103,6 +79,10 @@ static struct err *begin_build(struct call *c, struct server *s)
 struct err *server_evacuate(struct call *c, struct server *s, const char *host, bool stay_off)
 {
     struct place_host *to;
+    bool back = false;
+    TRY(move_abandon(c->cx, c->tx, s, "its host failed", &back));
+    if (back) /* to a host that has all of it */
+        return server_save(c->cx, c->tx, s);
     TRY(check_volumes(c, s));
     TRY(check_root(c, s));
     TRY(choose(c, s, host, &to));
@@ -113,7 +93,7 @@ struct err *server_evacuate(struct call *c, struct server *s, const char *host, 
     server_power(s, s->want_power && !stay_off);
     TRY(begin_build(c, s));
     TRY(action_record(c, s, "evacuate", "compute_rebuild_instance", RECORD_OPEN));
-    TRY(rehost(c, s, to));
+    TRY(server_rehost(c->cx, c->tx, s, to->id, REHOST_NOW));
     return server_save(c->cx, c->tx, s);
 }
 

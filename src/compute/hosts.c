@@ -3,11 +3,18 @@
  * from the servers themselves. */
 #include "compute/impl.h"
 
-#define USE                                                                                        \
+/* One that moves holds as much on both hosts. */
+#define HELD "held_vcpus, held_memory_mib, held_disk_gib"
+#define HOLDERS(columns, which)                                                                    \
+    "(SELECT host_id, " columns HELD " FROM servers WHERE host_id " which                          \
+    " UNION ALL SELECT other_host_id, " columns HELD " FROM servers WHERE other_host_id " which    \
+    ") AS held "
+
+#define USE(which)                                                                                 \
     "SELECT host_id, CAST(SUM(held_vcpus) AS BIGINT), CAST(SUM(held_memory_mib) AS BIGINT), "      \
-    "CAST(SUM(held_disk_gib) AS BIGINT), COUNT(*) FROM servers WHERE "
-const struct stmt stmt_use_by_host = {"use_by_host", USE "host_id IS NOT NULL GROUP BY host_id"};
-const struct stmt stmt_use_on_host = {"use_on_host", USE "host_id = $1 GROUP BY host_id"};
+    "CAST(SUM(held_disk_gib) AS BIGINT), COUNT(*) FROM " HOLDERS("", which) "GROUP BY host_id"
+const struct stmt stmt_use_by_host = {"use_by_host", USE("IS NOT NULL")};
+const struct stmt stmt_use_on_host = {"use_on_host", USE("= $1")};
 const struct stmt stmt_zone_by_host = {
     "zone_by_host", "SELECT h.host_id, a.zone FROM aggregate_hosts h JOIN aggregates a ON a.id = "
                     "h.aggregate_id WHERE a.zone IS NOT NULL"};
@@ -25,8 +32,8 @@ const struct stmt stmt_zones_of_host = {
                      "NOT NULL"};
 
 const struct stmt stmt_disk_by_host = {
-    "disk_by_host", "SELECT host_id, CAST(SUM(held_disk_gib) AS BIGINT) FROM servers WHERE "
-                    "host_id IS NOT NULL GROUP BY host_id"};
+    "disk_by_host", "SELECT host_id, CAST(SUM(held_disk_gib) AS BIGINT) FROM " HOLDERS(
+                        "", "IS NOT NULL") "GROUP BY host_id"};
 
 struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct db_rows *ret)
 {
@@ -36,10 +43,13 @@ struct err *compute_disk_by_host(struct ctx *cx, struct tx *tx, struct db_rows *
 /* Of one host, one server, one project, one user; NULL: of any. */
 const struct stmt stmt_server_holds = {
     "server_holds",
-    "SELECT id, host_id, project_id, user_id, held_vcpus, held_memory_mib, held_disk_gib FROM "
-    "servers WHERE host_id IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR host_id = $1) AND "
-    "(CAST($2 AS TEXT) IS NULL OR id = $2) AND (CAST($3 AS TEXT) IS NULL OR project_id = $3) AND "
-    "(CAST($4 AS TEXT) IS NULL OR user_id = $4) ORDER BY id"};
+    "SELECT id, host_id, project_id, user_id, " HELD
+    " FROM " HOLDERS("id, project_id, user_id, ",
+                     "IS NOT NULL") "WHERE (CAST($1 AS TEXT) IS NULL OR host_id = $1) AND (CAST($2 "
+                                    "AS TEXT) IS NULL OR id = $2) "
+                                    "AND (CAST($3 AS TEXT) IS NULL OR project_id = $3) AND "
+                                    "(CAST($4 AS TEXT) IS NULL OR user_id = "
+                                    "$4) ORDER BY id, host_id"};
 
 struct err *compute_uses(struct ctx *cx, struct tx *tx, const struct compute_use *like,
                          struct compute_use **ret, size_t *ret_n)

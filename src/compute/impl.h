@@ -142,6 +142,8 @@ MUST_USE struct err *server_check_lock(struct call *c, const struct server *s);
 const char *task_state_of(const struct server *s);
 /* 409 in nova's words: not in this state. */
 MUST_USE struct err *server_refuse(struct call *c, const struct server *s, const char *action);
+/* What was being done failed. */
+MUST_USE struct err *actions_failed(struct ctx *cx, struct tx *tx, const struct server *s);
 /* Lock, state, record of the action, move. The caller changes what is desired and saves. */
 MUST_USE struct err *server_begin(struct call *c, struct server *s, enum server_action action);
 
@@ -164,7 +166,7 @@ void server_restore_flavor(struct ctx *cx, struct server *s);
 
 /* ---- actions_resize.c */
 /* There is no way back any more: confirmed, or taken. */
-void server_end_resize(struct server *s);
+MUST_USE struct err *server_end_resize(struct ctx *cx, struct tx *tx, struct server *s);
 
 /* ---- actions_image.c, actions_backup.c */
 /* States in which a root disk may be copied. */
@@ -235,6 +237,54 @@ MUST_USE struct err *migration_status(struct ctx *cx, struct tx *tx, const char 
 /* Its evacuation, if it is under one, is over. */
 MUST_USE struct err *migration_evacuated(struct ctx *cx, struct tx *tx, const char *server_id,
                                          bool good);
+/* Of its last migration, if it has this status. */
+MUST_USE struct err *migration_step(struct ctx *cx, struct tx *tx, const char *server_id,
+                                    const char *from, const char *to);
+MUST_USE struct err *migration_failed(struct ctx *cx, struct tx *tx, const char *server_id,
+                                      const char *status, const char *why);
+
+/* ---- moves.c: from host to host */
+struct move_wish {
+    const char *type;       /* of the migration: "resize", "migration", "live-migration" */
+    const char *host;       /* name; NULL: any */
+    const char *new_flavor; /* NULL: it keeps its own */
+};
+/* Somewhere else, by all rules for its sizes as they are now: the host's id. ERR_INVALID. */
+MUST_USE struct err *move_choose(struct call *c, const struct server *s, const char *host_name,
+                                 const char **ret_host_id);
+/* It is on its way: its state says so already; the caller saves. old: before anything changed. */
+MUST_USE struct err *move_begin(struct call *c, struct server *s, const struct server *old,
+                                const struct move_wish *wish, const char *host_id);
+/* What stands in the way of any move; NULL: nothing. In words for users. */
+MUST_USE struct err *move_obstacle(struct ctx *cx, struct tx *tx, const struct server *s,
+                                   const char **ret);
+/* It stays where it was; the migration gets this status. Saves. Nothing under way: nothing. */
+MUST_USE struct err *move_undo(struct ctx *cx, struct tx *tx, struct server *s, const char *status,
+                               const char *why);
+/* The other host forgets it. The caller saves. */
+MUST_USE struct err *move_forget(struct ctx *cx, struct tx *tx, struct server *s);
+/* After a move that can be reverted: back to where it came from. The caller saves. */
+MUST_USE struct err *move_return(struct ctx *cx, struct tx *tx, struct server *s);
+bool move_under_way(const struct server *s);
+/* It runs on this host from now on, or nowhere: ports, feeds, records of use. What was seen of it
+ * is forgotten. The caller saves, which tells the new host. */
+MUST_USE struct err *server_rehost(struct ctx *cx, struct tx *tx, struct server *s,
+                                   const char *host_id, enum rehost volumes);
+/* Its host failed: whatever is under way is over, without a word to that host. *ret_back: it was
+ * returning to a host that has all of it, and is there now. The caller saves. */
+MUST_USE struct err *move_abandon(struct ctx *cx, struct tx *tx, struct server *s, const char *why,
+                                  bool *ret_back);
+/* For server_spec.c and server_report.c. */
+bool move_wants(const struct server *s, const char *host_id);
+MUST_USE struct err *move_write(struct ctx *cx, struct tx *tx, struct jw *w, const struct server *s,
+                                const char *host_id);
+MUST_USE struct err *move_report_there(struct ctx *cx, struct tx *tx, struct server *s,
+                                       const json_t *observed);
+MUST_USE struct err *move_report_here(struct ctx *cx, struct tx *tx, struct server *s,
+                                      const json_t *observed, enum seen_power power,
+                                      bool *ret_over);
+MUST_USE struct err *move_await(struct ctx *cx, struct tx *tx, const struct server *s,
+                                const json_t *observed, struct lifecycle_step *step);
 
 /* ---- server_password.c */
 /* What the guest posted to its metadata service, as its host reports it; saves the row. */
@@ -390,6 +440,8 @@ MUST_USE struct err *server_shelve_off(struct ctx *cx, struct tx *tx, struct ser
 /* The image of a server that is being shelved is there, or (error) will not be. */
 MUST_USE struct err *server_shelve_exported(struct ctx *cx, struct tx *tx, struct server *s,
                                             const char *image_id, const char *error);
+/* Nothing was seen of it on any host it will have. */
+void server_forget_seen(struct server *s);
 /* Nothing is left of it on its host. */
 MUST_USE struct err *server_offloaded(struct ctx *cx, struct tx *tx, struct server *s);
 

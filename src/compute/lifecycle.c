@@ -23,6 +23,13 @@
         .next = (then) | ANY_WAY_OUT, .deadline_s = seconds, .expiry = EXPIRE_ERROR,               \
         .doing = doing_                                                                            \
     }
+/* On its way to another host: stays here when that takes too long. */
+#define MOVES(name_, status_, task, then, doing_)                                                  \
+    {                                                                                              \
+        .name = name_, .status = status_, .vm_state = "active", .task_state = task,                \
+        .next = (then) | SETTLED | TO(ST_REBUILD) | ANY_WAY_OUT, .deadline_s = 600,                \
+        .expiry = EXPIRE_UNDO, .doing = doing_                                                     \
+    }
 /* Its host is told again until nothing is left there. */
 #define LEAVES(name_, status_, vm_state_, task, then, doing_)                                      \
     {                                                                                              \
@@ -32,11 +39,12 @@
 
 #define FROM_ACTIVE                                                                                \
     (TO(ST_STOPPING) | TO(ST_REBOOT) | TO(ST_HARD_REBOOT) | TO(ST_REBUILD) | TO(ST_PAUSING) |      \
-     TO(ST_SUSPENDING) | TO(ST_RESCUING) | TO(ST_RESIZE) | TO(ST_SHELVING))
+     TO(ST_SUSPENDING) | TO(ST_RESCUING) | TO(ST_RESIZE) | TO(ST_MIGRATING) | TO(ST_MOVING) |      \
+     TO(ST_SHELVING))
 #define FROM_SHUTOFF                                                                               \
     (TO(ST_STARTING) | TO(ST_HARD_REBOOT) | TO(ST_REBUILD) | TO(ST_RESCUING) | TO(ST_RESIZE) |     \
-     TO(ST_SHELVING))
-#define FROM_PAUSED (TO(ST_UNPAUSING) | TO(ST_HARD_REBOOT) | TO(ST_SHELVING))
+     TO(ST_MOVING) | TO(ST_SHELVING))
+#define FROM_PAUSED (TO(ST_UNPAUSING) | TO(ST_HARD_REBOOT) | TO(ST_MIGRATING) | TO(ST_SHELVING))
 #define FROM_SUSPENDED (TO(ST_RESUMING) | TO(ST_HARD_REBOOT) | TO(ST_SHELVING))
 #define FROM_ERROR                                                                                 \
     (TO(ST_STOPPING) | TO(ST_HARD_REBOOT) | TO(ST_REBUILD) | TO(ST_RESCUING) | TO(ST_REVERT_RESIZE))
@@ -69,9 +77,15 @@ const struct lifecycle lifecycles[ST_COUNT] = {
     [ST_RESCUING] = PASSES("RESCUING", "ACTIVE", "active", "rescuing", SETTLED, 600, "rescuing"),
     [ST_UNRESCUING] =
         PASSES("UNRESCUING", "RESCUE", "rescued", "unrescuing", SETTLED, 600, "unrescuing"),
-    [ST_RESIZE] = PASSES("RESIZE", "RESIZE", "active", "resize_finish", SETTLED, 600, "resizing"),
+    [ST_RESIZE] = PASSES("RESIZE", "RESIZE", "active", "resize_finish", SETTLED | TO(ST_MOVING),
+                         600, "resizing"),
     [ST_REVERT_RESIZE] = PASSES("REVERT_RESIZE", "REVERT_RESIZE", "resized", "resize_reverting",
                                 SETTLED, 600, "reverting its resize"),
+    [ST_MIGRATING] = MOVES("MIGRATING", "MIGRATING", "migrating", TO(ST_ARRIVING), "migrating"),
+    [ST_MOVING] =
+        MOVES("MOVING", "RESIZE", "resize_migrating", TO(ST_RESIZE) | TO(ST_STARTING), "moving"),
+    [ST_ARRIVING] = PASSES("ARRIVING", "MIGRATING", "active", "migrating", SETTLED, 600,
+                           "arriving on its host"),
     [ST_SHELVING] = PASSES("SHELVING", "ACTIVE", "active", "shelving",
                            SETTLED | TO(ST_SHELVING_IMAGE) | TO(ST_OFFLOADING), 300, "shelving"),
     [ST_SHELVING_IMAGE] = PASSES("SHELVING_IMAGE", "SHUTOFF", "stopped", "shelving_image_uploading",
@@ -113,6 +127,10 @@ const struct server_action_rule server_action_rules[SA_COUNT] = {
     /* From an error too: the new flavor may be the reason. */
     [SA_REVERT_RESIZE] = {"revertResize", "revertResize", "compute_finish_revert_resize",
                           TO(ST_VERIFY_RESIZE) | IN_ERROR, ST_REVERT_RESIZE},
+    [SA_MIGRATE] = {"migrate", "migrate", "compute_finish_resize", TO(ST_ACTIVE) | TO(ST_SHUTOFF),
+                    ST_MOVING},
+    [SA_LIVE_MIGRATE] = {"os-migrateLive", "live-migration", "compute_live_migration",
+                         TO(ST_ACTIVE) | TO(ST_PAUSED), ST_MIGRATING},
     [SA_SHELVE] = {"shelve", "shelve", "compute_shelve_instance",
                    TO(ST_ACTIVE) | TO(ST_SHUTOFF) | TO(ST_PAUSED) | TO(ST_SUSPENDED), ST_SHELVING},
     [SA_UNSHELVE] = {"unshelve", "unshelve", "compute_unshelve_instance", TO(ST_SHELVED_OFFLOADED),
@@ -219,8 +237,10 @@ static enum server_state off_state(struct server_desired d)
     return lifecycle_settled(&d);
 }
 
-/* Moved by an action, or by the end of an export, not by what a host sees. */
-#define DEAF (TO(ST_FAILED) | TO(ST_SHELVING_IMAGE) | TO(ST_SHELVED_OFFLOADED))
+/* Moved by an action, by the end of an export or by moves.c, not by what a host sees. */
+#define DEAF                                                                                       \
+    (TO(ST_FAILED) | TO(ST_SHELVING_IMAGE) | TO(ST_SHELVED_OFFLOADED) | TO(ST_MIGRATING) |         \
+     TO(ST_MOVING))
 
 struct lifecycle_step lifecycle_next(enum server_state now, const struct server_desired *d,
                                      const struct server_observed *o)

@@ -28,6 +28,9 @@ enum server_state {
     ST_UNRESCUING,
     ST_RESIZE,
     ST_REVERT_RESIZE,
+    ST_MIGRATING, /* runs on its host, while it is sent to another one */
+    ST_MOVING,    /* the same, off */
+    ST_ARRIVING,  /* its host is another one, or the same after all: it is to run on there */
     ST_SHELVING,       /* going off */
     ST_SHELVING_IMAGE, /* off; its root disk becomes an image, whose end moves it on */
     ST_OFFLOADING,     /* its host removes it */
@@ -45,7 +48,8 @@ enum server_state {
 enum expiry {
     EXPIRE_NEVER,
     EXPIRE_ERROR, /* becomes ERROR with a fault */
-    EXPIRE_RETRY  /* the host is told again */
+    EXPIRE_RETRY, /* the host is told again */
+    EXPIRE_UNDO   /* it stays where it was */
 };
 
 struct lifecycle {
@@ -81,6 +85,8 @@ enum server_action {
     SA_UNRESCUE,
     SA_RESIZE,
     SA_REVERT_RESIZE,
+    SA_MIGRATE,
+    SA_LIVE_MIGRATE,
     SA_SHELVE,
     SA_UNSHELVE,
     SA_DELETE,

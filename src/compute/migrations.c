@@ -80,10 +80,18 @@ const struct resource server_migration_resource = {.name = "migration",
 
 const struct stmt stmt_migration_next = {"migration_next",
                                          "SELECT COALESCE(MAX(number), 0) + 1 FROM migrations"};
+#define LATEST "id = (SELECT id FROM migrations WHERE server_id = $3 ORDER BY number DESC LIMIT 1)"
 const struct stmt stmt_migration_status = {
     "migration_status",
-    "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE id = "
-    "(SELECT id FROM migrations WHERE server_id = $3 ORDER BY number DESC LIMIT 1)"};
+    "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE " LATEST};
+const struct stmt stmt_migration_step = {
+    "migration_step",
+    "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE " LATEST
+    " AND status = $4"};
+const struct stmt stmt_migration_failed = {
+    "migration_failed",
+    "UPDATE migrations SET status = $1, updated_at = $2, error = $4, generation = generation + 1 "
+    "WHERE " LATEST};
 const struct stmt stmt_migration_evacuated = {
     "migration_evacuated",
     "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE "
@@ -128,6 +136,20 @@ struct err *migration_status(struct ctx *cx, struct tx *tx, const char *server_i
 {
     return db_run(cx, tx, &stmt_migration_status, V_TEXT(status), V_INT(now_us(cx)),
                   V_TEXT(server_id));
+}
+
+struct err *migration_step(struct ctx *cx, struct tx *tx, const char *server_id, const char *from,
+                           const char *to)
+{
+    return db_run(cx, tx, &stmt_migration_step, V_TEXT(to), V_INT(now_us(cx)), V_TEXT(server_id),
+                  V_TEXT(from));
+}
+
+struct err *migration_failed(struct ctx *cx, struct tx *tx, const char *server_id,
+                             const char *status, const char *why)
+{
+    return db_run(cx, tx, &stmt_migration_failed, V_TEXT(status), V_INT(now_us(cx)),
+                  V_TEXT(server_id), V_TEXT(why));
 }
 
 struct err *migration_evacuated(struct ctx *cx, struct tx *tx, const char *server_id, bool good)
@@ -247,26 +269,4 @@ struct err *server_migration_show(struct call *c)
     write_one(c, &w, m);
     jw_obj_end(&w);
     return NULL;
-}
-
-/* ---------------------------------------------------------------- of one under way */
-
-/* Both ask for a server that is migrating live, and none here ever is. */
-struct err *server_migration_abort(struct call *c)
-{
-    TRY(server_check_lock(c, c->target));
-    return server_refuse(c, c->target, "abort live migration");
-}
-
-struct err *server_migration_act(struct call *c)
-{
-    const char *action;
-    const json_t *args;
-    TRY(body_only_member(c, &action, &args));
-    if (!str_eq(action, "force_complete"))
-        return fail(c->cx, ERR_INVALID, "There is no such action: %s", action);
-    if (!json_is_null(args))
-        return bad_member(c, action, args, "it is not of type 'null'");
-    TRY(server_check_lock(c, c->target));
-    return server_refuse(c, c->target, "force_complete");
 }

@@ -70,7 +70,7 @@ static struct err *tidy(struct ctx *cx, struct tx *tx, struct server *s, bool *r
         s->shelved_image = NULL;
     }
     if (s->checkpoint && !s->old_flavor) {
-        server_end_resize(s);
+        TRY(server_end_resize(cx, tx, s));
         *ret_desired = true;
         TRY(migration_status(cx, tx, s->id, "reverted"));
     }
@@ -106,11 +106,17 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     void *row = NULL;
     TRY(res_get(cx, tx, &server_resource, item_id, &row));
     struct server *s = row;
+    if (s && str_eq(s->other_host_id, host_id))
+        return move_report_there(cx, tx, s, observed);
     if (!s || !str_eq(s->host_id, host_id))
         return NULL;
     if (!seen_power_named(json_get_str(observed, "power"), &power))
         return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent",
                     item_id);
+    bool over = false;
+    TRY(move_report_here(cx, tx, s, observed, power, &over));
+    if (over)
+        return NULL;
     TRY(take_devices(cx, tx, s, observed, power));
     struct err *e = server_password_report(cx, tx, s, json_get_str(observed, "password_data"));
     if (e && e->kind != ERR_INVALID) /* what a guest writes does not stop its host's reports */
@@ -121,6 +127,8 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
     struct server_observed o = observed_of(s);
     o.guest_shutdown = json_get_bool(observed, "guest_shutdown", false);
     struct lifecycle_step step = lifecycle_next(state_of(s), &d, &o);
+    if (state_of(s) == ST_ARRIVING) /* what was seen before it arrived says nothing of that */
+        TRY(move_await(cx, tx, s, observed, &step));
     if (step.state == ST_GONE)
         return server_remove(cx, tx, s);
     if (!changed && step.state == state_of(s) && !step.want_off)

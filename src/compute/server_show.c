@@ -478,6 +478,8 @@ static const struct res_index server_indexes[] = {
     /* With what is summed for placement. */
     {"servers_host", "host_id, held_vcpus, held_memory_mib, held_disk_gib", false,
      "host_id IS NOT NULL"},
+    {"servers_other_host", "other_host_id, held_vcpus, held_memory_mib, held_disk_gib", false,
+     "other_host_id IS NOT NULL"},
     {"servers_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
 };
 const struct resource server_resource = {.name = "server",

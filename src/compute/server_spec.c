@@ -5,13 +5,13 @@
 
 const struct stmt stmt_servers_on_host = {
     "servers_on_host",
-    "SELECT id FROM servers WHERE host_id = $1 AND state NOT IN ('DELETING', 'OFFLOADING') "
-    "ORDER BY id"};
+    "SELECT id FROM servers WHERE host_id = $1 AND state NOT IN ('DELETING', 'OFFLOADING') UNION "
+    "SELECT id FROM servers WHERE other_host_id = $1 ORDER BY id"};
 
 const struct stmt stmt_image_on_host = {
     "image_on_host",
-    "SELECT id FROM servers WHERE host_id = $1 AND (image_id = $2 OR rescue_image_id = $2 OR "
-    "shelved_image = $2) UNION SELECT image_id FROM cached_images WHERE host_id = $1 AND image_id "
+    "SELECT id FROM servers WHERE (host_id = $1 OR other_host_id = $1) AND (image_id = $2 OR "
+    "rescue_image_id = $2 OR shelved_image = $2) UNION SELECT image_id FROM cached_images WHERE host_id = $1 AND image_id "
     "= $2 LIMIT 1"};
 
 #define HA_METADATA "HA_Enabled" /* as Masakari has it */
@@ -153,7 +153,7 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     *ret_present = false;
     TRY(res_get(cx, tx, &server_resource, item_id, &row));
     const struct server *s = row;
-    if (!s || !str_eq(s->host_id, host_id) || lifecycle_of(state_of(s))->leaves_host)
+    if (!s || !move_wants(s, host_id))
         return NULL;
     TRY(server_ports(cx, tx, s->id, &d.ports, &d.n_ports));
     TRY(server_uses(cx, tx, s->id, &d.uses, &d.n_uses));
@@ -161,6 +161,7 @@ struct err *server_view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     jw_obj(w);
     write_machine(cx, w, s);
     write_condition(w, s);
+    TRY(move_write(cx, tx, w, s, host_id));
     write_nics(w, d.ports, d.n_ports);
     write_volumes(w, d.uses, d.n_uses);
     write_meta_data(cx, w, s, &d);

@@ -90,13 +90,30 @@ static struct err *note_launch(struct ctx *cx, struct tx *tx, struct server *s)
 static struct err *note_migration(struct ctx *cx, struct tx *tx, const struct server *s,
                                   enum server_state to)
 {
-    bool moving = TO(state_of(s)) & (TO(ST_RESIZE) | TO(ST_REVERT_RESIZE));
+    bool moving = TO(state_of(s)) & (TO(ST_RESIZE) | TO(ST_REVERT_RESIZE) | TO(ST_MIGRATING) |
+                                     TO(ST_MOVING) | TO(ST_ARRIVING));
     bool failed = TO(to) & (TO(ST_ERROR) | TO(ST_FAILED));
     if (state_of(s) == ST_REBUILD)
         TRY(migration_evacuated(cx, tx, s->id, !lifecycle_of(to)->task_state && !failed));
     if (to == ST_VERIFY_RESIZE)
         return migration_status(cx, tx, s->id, "finished");
     return moving && failed ? migration_status(cx, tx, s->id, "error") : NULL;
+}
+
+struct err *actions_failed(struct ctx *cx, struct tx *tx, const struct server *s)
+{
+    return finish(cx, tx, &stmt_actions_finish, s, false, NULL);
+}
+
+/* A move is over in every other state; a copy of it elsewhere goes with the server. */
+static struct err *note_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
+{
+    bool moves = TO(to) & (TO(ST_MIGRATING) | TO(ST_MOVING));
+    if (state_of(s) == ST_ARRIVING && !lifecycle_of(to)->task_state)
+        TRY(migration_step(cx, tx, s->id, "post-migrating", "completed"));
+    if (to == ST_DELETING || (move_under_way(s) && !moves))
+        TRY(move_forget(cx, tx, s));
+    return NULL;
 }
 
 struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
@@ -110,6 +127,7 @@ struct err *server_move(struct ctx *cx, struct tx *tx, struct server *s, enum se
     if (TO(to) & (TO(ST_ERROR) | TO(ST_FAILED) | TO(ST_DELETING)))
         TRY(server_export_cancel(cx, tx, s));
     TRY(note_migration(cx, tx, s, to));
+    TRY(note_move(cx, tx, s, to));
     s->state = l->name;
     s->state_since = now_us(cx);
     s->state_deadline = l->deadline_s ? now_us(cx) + l->deadline_s * 1000000 : 0;

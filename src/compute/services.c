@@ -261,7 +261,8 @@ struct err *compute_service_force_down(struct call *c)
 }
 
 const struct stmt stmt_host_servers = {"host_servers",
-                                       "SELECT COUNT(*) FROM servers WHERE host_id = $1"};
+                                       "SELECT COUNT(*) FROM servers WHERE host_id = $1 OR "
+                                       "other_host_id = $1"};
 const struct stmt stmt_aggregates_forget = {"aggregates_forget",
                                             "DELETE FROM aggregate_hosts WHERE host_id = $1"};
 

@@ -61,6 +61,8 @@ static struct err *expire(struct ctx *cx, struct tx *tx, struct server *s)
     }
     if (l->expiry == EXPIRE_RETRY)
         return retry(cx, tx, s, l);
+    if (l->expiry == EXPIRE_UNDO)
+        return move_undo(cx, tx, s, "error", "it took too long");
     must(l->expiry == EXPIRE_ERROR);
     const char *why = s->seen_error ? s->seen_error
                       : host_away(cx, tx, s->host_id ? s->host_id : "")

@@ -158,6 +158,7 @@ bool tls_used(const struct http_server *s);
 void *tls_connected(struct http_server *s, struct MHD_Connection *mhd);
 void tls_disconnected(struct http_server *s, void *peer);
 const char *tls_peer_of(struct http_conn *c); /* for rq.peer_sha256 */
+const char *tls_name_of(struct http_conn *c); /* for rq.peer_name */
 
 /* takeover.c */
 void takeovers_init(struct http_server *s);

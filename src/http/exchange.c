@@ -209,6 +209,7 @@ static struct err *read_head(struct http_conn *c, const char *method)
     rq->method = arena_strdup(cx->arena, method);
     rq->remote_addr = remote_text(c);
     rq->peer_sha256 = tls_peer_of(c);
+    rq->peer_name = s->cfg.identity ? tls_name_of(c) : NULL;
     cx->request_id = arena_printf(cx->arena, "req-%s", uuid_new(cx));
     rq->base_url = "";
     const char *global_id = http_header(rq, "X-Openstack-Request-Id");

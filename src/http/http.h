@@ -46,6 +46,8 @@ struct http_request {
     /* Of the certificate that the client has the key of: SHA-256 of its DER form, in hexadecimal;
      * "": it showed none; NULL: this server asks for none. Who it is, is for the application. */
     const char *peer_sha256;
+    /* Of a server with an identity: the name that let the client in. NULL: it has none. */
+    const char *peer_name;
     void *app; /* the application's own, kept between begin, sink and handle */
     /* Of a request without a connection (http_call_here); else http_header asks the connection. */
     const struct http_pair *headers;
@@ -124,6 +126,7 @@ struct http_identity {
     const char *authorities; /* whom to trust; NULL: the other side may be anybody */
     const char *cert, *key;  /* to show; NULL: none */
     const char *peer;        /* the other side's name; unused without authorities */
+    const char *also;        /* of a server: ".host.colvert", names that end so are let in too */
 };
 
 /* Zero or NULL: the default. */
@@ -145,7 +148,7 @@ struct http_config {
     const char *client_ca;
     /*
      * Instead of all these, for few connections (each one costs a thread): asked for at each one.
-     * Only the peer that it names is let in.
+     * Only whom it names is let in: rq.peer_name.
      */
     const struct http_identity *(*identity)(void *arg);
     void *identity_arg;

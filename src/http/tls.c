@@ -4,6 +4,7 @@
  * have its key; who that is, is not asked here. The list of connections is for http_cut.
  */
 #include "http/conn.h"
+#include "http/tunnel.h"
 #include <gnutls/gnutls.h>
 #include <sys/socket.h>
 
@@ -71,6 +72,13 @@ const char *tls_peer_of(struct http_conn *c)
     AUTO_LOCK(&s->peers_lock);
     snprintf(p->sha256, sizeof(p->sha256), "%s", sha256);
     return sha256;
+}
+
+const char *tls_name_of(struct http_conn *c)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return i ? tunnel_peer(&c->cx, i->connect_fd) : NULL;
 }
 
 void http_cut(struct http_server *s, bool (*gone)(void *arg, const char *peer_sha256), void *arg)

@@ -5,7 +5,9 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #define PIECE_BYTES 16384
 #define LINGER_MS 10000
@@ -133,6 +135,39 @@ static struct err *shake_hands(struct ctx *cx, struct tunnel *t, const char *url
     return NULL;
 }
 
+/*
+ * The name that let the client in becomes the address of the tunnel's end of the pair, so that the
+ * other end can ask the kernel who it speaks to: before the first byte comes through.
+ */
+#define NAME_PREFIX "colvert-peer:"
+
+static void take_name(struct tunnel *t)
+{
+    static atomic_uint count; /* addresses are taken once */
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const char *name = SSL_get0_peername(t->ssl);
+    if (!name)
+        return;
+    int n = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, NAME_PREFIX "%d-%u:%s",
+                     (int)getpid(), atomic_fetch_add(&count, 1), name);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    if ((size_t)n < sizeof(at.sun_path) - 1)
+        must(bind(t->local, (struct sockaddr *)&at, len) == 0);
+}
+
+const char *tunnel_peer(struct ctx *cx, int fd)
+{
+    struct sockaddr_un at;
+    socklen_t len = sizeof(at), head = offsetof(struct sockaddr_un, sun_path) + 1;
+    if (getpeername(fd, (struct sockaddr *)&at, &len) != 0 || at.sun_family != AF_UNIX ||
+        len <= head || at.sun_path[0])
+        return NULL;
+    const char *text = arena_strndup(cx->arena, at.sun_path + 1, len - head);
+    const char *name =
+        str_starts(text, NAME_PREFIX) ? strchr(text + strlen(NAME_PREFIX), ':') : NULL;
+    return name ? name + 1 : NULL;
+}
+
 static bool welcome(struct tunnel *t)
 {
     AUTO_CTX struct ctx cx;
@@ -140,6 +175,8 @@ static bool welcome(struct tunnel *t)
     struct err *e = shake_hands(&cx, t, "the client", mono_us(&cx) + HANDSHAKE_US);
     if (e)
         log_err(&cx, LOG_DEBUG, e, "a connection is refused", NULL);
+    else
+        take_name(t);
     return !e;
 }
 
@@ -203,6 +240,7 @@ static struct err *prepare(struct ctx *cx, SSL_CTX *with, const struct http_iden
     must(t->ssl && SSL_set_fd(t->ssl, t->net) == 1);
     must(SSL_set1_host(t->ssl, identity->peer) == 1);
     if (server) {
+        must(!identity->also || SSL_add1_host(t->ssl, identity->also) == 1);
         SSL_set_accept_state(t->ssl);
         return NULL;
     }

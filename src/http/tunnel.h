@@ -14,3 +14,6 @@ MUST_USE struct err *tunnel_open(struct ctx *cx, int fd, const struct http_ident
 /* The other side of it: the thread shakes hands, and gives up if the peer is another one, or slow.
  * -1: no socket or thread for it. */
 int tunnel_accept(int fd, const struct http_identity *identity);
+/* Who is on the other side of what tunnel_accept gave, once anything came through; NULL: nobody
+ * knows. */
+const char *tunnel_peer(struct ctx *cx, int fd);

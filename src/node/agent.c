@@ -241,6 +241,8 @@ static void take_item(struct ctx *cx, struct agent *a, const json_t *j, bool ane
         item_set_text(&it->spec_error, NULL);
     else
         take_spec(cx, it, json_get(j, "spec"), revision);
+    if (it->sending)
+        atomic_store(&it->given_up, move_is_given_up(it));
     item_due(a, it, 0);
 }
 
@@ -347,13 +349,20 @@ struct err *agent_sweep(struct ctx *cx, struct agent *a)
 
 /* ---- whose turn it is ---- */
 
+static unsigned lane_of(const struct item *it)
+{
+    bool leaves = it->kind == ITEM_SERVER && it->desired && !it->deleted &&
+                  it->desired->server.move.role == MOVE_OUT;
+    return leaves ? LEAVING_SERVERS : 1u << it->kind;
+}
+
 struct item *agent_claim(struct agent *a, unsigned kinds_of, int64_t mono_us, int64_t *ret_next_us)
 {
     AUTO_LOCK(&a->lock);
     struct item *best = NULL;
     *ret_next_us = INT64_MAX;
     for (struct item *it = a->items; it; it = it->next) {
-        if (!it->queued || it->busy || !(kinds_of & 1u << it->kind))
+        if (!it->queued || it->busy || !(kinds_of & lane_of(it)))
             continue;
         *ret_next_us = min_i64(*ret_next_us, it->due_us);
         /* Among equals in the order of their kinds: servers wait for those before. */

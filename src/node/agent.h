@@ -22,7 +22,9 @@ enum item_kind {
     ITEM_IMAGE,
     ITEM_KINDS
 };
-enum { ALL_KINDS = (1 << ITEM_KINDS) - 1 }; /* a set of kinds: 1 << kind */
+/* A set of kinds: 1 << kind. Servers that leave for another host are one by themselves: sending
+ * takes long. */
+enum { LEAVING_SERVERS = 1 << ITEM_KINDS, ALL_KINDS = 2 * LEAVING_SERVERS - 1 };
 const char *item_kind_name(enum item_kind kind);
 
 /* Where images come from: the cache (image_cache.h), or the simulator's. */
@@ -55,6 +57,15 @@ struct export_sender {
     struct raw_maker raw;
 };
 
+/* How parts of a guest come to other hosts' agents; NULL: they don't. See move_link. */
+struct move_sender {
+    struct err *(*open)(struct ctx *cx, void *arg, const struct spec_move *to,
+                        const char *server_id, const char *part, int *ret_fd);
+    struct err *(*end)(struct ctx *cx, void *arg, const struct spec_move *to,
+                       const char *server_id, const char *text);
+    void *arg;
+};
+
 struct agent_setup {
     struct guest_backend guests;
     struct net_backend net;
@@ -63,6 +74,7 @@ struct agent_setup {
     const char *pool_id;           /* of that storage */
     struct image_source images;
     struct export_sender exports;
+    struct move_sender moves;
     const char *dir; /* for files of the agent's own: DIR/exports, DIR/passwords; NULL: it keeps
                       * none, and exports nothing */
     int64_t shutdown_timeout_us; /* from asking a guest to go off to forcing it; 0: 60 s */
@@ -114,6 +126,18 @@ void agent_step(struct ctx *cx, struct agent *a, struct item *it);
 void agent_poke_all(struct agent *a);
 void agent_poke(struct agent *a);
 void agent_guest_changed(void *agent, const char *server_id);
+
+/* Servers that are being sent to other hosts are not any more: the agent ends. */
+void agent_stop_sending(struct agent *a);
+
+/* ---- what other hosts send ---- */
+
+/* The server is to come here from this host, in this move (seq), and what it will stand on is here.
+ * ERR_NOT_FOUND, ERR_FORBIDDEN, ERR_CONFLICT. peer NULL: whoever knows the token. */
+MUST_USE struct err *agent_may_receive(struct ctx *cx, struct agent *a, const char *server_id,
+                                       int64_t seq, const char *peer);
+MUST_USE struct err *agent_receive_end(struct ctx *cx, struct agent *a, const char *server_id,
+                                       int64_t seq, const char *peer, const char *text);
 
 /* ---- reports ---- */
 

@@ -47,7 +47,8 @@ struct item {
 
     /* work */
     bool busy, queued, waiting;
-    atomic_bool given_up; /* deleted: a copy under way for it may end */
+    atomic_bool given_up; /* deleted, or not to be sent any more: what copies it may end */
+    int64_t sending;      /* the move that it is being sent for; 0: none */
     bool awaited;         /* another item's step waits for the end of this one's */
     int64_t due_us;
     unsigned failures;
@@ -183,6 +184,13 @@ const char *export_path(struct ctx *cx, const struct agent *a, const char *id, c
 MUST_USE struct err *exports_open(struct ctx *cx, const struct agent *a, const char **ret_path);
 MUST_USE struct err *exports_list(struct ctx *cx, struct agent *a, const char ***ret_ids,
                                   size_t *ret_n);
+
+/* ---- step_move.c: from host to host */
+MUST_USE struct err *move_send(struct ctx *cx, struct agent *a, struct job *job,
+                               const struct spec_server *want);
+/* Of the spec that it has now. Lock held. */
+bool move_is_given_up(const struct item *it);
+void move_report(struct jw *w, const struct spec_server *want, const struct guest_state *is);
 
 /* ---- password.c: DIR/passwords/ID, until the spec has it */
 /* What the guest left and the spec has not yet; in cx's arena. Lock held. */

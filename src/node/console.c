@@ -2,6 +2,7 @@
 /* See console.h. */
 #include "node/console.h"
 #include "http/websocket.h"
+#include "node/peer.h"
 
 enum {
     CONSOLE_MAX_BYTES = 100 * 1024, /* as nova: the last 100 KiB */
@@ -12,15 +13,16 @@ enum {
 struct console {
     struct agent *agent;
     struct guest_backend guests;
-    char *authorization; /* the whole header's value; NULL: nobody else is let in at all */
+    char *authorization; /* the whole header's value; NULL: by certificates, which say who it is */
+    char *secret_sha256; /* NULL likewise */
     struct http_server *http;
 };
 
 static enum http_lane begin(void *arg, struct http_request *rq, struct http_reply *rp,
                             struct http_sink **ret_sink)
 {
-    (void)arg, (void)rq, (void)rp, (void)ret_sink;
-    return LANE_WORKER;
+    (void)arg, (void)rp, (void)ret_sink;
+    return str_starts(rq->path, MOVES_PATH) ? LANE_SLOW : LANE_WORKER;
 }
 
 static void refuse(void *arg, struct http_request *rq, struct http_reply *rp, int status,
@@ -149,16 +151,36 @@ static struct err *answer(struct console *c, struct http_request *rq, struct htt
     return fail(rq->cx, ERR_NOT_FOUND, "nothing here");
 }
 
+/* Another host: what it sends, and nothing else. */
+static struct err *answer_peer(struct console *c, struct http_request *rq, struct http_reply *rp)
+{
+    const struct peer_receiver r = {c->agent, c->guests, c->secret_sha256};
+    const char *name = rq->peer_name;
+    if (!c->secret_sha256 && !str_ends(name ? name : "", HOST_PEERS))
+        return fail(rq->cx, ERR_FORBIDDEN, "this is for other hosts");
+    return peer_answer(&r,
+                       c->secret_sha256
+                           ? NULL
+                           : arena_strndup(rq->cx->arena, name, strlen(name) - strlen(HOST_PEERS)),
+                       rq, rp);
+}
+
+static struct err *answer_control(struct console *c, struct http_request *rq, struct http_reply *rp)
+{
+    const char *given = http_header(rq, "Authorization");
+    bool good = c->authorization ? given && secret_eq(given, strlen(given), c->authorization,
+                                                      strlen(c->authorization))
+                                 : rq->peer_name && !str_ends(rq->peer_name, HOST_PEERS);
+    if (!good)
+        return fail(rq->cx, ERR_UNAUTHENTICATED, "this is for the control plane");
+    return answer(c, rq, rp);
+}
+
 static void handle(void *arg, struct http_request *rq, struct http_reply *rp)
 {
     struct console *c = arg;
-    const char *given = http_header(rq, "Authorization");
-    struct err *e = NULL;
-    if (c->authorization &&
-        (!given || !secret_eq(given, strlen(given), c->authorization, strlen(c->authorization))))
-        e = fail(rq->cx, ERR_UNAUTHENTICATED, "this is for the control plane");
-    if (!e)
-        e = answer(c, rq, rp);
+    bool moves = str_starts(rq->path, MOVES_PATH);
+    struct err *e = moves ? answer_peer(c, rq, rp) : answer_control(c, rq, rp);
     if (e)
         refuse(c, rq, rp, err_http_status(e->kind), e->message);
 }
@@ -179,7 +201,8 @@ struct err *console_start(struct ctx *cx, struct agent *a, const struct guest_ba
     *c = (struct console){.agent = a, .guests = *guests};
     if (!enrolment) {
         c->authorization = authorization_of(cx, host_secret);
-        must(c->authorization);
+        c->secret_sha256 = strdup(sha256_hex(cx, host_secret, strlen(host_secret)));
+        must(c->authorization && c->secret_sha256);
     }
     const struct http_app app = {.arg = c, .begin = begin, .handle = handle, .refuse = refuse};
     const struct http_config http = {.host = address,
@@ -190,7 +213,7 @@ struct err *console_start(struct ctx *cx, struct agent *a, const struct guest_ba
                                      .queue_max = 16,
                                      .connections_max = STREAMS_MAX + 16,
                                      .takeovers_max = STREAMS_MAX,
-                                     .body_max_bytes = 4096,
+                                     .body_max_bytes = MOVE_TEXT_MAX,
                                      .idle_timeout_s = 30,
                                      .identity = enrolment ? enrolment_identity : NULL,
                                      .identity_arg = enrolment};
@@ -216,6 +239,9 @@ void console_stop(struct console *c)
         http_server_stop(c->http, 1000);
     if (c->authorization)
         secret_wipe(c->authorization, strlen(c->authorization));
+    if (c->secret_sha256)
+        secret_wipe(c->secret_sha256, strlen(c->secret_sha256));
     free(c->authorization);
+    free(c->secret_sha256);
     free(c);
 }

@@ -77,6 +77,7 @@ static void take(struct enrolment *e, const char *authorities, const char *cert,
     struct http_identity *i = arena_new_of(e->cx.arena, struct http_identity);
     e->authorities = arena_strdup(e->cx.arena, authorities);
     *i = (struct http_identity){.authorities = e->authorities,
+                                .also = HOST_PEERS,
                                 .cert = arena_strdup(e->cx.arena, cert),
                                 .key = keep_secret(&e->cx, key),
                                 .peer = CONTROL_PEER};

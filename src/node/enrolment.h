@@ -9,6 +9,8 @@
 
 struct enrolment;
 
+#define HOST_PEERS ".host.colvert" /* names of hosts, after their ids */
+
 /*
  * What DIR holds; with a token that it was not made by, joins the region at api_url first. *ret
  * NULL: neither; this host is the control plane's own machine. api_url NULL or "": as it was when
@@ -19,7 +21,8 @@ MUST_USE struct err *enrolment_open(struct ctx *cx, const char *dir, const char 
 void enrolment_free(struct enrolment *e); /* NULL is fine */
 const char *enrolment_api_url(const struct enrolment *e);
 const char *enrolment_host_id(const struct enrolment *e);
-/* What this host shows, and that it speaks to the control plane only; it stays valid until the
+/* What this host shows, and that it speaks to the control plane only (and lets other hosts in, who
+ * may only send what is to come from them); it stays valid until the
  * enrolment is freed. Any thread. For http_config, hence the void. */
 const struct http_identity *enrolment_identity(void *enrolment);
 /* When two thirds of the certificate's time are over; wall clock. The renewing thread's. */

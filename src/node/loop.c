@@ -7,6 +7,7 @@
 #include "node/loop.h"
 #include "node/console.h"
 #include "node/image_cache.h"
+#include "node/peer.h"
 #include "node/uplink.h"
 #include <utmpx.h>
 
@@ -16,7 +17,7 @@ enum {
     REPORTS_AT_ONCE = 100,
     RETRY_MAX_S = 10,
     REAPPLY_EVERY_S = 300, /* everything is looked at again though nothing seems to have changed */
-    THREADS_MAX = WORKERS_MAX + 3 + 3
+    THREADS_MAX = WORKERS_MAX + 3 + 5
 };
 
 /* Copies of disks take their time: they have workers of their own, so that nothing else waits. */
@@ -24,8 +25,9 @@ static const struct lane {
     unsigned kinds;
     int64_t deadline_s;
 } quick_lane = {1 << ITEM_NETWORK | 1 << ITEM_ROUTER | 1 << ITEM_SERVER | 1 << ITEM_IMAGE, 120},
-  volume_lane = {1 << ITEM_VOLUME, 6 * 3600}, export_lane = {1 << ITEM_EXPORT, 6 * 3600};
-enum { VOLUME_WORKERS = 2, EXPORT_WORKERS = 1 };
+  volume_lane = {1 << ITEM_VOLUME, 6 * 3600}, export_lane = {1 << ITEM_EXPORT, 6 * 3600},
+  leaving_lane = {LEAVING_SERVERS, 6 * 3600};
+enum { VOLUME_WORKERS = 2, EXPORT_WORKERS = 1, LEAVING_WORKERS = 2 };
 
 struct loop {
     struct ctx cx; /* owns the strings */
@@ -134,6 +136,12 @@ static void *run_volume_worker(void *arg)
 static void *run_export_worker(void *arg)
 {
     work(arg, &export_lane);
+    return NULL;
+}
+
+static void *run_leaving_worker(void *arg)
+{
+    work(arg, &leaving_lane);
     return NULL;
 }
 
@@ -446,6 +454,7 @@ static struct err *start_parts(struct ctx *cx, struct loop *l)
                                 .pool_id = l->backends.pool_id,
                                 .images = image_cache_source(l->images),
                                 .exports = {.send = send_image, .arg = l, .raw = l->cfg.raw},
+                                .moves = peer_sender(l->cfg.enrolment),
                                 .dir = l->cfg.data_dir,
                                 .shutdown_timeout_us = l->cfg.shutdown_timeout_s * 1000000,
                                 .wake = wake,
@@ -483,6 +492,8 @@ struct err *loop_start(struct ctx *cx, const struct loop_config *cfg,
         start_thread(l, run_volume_worker);
     for (unsigned i = 0; i < EXPORT_WORKERS; i++)
         start_thread(l, run_export_worker);
+    for (unsigned i = 0; i < LEAVING_WORKERS; i++)
+        start_thread(l, run_leaving_worker);
     *ret = l;
     return NULL;
 }
@@ -516,6 +527,8 @@ void loop_stop(struct loop *l)
     ask_to_stop(l);
     for (size_t i = 0; (u = uplinks(l, i)); i++)
         http_client_cancel(u->client);
+    if (l->agent)
+        agent_stop_sending(l->agent);
     for (unsigned i = 0; i < l->n_threads; i++)
         pthread_join(l->threads[i], NULL);
     l->n_threads = 0;

@@ -32,6 +32,9 @@ enum {
     DESTROYED = 1 << 26,
     LAPSED = 1 << 27,
     HELD = 1 << 28,
+    SENDS = 1 << 29,      /* leaves for another host, which has not all of it */
+    LEAVES = 1 << 30,
+    ELSEWHERE = 1U << 31, /* runs on another host, before or after: nothing is to be done here */
 };
 
 struct rule {
@@ -52,6 +55,10 @@ static const struct rule rules[] = {
     {ON | EXPIRED, WANT_ON, ACT_STOP},
     {ON | ASKED, WANT_ON, ACT_WAIT},
     {ON, WANT_ON, ACT_SHUTDOWN},
+    /* Another host's: it is only sent, received (what it will stand on is made first), or kept. */
+    {SENDS, 0, ACT_SEND},
+    {LEAVES, 0, ACT_NONE},
+    {ELSEWHERE, 0, ACT_NONE},
     /* (Re)build; the old guest runs on until the new image is here. */
     {BUILD_BEHIND, IMAGE_HERE, ACT_FETCH_IMAGE},
     {BUILD_BEHIND | ON, 0, ACT_STOP},
@@ -161,6 +168,27 @@ static unsigned conditions_of_facts(const struct plan_facts *f)
            when(f->destroyed, DESTROYED) | when(f->lapsed, LAPSED) | when(f->held, HELD);
 }
 
+/* It is not to run here now. */
+static bool held_off(const struct spec_server *want)
+{
+    const struct spec_move *m = &want->move;
+    return m->role == MOVE_IN || m->role == MOVE_KEPT || (m->role == MOVE_OUT && !m->live);
+}
+
+bool plan_wants_on(const struct spec_server *desired)
+{
+    return desired->power_on && !held_off(desired);
+}
+
+static unsigned conditions_of_move(const struct spec_server *want, const struct guest_state *is)
+{
+    const struct spec_move *m = &want->move;
+    bool leaves = m->role == MOVE_OUT;
+    bool made = m->role == MOVE_IN && is->build_seq >= want->build_seq;
+    return when(leaves, LEAVES) | when(made || m->role == MOVE_KEPT, ELSEWHERE) |
+           when(leaves && is->sent_seq < m->seq && (!m->live || is->power == GUEST_ON), SENDS);
+}
+
 static unsigned conditions(const struct spec_server *want, const struct guest_state *is,
                            const struct plan_facts *facts)
 {
@@ -170,7 +198,9 @@ static unsigned conditions(const struct spec_server *want, const struct guest_st
     if (!want)
         return c;
     struct plan_device surplus = plan_surplus(want, is);
-    return c | WANTED | when(want->power_on, WANT_ON) | when(want->paused, WANT_PAUSED) |
+    c |= conditions_of_move(want, is);
+    return c | WANTED | when(plan_wants_on(want), WANT_ON) |
+           when(want->paused, WANT_PAUSED) |
            when(want->suspended, WANT_SUSPENDED) |
            when(is->build_seq < want->build_seq, BUILD_BEHIND) |
            when(is->boot_seq < want->boot_seq, BOOT_BEHIND) |
@@ -211,6 +241,6 @@ const char *plan_power(const struct spec_server *desired, const struct guest_sta
 
 bool plan_guest_shutdown(const struct spec_server *desired, const struct guest_state *is)
 {
-    return desired && desired->power_on && is->power == GUEST_OFF && is->guest_shutdown &&
+    return desired && plan_wants_on(desired) && is->power == GUEST_OFF && is->guest_shutdown &&
            is->boot_seq >= desired->boot_seq;
 }

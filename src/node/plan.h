@@ -28,6 +28,7 @@
     X(ACT_RESUME, "resume")                                                                        \
     X(ACT_UNPLUG, "unplug")   /* what plan_surplus names */                                        \
     X(ACT_PLUG, "plug")       /* one of what plan_has does not name */                             \
+    X(ACT_SEND, "send") /* to another host */                                                      \
     X(ACT_DESTROY, "destroy") /* its taps, and all that is left of it */
 
 enum action {
@@ -65,6 +66,8 @@ struct plan_device plan_surplus(const struct spec_server *desired, const struct 
 bool plan_has_volume(const struct guest_state *is, const char *volume_id);
 bool plan_has_port(const struct guest_state *is, const char *port_id);
 
+/* It is to be on, here and now. */
+bool plan_wants_on(const struct spec_server *desired);
 /* What is reported: "on", "off", "crashed" or "absent". A crashed guest that should be off is off.
  */
 const char *plan_power(const struct spec_server *desired, const struct guest_state *is);

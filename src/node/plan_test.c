@@ -162,6 +162,28 @@ static const struct {
     {"a paused one hears no button", LIKE(false, 1), ON(.paused = true), READY, ACT_STOP},
     {"hard reboot of a paused one", LIKE(true, 2), ON(.paused = true), READY, ACT_STOP},
 
+#define MOVE(role_, live_)                                                                         \
+    {                                                                                              \
+        .role = (role_), .seq = 3, .live = (live_)                                                 \
+    }
+    {"leaves as it runs", LIKE(true, 1, .move = MOVE(MOVE_OUT, true)), ON(), READY, ACT_SEND},
+    {"sent, it stands", LIKE(true, 1, .move = MOVE(MOVE_OUT, true)),
+     ON(.paused = true, .sent_seq = 3), READY, ACT_NONE},
+    {"sent for an older move", LIKE(true, 1, .move = MOVE(MOVE_OUT, true)), ON(.sent_seq = 2),
+     READY, ACT_SEND},
+    {"nothing runs that could leave", LIKE(true, 1, .move = MOVE(MOVE_OUT, true)), OFF(), READY,
+     ACT_NONE},
+    {"stays after all", LIKE(true, 1), ON(.paused = true, .sent_seq = 3), READY, ACT_RESUME},
+    {"leaves, but off", LIKE(true, 1, .move = MOVE(MOVE_OUT, false)), ON(), READY, ACT_SHUTDOWN},
+    {"off, it leaves", LIKE(true, 1, .move = MOVE(MOVE_OUT, false)), OFF(), READY, ACT_SEND},
+    {"comes: what it stands on", LIKE(true, 1, .move = MOVE(MOVE_IN, true)), OFF(.build_seq = 0),
+     READY, ACT_PREPARE},
+    {"comes: and nothing more", LIKE(true, 1, .move = MOVE(MOVE_IN, true)), OFF(), READY, ACT_NONE},
+    {"comes, but still stands here", LIKE(true, 1, .move = MOVE(MOVE_IN, true)),
+     ON(.paused = true), READY, ACT_STOP},
+    {"kept as it is", LIKE(true, 2, .build_seq = 9, .move = MOVE(MOVE_KEPT, false)), OFF(), READY,
+     ACT_NONE},
+
     {"suspend waits for nothing", LIKE(false, 1, .suspended = true), ON(), {0}, ACT_SUSPEND},
     {"suspend of a paused one", LIKE(false, 1, .suspended = true), ON(.paused = true), READY,
      ACT_SUSPEND},
@@ -345,6 +367,11 @@ static void obey(enum action action, const struct spec_server *want, struct gues
         assert_true(on && is->n_volumes < want->n_volumes);
         is->volumes = has_v1;
         is->n_volumes = 1;
+        break;
+    case ACT_SEND:
+        assert_true(want->move.role == MOVE_OUT && on == want->move.live);
+        is->sent_seq = want->move.seq;
+        is->paused = on;
         break;
     case ACT_DESTROY:
         assert_int_not_equal(is->power, GUEST_ON);

@@ -85,6 +85,38 @@ static void read_rescue(struct reader *r, const json_t *j, struct spec_server *o
     read_image(r, v, false, &out->rescue.image);
 }
 
+static bool is_role(const char *s)
+{
+    return str_eq(s, "out") || str_eq(s, "in") || str_eq(s, "kept");
+}
+
+static bool is_url(const char *s)
+{
+    return strlen(s) < 256 && (str_starts(s, "http://") || str_starts(s, "https://"));
+}
+
+static bool is_token(const char *s)
+{
+    return spec_only(s, "", 128);
+}
+
+static void read_move(struct reader *r, const json_t *j, struct spec_move *out)
+{
+    const json_t *v = read_object(r, j, "move", true);
+    if (!v)
+        return;
+    const char *role = read_text(r, v, "role", is_role, false);
+    bool leaves = str_eq(role, "out");
+    *out = (struct spec_move){.role = leaves               ? MOVE_OUT
+                                      : str_eq(role, "in") ? MOVE_IN
+                                                           : MOVE_KEPT,
+                              .seq = read_number(r, v, "seq", 1, INT64_MAX),
+                              .live = read_boolean(r, v, "live"),
+                              .peer = read_text(r, v, "peer", spec_is_id, false),
+                              .url = read_text(r, v, "url", is_url, !leaves),
+                              .token = read_text(r, v, "token", is_token, true)};
+}
+
 static void read_user_data(struct reader *r, const json_t *j, struct spec_server *out)
 {
     const char *encoded = read_text(r, j, "user_data", is_base64, true);
@@ -129,6 +161,7 @@ struct err *spec_server_read(struct ctx *cx, const json_t *j, struct spec_server
     read_nics(r, j, &out);
     read_volumes(r, j, &out);
     read_rescue(r, j, &out);
+    read_move(r, j, &out.move);
     read_user_data(r, j, &out);
     if (!rd.err)
         *ret = out;

@@ -30,6 +30,22 @@ struct spec_nic {
     int64_t mtu;
 };
 
+/* On its way from one host to another. Only a server without it, and one that leaves, runs. */
+enum move_role {
+    MOVE_NONE,
+    MOVE_OUT, /* it is sent to the peer, standing still in the end; then the control plane decides */
+    MOVE_IN,  /* it comes from the peer: made ready here, and not started */
+    MOVE_KEPT /* it runs elsewhere; what is here is kept as it is, off */
+};
+struct spec_move {
+    enum move_role role;
+    int64_t seq;       /* grows with each move */
+    bool live;         /* out: as it runs; else it goes off first */
+    const char *peer;  /* the other host's id */
+    const char *url;   /* out: where its agent listens */
+    const char *token; /* out: what that asks for; NULL: certificates */
+};
+
 struct spec_server {
     const char *id, *name, *hostname, *project_id, *user_id;
     int64_t revision;
@@ -45,6 +61,7 @@ struct spec_server {
     bool paused;    /* on, with its vCPUs stopped */
     bool suspended; /* power_on false: its memory is kept in a file, for the next start */
     struct spec_rescue rescue;
+    struct spec_move move;
     int64_t checkpoint;    /* a way back for the root disk is kept under this number; 0: none */
     const char *public_ip; /* floating IP of the address it asks metadata from; not in the spec */
     int64_t restore_seq;   /* how often the root disk was to go back to its checkpoint */

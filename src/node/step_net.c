@@ -5,6 +5,9 @@
 static bool spec_uses_network(const struct item *it, const char *network_id)
 {
     if (it->kind == ITEM_SERVER) {
+        enum move_role role = it->desired->server.move.role;
+        if (role == MOVE_IN || role == MOVE_KEPT)
+            return false; /* it runs elsewhere */
         for (size_t i = 0; i < it->desired->server.n_nics; i++)
             if (strncmp(it->desired->server.nics[i].network_id, network_id, 11) == 0)
                 return true;

@@ -316,6 +316,9 @@ static struct err *act(struct ctx *cx, struct agent *a, struct job *job, const s
         return unplug(cx, a, job, v);
     case ACT_PLUG:
         return plug(cx, a, job, v);
+    case ACT_SEND:
+        takes_long(cx);
+        return move_send(cx, a, job, v->want);
     case ACT_DESTROY:
         return destroy(cx, a, job);
     case ACT_NONE:
@@ -399,6 +402,7 @@ static void report(struct ctx *cx, struct agent *a, struct job *job, const struc
     jw_kint(&w, "rescue_seq", is->rescue_seq);
     jw_kint(&w, "checkpoint", is->checkpoint);
     jw_kint(&w, "restore_seq", is->restore_seq);
+    move_report(&w, v->want, is);
     jw_kstr(&w, "password_data", password_to_tell(cx, a, job));
     jw_kbool(&w, "ha", v->want && v->want->ha);
     jw_obj_end(&w);
@@ -410,7 +414,7 @@ static void report(struct ctx *cx, struct agent *a, struct job *job, const struc
 /* A shutdown that was asked for is over once the guest is off, or is wanted on again. */
 static void end_shutdown(struct agent *a, struct job *job, const struct view *v)
 {
-    bool over = v->is.power != GUEST_ON || (v->want && v->want->power_on);
+    bool over = v->is.power != GUEST_ON || (v->want && plan_wants_on(v->want));
     AUTO_LOCK(&a->lock);
     if (over)
         job->it->shutdown_asked_us = 0;

@@ -6,8 +6,11 @@
  * the time in which the control plane was away. */
 #define PASSING_MAX_US (INT64_C(600000000) + INT64_C(950000000))
 
+/* … and what the second of two stages adds. */
+#define MOVING_MAX_US INT64_C(1200000000)
+
 struct saved {
-    const char *id, *host_id, *fault;
+    const char *id, *host_id, *other_id, *fault;
     enum server_state state;
     int64_t boot_seq, reset_seq, build_seq, rescue_seq, resize_seq, restore_seq, deadline;
     bool want_power, paused, suspended, rescued, resizing, exporting;
@@ -18,7 +21,7 @@ static const struct stmt all_servers = {
     "SELECT id, host_id, fault_message, state, boot_seq, reset_seq, build_seq, rescue_seq,"
     " resize_seq, restore_seq, state_deadline, want_power, paused, suspended,"
     " CASE WHEN rescue_spec IS NULL THEN 0 ELSE 1 END, CASE WHEN old_flavor IS NULL THEN 0 ELSE 1"
-    " END, CASE WHEN export_image IS NULL THEN 0 ELSE 1 END FROM servers ORDER BY id"};
+    " END, CASE WHEN export_image IS NULL THEN 0 ELSE 1 END, other_host_id FROM servers ORDER BY id"};
 
 static struct saved read_saved(const struct db_rows *r, size_t i)
 {
@@ -38,7 +41,8 @@ static struct saved read_saved(const struct db_rows *r, size_t i)
                           .suspended = db_int(r, i, 13) != 0,
                           .rescued = db_int(r, i, 14) != 0,
                           .resizing = db_int(r, i, 15) != 0,
-                          .exporting = db_int(r, i, 16) != 0};
+                          .exporting = db_int(r, i, 16) != 0,
+                          .other_id = db_text(r, i, 17)};
 }
 
 static struct err *load(struct world *w, struct saved **ret, size_t *ret_n)
@@ -69,8 +73,9 @@ static bool is_ahead(const struct known *k, const struct guest_state *is)
            is->restore_seq > k->restores;
 }
 
-/* At most one guest, on its own host; never ahead of what was asked for, never started more often;
- * none once its host has told that nothing is left. */
+/* At most one guest that runs, on its own host: elsewhere are copies only, off or standing still.
+ * Never ahead of what was asked for, never started more often; none once its host has told that
+ * nothing is left. */
 static void check_guest(struct world *w, const struct known *k)
 {
     for (size_t i = 0; i < w->cfg.hosts; i++) {
@@ -78,10 +83,11 @@ static void check_guest(struct world *w, const struct known *k)
         struct guest_state is;
         if (!fake_guest_state(&h->guests, k->id, &is))
             continue;
-        if (!str_eq(k->host_id, h->id))
-            broken(w, "server %s belongs to host '%s', but %s has its guest", k->id, k->host_id,
+        bool own = str_eq(k->host_id, h->id);
+        if (!own && is.power == GUEST_ON && !stands_for_move(k, h, &is))
+            broken(w, "server %s belongs to host '%s', but %s runs its guest", k->id, k->host_id,
                    h->id);
-        else if (k->row == GONE)
+        else if (k->row == GONE && own)
             broken(w, "server %s is gone, but %s has its guest", k->id, h->id);
         else if (fake_guest_starts(&h->guests, k->id) > (uint64_t)k->boots)
             broken(w, "server %s was started more often than asked for", k->id);
@@ -114,6 +120,7 @@ static void check_state(struct world *w, const struct known *k, const struct sav
 {
     const struct lifecycle *l = lifecycle_of(r->state);
     bool failed = r->state == ST_ERROR || r->state == ST_FAILED;
+    bool moves = r->state == ST_MIGRATING || r->state == ST_MOVING;
     if (k->state != r->state && !lifecycle_allows(k->state, r->state))
         broken(w, "server %s went from %s to %s", k->id, lifecycle_of(k->state)->name, l->name);
     else if (failed && (!r->fault || !*r->fault))
@@ -123,7 +130,7 @@ static void check_state(struct world *w, const struct known *k, const struct sav
     else if (!l->task_state != !r->deadline)
         broken(w, "server %s is %s, its deadline %" PRId64, k->id, l->name, r->deadline);
     else if (l->task_state && !l->leaves_host && k->state == r->state &&
-             w->now_us - k->state_at_us > PASSING_MAX_US)
+             w->now_us - k->state_at_us > PASSING_MAX_US + (moves ? MOVING_MAX_US : 0))
         broken(w, "server %s is %s since %.3f s", k->id, l->name, (double)k->state_at_us / 1e6);
     else if (k->deleted != (r->state == ST_DELETING))
         broken(w, "server %s is %s, and was%s deleted", k->id, l->name, k->deleted ? "" : " not");
@@ -177,7 +184,7 @@ static void check_done(struct world *w, const struct known *k, const struct save
                is.restore_seq);
     else if ((up && is.paused != r->paused) || (r->state == ST_SUSPENDED && !is.suspended) ||
              (up && is.rescue_seq != (r->rescued ? r->rescue_seq : 0)) ||
-             (up && r->resizing && is.checkpoint != r->resize_seq))
+             (up && r->resizing && !r->other_id && is.checkpoint != r->resize_seq))
         broken(w, "server %s is %s, but its guest is not", k->id, lifecycle_of(r->state)->name);
 }
 
@@ -187,6 +194,7 @@ static void take_row(struct world *w, struct known *k, const struct saved *r, bo
         snprintf(k->host_id, sizeof(k->host_id), "%s", r->host_id ? r->host_id : "");
         k->state = r->state;
     }
+    check_moved(w, k, r->host_id, r->other_id, r->state, r->boot_seq);
     check_state(w, k, r);
     check_desired(w, k, r);
     check_done(w, k, r);
@@ -244,11 +252,29 @@ static enum server_state right_state(const struct known *k)
     return !k->on || died ? ST_SHUTOFF : k->paused ? ST_PAUSED : ST_ACTIVE;
 }
 
+/* A copy on a host that has nothing to do with it any more. */
+static const char *left_elsewhere(struct world *w, const struct known *k)
+{
+    struct guest_state is;
+    for (size_t i = 0; i < w->cfg.hosts; i++) {
+        struct host *h = &w->hosts[i];
+        if (!str_eq(h->id, k->host_id) && !str_eq(h->id, k->other_id) &&
+            fake_guest_state(&h->guests, k->id, &is))
+            return arena_printf(w->cx.arena, "server %s is on %s too", k->id, h->id);
+    }
+    return NULL;
+}
+
 static const char *wrong_server(struct world *w, const struct known *k)
 {
     struct guest_state is = {0};
     enum server_state right = right_state(k);
     bool on = k->on && k->died_boot < k->boots && *k->host_id;
+    if (k->deleted && k->row != THERE && *k->host_id) {
+        struct known gone = *k;
+        *gone.host_id = *gone.other_id = 0;
+        return k->row == GONE ? left_elsewhere(w, &gone) : NULL;
+    }
     if (k->deleted)
         return k->row != THERE ? NULL
                                : arena_printf(w->cx.arena, "server %s is still there", k->id);
@@ -260,6 +286,9 @@ static const char *wrong_server(struct world *w, const struct known *k)
     if ((is.power == GUEST_ON) != on)
         return arena_printf(w->cx.arena, "server %s is %s, its guest's power %d", k->id,
                             lifecycle_of(right)->name, (int)is.power);
+    const char *left = left_elsewhere(w, k);
+    if (left)
+        return left;
     if (k->exporting || (!k->resizing && is.checkpoint))
         return arena_printf(w->cx.arena, "server %s is not done with its disk", k->id);
     return NULL;

@@ -138,6 +138,7 @@ static void start_agent(struct world *w, struct host *h)
                                 .volumes = h->volumes,
                                 .images = {image_want, image_use, image_unuse, h},
                                 .exports = {.send = image_send, .arg = h, .raw = {to_raw, NULL}},
+                                .moves = sim_moves(h),
                                 .dir = h->dir,
                                 .wake = on_wake,
                                 .wake_arg = h};
@@ -344,7 +345,8 @@ static void on_work(struct world *w, struct host *h, const struct event *ev)
 static struct err *beat(struct world *w, const struct host *h)
 {
     static const char body[] =
-        "{\"vcpus\":8,\"memory_mib\":640,\"disk_gib\":100,\"hypervisor_type\":\"fake\"}";
+        "{\"vcpus\":8,\"memory_mib\":640,\"disk_gib\":100,\"hypervisor_type\":\"fake\","
+        "\"agent_url\":\"http://sim\"}";
     AUTO_TXN struct tx *tx = NULL;
     json_t *j = NULL;
     TRY(json_read(&w->cx, body, strlen(body), &j));

@@ -435,7 +435,7 @@ static void test_purge(void **state UNUSED)
     /* The agent makes it, unless it was ended before it came to that. */
     assert_true(!mkdir(arena_printf(t.cx.arena, "%s/exports", dir), 0700) || errno == EEXIST);
     assert_ok(&t.cx, fake_disk_write(&t.cx, left, "blank", 1));
-    fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1 0 0 0 0 0 0 0 0\n");
+    fprintf(f, "99999999-2222-4333-8444-555555555555 2 1 0 1 0 7 1 0 0 0 0 0 0 0 0 0\n");
     fclose(f);
     assert_ok(&t.cx, agent_purge(&t.cx, &cfg));
     assert_int_equal(access(left, F_OK), -1);

@@ -101,6 +101,17 @@ static void resizes(struct known *k)
     k->boots += k->wants;
 }
 
+/* Cold, or with another flavor: to be confirmed. Its boot comes when it is there. */
+static void moves(struct known *k)
+{
+    k->old_flavor = k->flavor;
+    k->resizing = true;
+}
+
+static void migrates(struct known *k UNUSED)
+{
+}
+
 static void confirms(struct known *k)
 {
     k->resizing = false;
@@ -110,7 +121,7 @@ static void reverts(struct known *k)
 {
     k->flavor = k->old_flavor;
     k->resizing = false;
-    k->restores++;
+    k->restores += !*k->other_id; /* else what is there is as it was */
     k->boots += k->wants;
 }
 
@@ -133,6 +144,7 @@ struct server_op {
     enum server_action rule;
     int ok;
     unsigned weight;
+    bool admin;
     bool own_disk; /* only for servers with a root disk of their own */
 };
 
@@ -193,6 +205,11 @@ static const struct server_op ops[] = {
     {"confirm resize", "{'confirmResize':null}", confirms, confirm_right, .ok = 204, .weight = 5},
     {"revert resize", "{'revertResize':null}", reverts, revert_right, SA_REVERT_RESIZE, 202,
      .weight = 6},
+    {"migrate", "{'migrate':null}", moves, RULE(SA_MIGRATE, 202), .weight = 12, .admin = true},
+    {"live migrate",
+     "{'os-migrateLive':{'host':null,'block_migration':true,"
+     "'disk_over_commit':false}}",
+     migrates, RULE(SA_LIVE_MIGRATE, 202), .weight = 16, .admin = true},
     {"create image", "{'createImage':{'name':'i'}}", exports, export_right, .ok = 202, .weight = 7,
      .own_disk = true},
     {"delete", NULL, goes, always, SA_DELETE, 204, .weight = 22},
@@ -201,7 +218,7 @@ static const struct server_op ops[] = {
 
 static int send_op(struct world *w, const struct known *k, const struct server_op *op)
 {
-    const char *token = w->cloud.projects[k->project].token;
+    const char *token = op->admin ? "admin" : w->cloud.projects[k->project].token;
     const char *path = arena_printf(w->cx.arena, SERVERS "/%s", k->id), *body = op->body;
     if (op == DELETE)
         return cloud_call(&w->cx, &w->cloud, token, "DELETE", path, NULL, NULL);
@@ -220,10 +237,16 @@ static void act(struct world *w, const struct request *rq)
     int status = send_op(w, k, op);
     store_fail_nth(w->cloud.store, 0);
     trace(w, "user: %s %s: %d", op->name, k->id, status);
-    if (status < 300)
+    bool elsewhere = status < 300 && op->rule == SA_RESIZE && state_in_db(w, k->id) == ST_MOVING;
+    if (elsewhere) {
+        moves(k);
+        k->flavor++;
+    } else if (status < 300) {
         op->done(k);
-    bool no_room = op->rule == SA_RESIZE && right == 202 && status == 400;
-    if (!no_room)
+    }
+    bool tied = op->rule == SA_REVERT_RESIZE && *k->other_id && status == 409; /* by a volume */
+    bool no_room = (op->rule == SA_RESIZE || op->admin) && right == 202 && status == 400;
+    if (!no_room && !tied)
         check_answer(w, op->name, k->id, status, right);
     check_safety(w, BY_USER, NULL);
 }

@@ -182,7 +182,8 @@ static void guest_ends(struct world *w, struct known *k)
     struct guest_state is;
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
-        if (!fake_guest_state(&h->guests, k->id, &is) || is.power != GUEST_ON)
+        if (!fake_guest_state(&h->guests, k->id, &is) || is.power != GUEST_ON ||
+            stands_for_move(k, h, &is)) /* it may run elsewhere by now */
             continue;
         trace(w, "%s: guest %s %s", h->id, k->id, crash ? "crashes" : "powers itself off");
         k->died_boot = is.boot_seq;

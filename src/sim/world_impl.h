@@ -79,6 +79,7 @@ struct known {
     bool on, deleted;          /* as acknowledged */
     bool paused, suspended, rescued, resizing;
     bool on_volume;                /* it has no root disk of its own */
+    char other_id[40];             /* the host that it is being moved to, or came from; "" */
     int64_t boots, resets, builds; /* asked for and acknowledged */
     int64_t rescues, resizes, restores;
     int64_t died_boot;     /* the guest of this boot went off by itself */
@@ -159,6 +160,17 @@ void hosts_close(struct world *w);
 void host_event(struct world *w, const struct event *ev);
 void host_touched(void *world, const char *host_id);
 void kill_agent(struct world *w, struct host *h);
+
+/* ---- moves.c: from host to host */
+struct move_sender sim_moves(struct host *h);
+/* What a server's row says of its hosts, and of boots that come with a move, which no user asks for
+ * by themselves. Before the rest of it is compared. */
+void check_moved(struct world *w, struct known *k, const char *host_id, const char *other_id,
+                 enum server_state state, int64_t boot_seq);
+/* The guest stands on a host only for the time until another one has all of it. */
+bool stands_for_move(const struct known *k, const struct host *h, const struct guest_state *is);
+/* The state that a server has in the database. */
+enum server_state state_in_db(struct world *w, const char *id);
 
 /* ---- users.c: what they do next, all together */
 void user_acts(struct world *w);

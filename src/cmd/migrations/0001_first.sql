@@ -1021,6 +1021,9 @@ CREATE TABLE servers (
     password_data TEXT,
     host_id TEXT,
     host_name TEXT,
+    other_host_id TEXT,
+    move_stage TEXT,
+    move_seq BIGINT NOT NULL,
     want_power BIGINT NOT NULL CHECK (want_power IN (0, 1)),
     boot_seq BIGINT NOT NULL,
     reset_seq BIGINT NOT NULL,
@@ -1058,6 +1061,7 @@ CREATE TABLE servers (
 );
 CREATE INDEX servers_project ON servers (project_id, created_at, id);
 CREATE INDEX servers_host ON servers (host_id, held_vcpus, held_memory_mib, held_disk_gib) WHERE host_id IS NOT NULL;
+CREATE INDEX servers_other_host ON servers (other_host_id, held_vcpus, held_memory_mib, held_disk_gib) WHERE other_host_id IS NOT NULL;
 CREATE INDEX servers_deadline ON servers (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE TABLE instance_actions (
     id TEXT PRIMARY KEY NOT NULL,
@@ -1144,6 +1148,7 @@ CREATE TABLE migrations (
     dest_address TEXT,
     old_flavor_id TEXT,
     new_flavor_id TEXT,
+    error TEXT,
     user_id TEXT,
     project_id TEXT,
     created_at BIGINT NOT NULL,

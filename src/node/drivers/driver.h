@@ -23,6 +23,7 @@ struct guest_state {
     int64_t rescue_seq;  /* of the rescue disk it stands on; 0: on its own root disk */
     int64_t checkpoint;  /* number of the root disk's way back; 0: there is none */
     int64_t restore_seq; /* how often the root disk went back */
+    int64_t sent_seq;    /* the move that all of it was sent for; it stands still since */
     /* What its process has open now, in cx's arena: ids of volumes and of ports. Of a suspended
      * one: what its memory goes on with. */
     const char **volumes, **ports;
@@ -34,6 +35,19 @@ struct volume_access {
     const char *path;   /* absolute */
     const char *format; /* "qcow2" */
 };
+
+/*
+ * How a guest's driver reaches the same driver on another host. A part is a stream of bytes there
+ * (one that a driver takes both ways), received by its `receive`; then the end says what all of it
+ * was, and is answered once that is kept: `receive_end`.
+ */
+struct move_link {
+    /* ret_fd: a non-blocking socket of the caller's; what is written goes there. */
+    struct err *(*open)(struct ctx *cx, void *arg, const char *part, int *ret_fd);
+    struct err *(*end)(struct ctx *cx, void *arg, const char *text);
+    void *arg;
+};
+#define MOVE_TEXT_MAX ((size_t)256 << 10) /* of what the end says */
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VNC };
 
@@ -48,8 +62,8 @@ struct guest_driver {
                                   const char *image_path);
     /* Starts it, recording boot_seq and reset_seq. taps[i] is the open tap of spec->nics[i] (driver
      * dups what it keeps), volumes[i] the disk of spec->volumes[i]. The root disk has at least
-     * spec->root_gib from here on. A suspended guest goes on where it stood, with the devices it
-     * had, unless spec->boot_seq is higher than its own: then its memory is thrown away. With
+     * spec->root_gib from here on. A suspended guest goes on where it stood (with spec->paused it
+     * stands), with the devices it had, unless spec->boot_seq is higher than its own: then its memory is thrown away. With
      * spec->rescue it stands on the rescue disk. */
     struct err *(*start)(struct ctx *cx, void *drv, const struct spec_server *spec, const int *taps,
                          const struct volume_access *volumes);
@@ -88,6 +102,16 @@ struct guest_driver {
     /* A connection to the guest's screen or serial line. */
     struct err *(*connect)(struct ctx *cx, void *drv, const char *id, enum console_kind kind,
                            int *ret_fd);
+    /* All of it to another host: disks, and (live) its memory as it stands in the end; one that is
+     * off: as it is. From then on `sent_seq` says so, and it stands still until pause() says
+     * otherwise. An error leaves it as it was. Ends early, ERR_TIMEOUT, once *given_up is true. */
+    struct err *(*send)(struct ctx *cx, void *drv, const char *id, int64_t seq, bool live,
+                        const struct move_link *link, const atomic_bool *given_up);
+    /* The other side, for a guest that is prepared here and off: one part's bytes, until the peer
+     * ends them; for a part that it answers, by itself. From any thread. */
+    struct err *(*receive)(struct ctx *cx, void *drv, const char *id, const char *part, int fd);
+    /* All is here: it is what was sent, off; one that was sent live is `suspended`. */
+    struct err *(*receive_end)(struct ctx *cx, void *drv, const char *id, const char *text);
     /* ACPI power button; returns at once. */
     struct err *(*shutdown)(struct ctx *cx, void *drv, const char *id);
     /* Off, by force, now; what a suspended one's memory held is thrown away. */

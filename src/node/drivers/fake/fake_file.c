@@ -10,13 +10,14 @@ static void write_ids(FILE *out, const struct ids *l)
         fprintf(out, " %s", l->of[i]);
 }
 
-static void write_guest(FILE *out, const struct guest *g)
+void fake_guest_write(FILE *out, const struct guest *g)
 {
     fprintf(out, "%s %d %" PRId64 " %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRIu64, g->id,
             (int)g->is.power, g->is.boot_seq, g->is.reset_seq, g->is.build_seq,
             g->is.guest_shutdown, g->is.started_at_us, g->starts);
-    fprintf(out, " %d %d %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, g->is.paused,
-            g->is.suspended, g->is.rescue_seq, g->rescue_disk, g->is.checkpoint, g->is.restore_seq);
+    fprintf(out, " %d %d %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, g->is.paused,
+            g->is.suspended, g->is.rescue_seq, g->rescue_disk, g->is.checkpoint, g->is.restore_seq,
+            g->is.sent_seq);
     write_ids(out, &g->volumes);
     write_ids(out, &g->ports);
     fputc('\n', out);
@@ -31,7 +32,7 @@ struct err *fake_guests_save(struct ctx *cx, struct fake_guests *f)
     if (!out)
         return fail(cx, ERR_UNAVAILABLE, "cannot write '%s': %m", beside);
     for (const struct guest *g = f->guests; g; g = g->next)
-        write_guest(out, g);
+        fake_guest_write(out, g);
     bool bad = ferror(out) != 0;
     bad = fclose(out) != 0 || bad;
     if (bad || rename(beside, f->path) != 0)
@@ -50,16 +51,16 @@ static bool read_ids(FILE *in, struct ids *ret)
     return true;
 }
 
-static bool read_guest(FILE *in, struct guest *ret)
+bool fake_guest_read(FILE *in, struct guest *ret)
 {
     int power, shutdown, paused, suspended;
     *ret = (struct guest){0};
     if (fscanf(in, "%39s %d %" SCNd64 " %" SCNd64 " %" SCNd64 " %d %" SCNd64 " %" SCNu64, ret->id,
                &power, &ret->is.boot_seq, &ret->is.reset_seq, &ret->is.build_seq, &shutdown,
                &ret->is.started_at_us, &ret->starts) != 8 ||
-        fscanf(in, "%d %d %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &paused, &suspended,
-               &ret->is.rescue_seq, &ret->rescue_disk, &ret->is.checkpoint,
-               &ret->is.restore_seq) != 6)
+        fscanf(in, "%d %d %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &paused,
+               &suspended, &ret->is.rescue_seq, &ret->rescue_disk, &ret->is.checkpoint,
+               &ret->is.restore_seq, &ret->is.sent_seq) != 7)
         return false;
     ret->is.power = (enum guest_power)power;
     ret->is.guest_shutdown = shutdown != 0;
@@ -74,7 +75,7 @@ struct err *fake_guests_load(struct ctx *cx, struct fake_guests *f)
     if (!in)
         return errno == ENOENT ? NULL : fail(cx, ERR_UNAVAILABLE, "cannot read '%s': %m", f->path);
     struct guest g;
-    while (read_guest(in, &g)) {
+    while (fake_guest_read(in, &g)) {
         struct guest *into = fake_guest_find_or_add(f, g.id);
         g.next = into->next;
         *into = g;

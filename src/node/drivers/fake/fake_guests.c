@@ -219,6 +219,7 @@ static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_serve
         boot(cx, g, spec);
     g->is.power = GUEST_ON;
     g->is.suspended = false;
+    g->is.paused = goes_on && spec->paused;
     return fake_guest_done(cx, f, "start", spec->id);
 }
 
@@ -362,6 +363,9 @@ static const struct guest_driver fake_guest_driver = {
     .volume_grow = fake_guest_volume_grow,
     .volume_snapshot = fake_guest_volume_snapshot,
     .volume_copy = fake_guest_volume_copy,
+    .send = fake_send,
+    .receive = fake_receive,
+    .receive_end = fake_receive_end,
     .diagnostics = fake_diagnostics,
     .connect = fake_connect,
     .shutdown = fake_shutdown,

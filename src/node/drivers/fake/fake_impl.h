@@ -80,6 +80,16 @@ MUST_USE struct err *fake_connect(struct ctx *cx, void *drv, const char *id, enu
 MUST_USE struct err *fake_console(struct ctx *cx, void *drv, const char *id, size_t max_bytes,
                                   struct buf *ret);
 
+/* ---- fake_move.c */
+MUST_USE struct err *fake_send(struct ctx *cx, void *drv, const char *id, int64_t seq, bool live,
+                               const struct move_link *link, const atomic_bool *given_up);
+MUST_USE struct err *fake_receive(struct ctx *cx, void *drv, const char *id, const char *part,
+                                  int fd);
+MUST_USE struct err *fake_receive_end(struct ctx *cx, void *drv, const char *id, const char *text);
+/* ---- fake_file.c: a guest as one line of text */
+void fake_guest_write(FILE *out, const struct guest *g);
+bool fake_guest_read(FILE *in, struct guest *ret);
+
 /* ---- volumes; held under the guests' lock, with their own inside of it */
 
 bool fake_volume_exists(void *drv, const char *id);
