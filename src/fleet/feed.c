@@ -45,6 +45,7 @@ static const char ddl[] =
     "  PRIMARY KEY (host_id, kind, item_id)\n"
     ");\n"
     "CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);\n"
+    "CREATE INDEX fleet_changes_item ON fleet_changes (kind, item_id);\n"
     "CREATE TABLE fleet_joins (\n"
     "  host_id TEXT PRIMARY KEY REFERENCES fleet_hosts(id) ON DELETE CASCADE,\n"
     "  token_sha256 TEXT NOT NULL UNIQUE,\n"

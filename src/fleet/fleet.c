@@ -172,6 +172,35 @@ struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind, con
     return NULL;
 }
 
+/* rows are in the order of their first column. */
+static bool is_among(const struct db_rows *rows, const char *id)
+{
+    size_t from = 0, to = rows->n_rows;
+    while (from < to) {
+        size_t mid = (from + to) / 2;
+        int order = strcmp(db_text(rows, mid, 0), id);
+        if (order == 0)
+            return true;
+        from = order < 0 ? mid + 1 : from;
+        to = order < 0 ? to : mid;
+    }
+    return false;
+}
+
+struct err *fleet_touch_these(struct ctx *cx, struct tx *tx, const char *kind, const char *item_id,
+                              const struct db_rows *hosts)
+{
+    const struct db_value item[] = {V_TEXT(kind), V_TEXT(item_id)};
+    struct db_rows told;
+    TRY(db_query(cx, tx, &fleet_stmt_told_of, item, 2, &told));
+    for (size_t i = 0; i < told.n_rows; i++)
+        TRY(fleet_touch(cx, tx, db_text(&told, i, 0), kind, item_id));
+    for (size_t i = 0; i < hosts->n_rows; i++)
+        if (!is_among(&told, db_text(hosts, i, 0)))
+            TRY(fleet_touch(cx, tx, db_text(hosts, i, 0), kind, item_id));
+    return NULL;
+}
+
 /* ---- hosts ---- */
 
 bool fleet_heard(int64_t last_seen_us, int64_t now_us, struct store_absence away)

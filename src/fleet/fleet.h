@@ -30,6 +30,9 @@ MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host
 /* Of the item's latest word to this host, which its reports repeat; 0: never touched. */
 MUST_USE struct err *fleet_revision(struct ctx *cx, struct tx *tx, const char *host_id,
                                     const char *kind, const char *item_id, int64_t *ret);
+/* On the hosts of these rows, by their first column, and on all that were told of the item before. */
+MUST_USE struct err *fleet_touch_these(struct ctx *cx, struct tx *tx, const char *kind,
+                                       const char *item_id, const struct db_rows *hosts);
 /* On every host (networks and routers of the kernel driver, which one host carries). */
 MUST_USE struct err *fleet_touch_all(struct ctx *cx, struct tx *tx, const char *kind,
                                      const char *item_id);

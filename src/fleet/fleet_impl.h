@@ -72,6 +72,8 @@
                   " WHERE host_id = $1 AND kind = $2 AND item_id = $3")                            \
     X(change_reported, "UPDATE fleet_changes SET reported_at = $4"                                 \
                        " WHERE host_id = $1 AND kind = $2 AND item_id = $3")                       \
+    X(told_of, "SELECT host_id FROM fleet_changes WHERE kind = $1 AND item_id = $2"                \
+               " ORDER BY host_id")                                                                \
     X(change_drop, "DELETE FROM fleet_changes WHERE host_id = $1 AND kind = $2 AND item_id = $3")
 
 #define X(name, sql) extern const struct stmt fleet_stmt_##name;

@@ -87,6 +87,34 @@ static struct err *plugged_step(struct call *c, void *arg)
 
 /* ---------------------------------------------------------------- */
 
+/* The revision in which the host was last told of the network; 0: never. */
+static int64_t told(struct test_api *t, const char *host_id, const char *network_id)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    int64_t revision;
+    assert_ok(&t->cx, tx_read(&t->cx, t->store, &tx));
+    assert_ok(&t->cx, fleet_revision(&t->cx, tx, host_id, "network", network_id, &revision));
+    return revision;
+}
+
+/* Hosts are told of networks that have something there, or had. */
+static void whom_networks_concern(void **state)
+{
+    struct test_api *t = *state;
+    const char *net = make_network(t, "p1", "n"), *one = add_host(t, "one"),
+               *two = add_host(t, "two"), *three = add_host(t, "three");
+    make_subnet(t, "p1", net, "10.0.0.0/24");
+    struct attach a = {.rq = {.network_id = net}, .server_id = SERVER, .host_id = one};
+    assert_ok(&t->cx, as_p1(t, attach_step, &a));
+    int64_t first = told(t, one, net);
+    assert_true(first > 0);
+    assert_int_equal(told(t, two, net), 0);
+    assert_ok(&t->cx, as_p1(t, bind_step, &(struct move){.host_id = two}));
+    assert_true(told(t, one, net) > first); /* its guest went away */
+    assert_true(told(t, two, net) > 0);
+    assert_int_equal(told(t, three, net), 0);
+}
+
 static void from_host_to_host(void **state)
 {
     struct test_api *t = *state;
@@ -176,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         NW_TEST(from_host_to_host),
+        NW_TEST(whom_networks_concern),
         NW_TEST(on_its_way_out),
         NW_TEST(in_their_order),
         NW_TEST(what_is_not_there_is_named),

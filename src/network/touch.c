@@ -25,9 +25,24 @@ const struct stmt nw_st_touch_pool = {
                   "= s.id JOIN ports p ON p.id = a.holder_id WHERE s.subnetpool_id = $1 AND "
                   "p.router_id IS NOT NULL"};
 
+/* The kernel driver's hosts carry all routers, and what stands on them. */
+const struct stmt nw_st_touch_everywhere = {
+    "touch_everywhere",
+    "SELECT 1 FROM networks n WHERE n.id = $1 AND (n.external = 1 OR EXISTS (SELECT 1 FROM ports p "
+    "WHERE p.network_id = n.id AND p.router_id IS NOT NULL))"};
+const struct stmt nw_st_touch_hosts = {
+    "touch_hosts", "SELECT host_id FROM ports WHERE network_id = $1 AND host_id IS NOT NULL UNION "
+                   "SELECT host_id FROM agent_bindings WHERE kind = 'dhcp' AND item_id = $1"};
+
 struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_id)
 {
-    return fleet_touch_all(cx, tx, "network", network_id);
+    struct db_value id = V_TEXT(network_id);
+    struct db_rows everywhere, hosts;
+    TRY(db_query(cx, tx, &nw_st_touch_everywhere, &id, 1, &everywhere));
+    if (everywhere.n_rows)
+        return fleet_touch_all(cx, tx, "network", network_id);
+    TRY(db_query(cx, tx, &nw_st_touch_hosts, &id, 1, &hosts));
+    return fleet_touch_these(cx, tx, "network", network_id, &hosts);
 }
 
 struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *router_id)
@@ -35,11 +50,10 @@ struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *router_id
     return fleet_touch_all(cx, tx, "router", router_id);
 }
 
-static struct err *touch_each(struct ctx *cx, struct tx *tx, const char *kind,
-                              const struct db_rows *rows)
+static struct err *touch_networks(struct ctx *cx, struct tx *tx, const struct db_rows *rows)
 {
     for (size_t i = 0; i < rows->n_rows; i++)
-        TRY(fleet_touch_all(cx, tx, kind, db_text(rows, i, 0)));
+        TRY(nw_touch_network(cx, tx, db_text(rows, i, 0)));
     return NULL;
 }
 
@@ -54,7 +68,7 @@ struct err *nw_touch_port(struct ctx *cx, struct tx *tx, const struct port *p)
     struct db_value params[] = {V_TEXT(p->id), V_TEXT(p->network_id)};
     struct db_rows rows;
     TRY(db_query(cx, tx, &nw_st_touch_remote, params, 2, &rows));
-    return touch_each(cx, tx, "network", &rows);
+    return touch_networks(cx, tx, &rows);
 }
 
 struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stmt *st,
@@ -63,7 +77,7 @@ struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stm
     struct db_value param = V_TEXT(id);
     struct db_rows rows;
     TRY(db_query(cx, tx, st, &param, 1, &rows));
-    return touch_each(cx, tx, "network", &rows);
+    return touch_networks(cx, tx, &rows);
 }
 
 struct err *nw_touch_group(struct ctx *cx, struct tx *tx, const char *group_id)
@@ -77,7 +91,9 @@ struct err *nw_touch_routers_by(struct ctx *cx, struct tx *tx, const struct stmt
     struct db_value param = V_TEXT(id);
     struct db_rows rows;
     TRY(db_query(cx, tx, st, &param, 1, &rows));
-    return touch_each(cx, tx, "router", &rows);
+    for (size_t i = 0; i < rows.n_rows; i++)
+        TRY(nw_touch_router(cx, tx, db_text(&rows, i, 0)));
+    return NULL;
 }
 
 struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx, const char *network_id)

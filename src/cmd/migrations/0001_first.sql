@@ -318,6 +318,7 @@ CREATE TABLE fleet_changes (
   PRIMARY KEY (host_id, kind, item_id)
 );
 CREATE INDEX fleet_changes_revision ON fleet_changes (host_id, revision);
+CREATE INDEX fleet_changes_item ON fleet_changes (kind, item_id);
 CREATE TABLE fleet_joins (
   host_id TEXT PRIMARY KEY REFERENCES fleet_hosts(id) ON DELETE CASCADE,
   token_sha256 TEXT NOT NULL UNIQUE,
