@@ -17,6 +17,7 @@ import time
 from .fabric import CENTRE, OUTSIDE, Fabric
 from .host import Host
 from .memory import table
+from .ovn import Ovn
 from .parts import Book, run, wait_until
 from .postgres import Postgres
 
@@ -36,7 +37,7 @@ def free_port():
 
 
 class Cluster:
-    """net: "kernel" (each host's networks are its own) or "fake". driver: of guests, "qemu" or "fake"."""
+    """net: "ovn", or "kernel" (each host's networks are its own). driver: of guests, "qemu" or "fake"."""
 
     def __init__(self, folder, hosts=3, net="kernel", driver="qemu", port=0, options=()):
         self.dir = os.path.abspath(folder)
@@ -58,7 +59,8 @@ class Cluster:
             kept[k] for k in ("name", "port", "net", "driver", "options"))
         self.admin_password, self.demo_password = kept["admin_password"], kept["demo_password"]
         self.colvert = os.environ.get("COLVERT", f"{TOP}/build/release/src/cmd/colvert")
-        self.fabric = Fabric(self.name, outside=False)
+        self.fabric = Fabric(self.name, outside=self.net == "ovn")
+        self.ovn = Ovn(self) if self.net == "ovn" else None
         self.postgres = Postgres(self.dir, self.book, API_UID)
         self.data = f"{self.dir}/data"
         self.shared = f"{self.dir}/shared"
@@ -69,6 +71,8 @@ class Cluster:
     def start(self):
         self.fabric.start()
         self.postgres.start()
+        if self.ovn:
+            self.ovn.start()
         self.bootstrap()
         for n in range(APIS):
             self.start_api(n)
@@ -80,6 +84,8 @@ class Cluster:
             host.start()
             host.start_agent()
         wait_until("all hosts are up", self.hosts_up, 120, 0.2)
+        if self.ovn:
+            wait_until("all hosts have networks", lambda: all(self.ovn.chassis(h) for h in self.hosts))
         return self
 
     def environment(self):
@@ -132,7 +138,7 @@ class Cluster:
 
     def node_options(self, host):
         options = ["--shared-dir", self.shared] if self.driver == "qemu" else []
-        return options + (["--external-cidr", OUTSIDE] if self.net == "kernel" else [])
+        return options + (self.ovn.options() if self.ovn else ["--external-cidr", OUTSIDE])
 
     def write_clouds(self):
         text = "clouds:\n"
@@ -169,7 +175,7 @@ class Cluster:
             return False
 
     def central_names(self):
-        return ["postgres", *(f"api{n + 1}" for n in range(APIS)), "front"]
+        return ["postgres", *(f"api{n + 1}" for n in range(APIS)), "front", *(self.ovn.names() if self.ovn else ())]
 
     def hosts_up(self):
         for host in self.hosts:
@@ -183,7 +189,7 @@ class Cluster:
 
     def outside(self, *words, host=None):
         """A command as the world beyond the routers runs it: with kernel networks, that is each host itself."""
-        return host.inside(*words)
+        return ["nsenter", f"--net=/run/netns/{self.fabric.netns}", *words] if self.ovn else host.inside(*words)
 
     def host_named(self, name):
         return next(h for h in self.hosts if h.name == name)

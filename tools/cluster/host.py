@@ -37,6 +37,8 @@ class Host:
                                     "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-c", INIT, "sh",
                                     self.name, up], f"{c.dir}/{self.name}.log")
         wait_until(f"{self.name} is up", lambda: os.path.exists(up) or self.check_up())
+        if c.ovn:
+            c.ovn.start_host(self)
 
     def check_up(self):
         if not self.book.pid(self.name):
