@@ -341,12 +341,15 @@ static struct err *cache_use(struct ctx *cx, void *arg, const char *user,
     return NULL;
 }
 
+/* What was over the limit, as it was in use, may go now. */
 static void cache_unuse(void *arg, const char *user)
 {
     struct image_cache *c = arg;
     struct ctx cx;
     ctx_init(&cx);
-    unlink(arena_printf(cx.arena, "%s/used/%s", c->dir, user));
+    AUTO_LOCK(&c->lock);
+    if (unlink(arena_printf(cx.arena, "%s/used/%s", c->dir, user)) == 0)
+        evict(&cx, c, NULL);
     ctx_release(&cx);
 }
 

@@ -152,6 +152,82 @@ static void test_eviction(void **state UNUSED)
                src.use(&cx, src.arg, "s2", &(struct spec_image){.id = "x", .sha512 = "y"}, &path));
 }
 
+/* ---- by age, under the limit ---- */
+
+#define FILE_KIB 64
+
+/* A cached image of this name, 128 times the letter, used so long ago. */
+static const char *aged(char letter, int64_t seconds)
+{
+    char name[129] = "", block[1024] = "";
+    memset(name, letter, 128);
+    const char *path = arena_printf(cx.arena, "%s/%s", dir, name);
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    for (int i = 0; i < FILE_KIB; i++)
+        assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+    fsync(fd); /* its blocks are counted from here on */
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - seconds},
+                                      {.tv_sec = time(NULL) - seconds}};
+    assert_int_equal(futimens(fd, times), 0);
+    return path;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void test_oldest_goes_first(void **state UNUSED)
+{
+    const char *oldest = aged('1', 300), *older = aged('2', 200), *young = aged('3', 100), *path;
+    char name[129] = "";
+    memset(name, '1', 128);
+    const struct spec_image in_use = {.id = "x", .sha512 = name, .size_bytes = FILE_KIB << 10};
+    assert_ok(&cx, src.use(&cx, src.arg, "s1", &in_use, &path));
+    aged('1', 300); /* being used made it young */
+    image_cache_free(cache);
+    start_cache((2 * FILE_KIB + 16) << 10);
+    here(&abc);
+    sem_wait(&arrived);
+    assert_true(here(&abc));
+    assert_true(exists(oldest)); /* in use */
+    assert_false(exists(older));
+    assert_true(exists(young));
+    image_cache_free(cache);
+    start_cache((FILE_KIB + 16) << 10); /* less than there is: until it is not needed any more */
+    src.unuse(src.arg, "s1");
+    assert_false(exists(oldest));
+    assert_true(exists(young));
+    assert_true(here(&abc));
+    unlink(young);
+}
+
+/* ---- many at once ---- */
+
+static void *wait_for_it(void *arg UNUSED)
+{
+    struct ctx own;
+    bool yes = false;
+    ctx_init(&own);
+    for (int i = 0; i < 100 && !yes; i++)
+        if (src.want(&own, src.arg, &abc, &yes))
+            break;
+    ctx_release(&own);
+    return NULL;
+}
+
+static void test_many_wait_for_one(void **state UNUSED)
+{
+    pthread_t threads[8];
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_it, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    sem_wait(&arrived);
+    assert_true(here(&abc));
+    assert_int_equal(fetches, 1);
+}
+
 static void test_kept(void **state UNUSED)
 {
     const char *path, **ids;
@@ -184,7 +260,12 @@ static void test_left_half_done(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_once), TEST(test_wrong), TEST(test_eviction),
-                                       TEST(test_kept), TEST(test_left_half_done)};
+    const struct CMUnitTest tests[] = {TEST(test_once),
+                                       TEST(test_wrong),
+                                       TEST(test_eviction),
+                                       TEST(test_oldest_goes_first),
+                                       TEST(test_many_wait_for_one),
+                                       TEST(test_kept),
+                                       TEST(test_left_half_done)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
