@@ -9,7 +9,10 @@
 #include "node/image_cache.h"
 #include "node/peer.h"
 #include "node/uplink.h"
+#include <malloc.h>
 #include <utmpx.h>
+
+#define GIVE_BACK_US INT64_C(5000000)
 
 enum {
     WORKERS_MAX = 16,
@@ -169,10 +172,30 @@ static struct err *watch_once(struct ctx *cx, struct loop *l, bool full)
     return agent_take(cx, l->agent, since, answer);
 }
 
+/* Answers and steps need memory for a moment, between what is kept of them: it would stay ours.
+ * After the last of many comes one more watch, at its end at the latest. */
+struct owed {
+    int64_t gave_us, revision;
+    bool much;
+};
+
+static void give_back(const struct loop *l, struct owed *o, bool full)
+{
+    int64_t now = mono_us(&(struct ctx){.clock = clock_system()}), seen = agent_revision(l->agent);
+    o->much = o->much || full || seen != o->revision;
+    o->revision = seen;
+    if (!o->much || now - o->gave_us < GIVE_BACK_US)
+        return;
+    malloc_trim(0);
+    o->gave_us = now;
+    o->much = false;
+}
+
 static void *run_watch(void *arg)
 {
     struct loop *l = arg;
     struct trouble trouble = {.doing = "watch"};
+    struct owed owed = {0};
     int64_t full_at = 0;
     bool stop = false;
     while (generation(l, &stop), !stop) {
@@ -188,6 +211,7 @@ static void *run_watch(void *arg)
         else if (full)
             full_at = mono_us(&cx) + l->cfg.resync_s * 1000000;
         ctx_release(&cx);
+        give_back(l, &owed, full);
     }
     return NULL;
 }
