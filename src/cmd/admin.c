@@ -9,7 +9,7 @@
 static struct err *bootstrap(struct ctx *cx, const struct settings *s)
 {
     const char *password = NULL;
-    TRY(bootstrap_region(cx, s, NULL, false, &password));
+    TRY(bootstrap_region(cx, s, NULL, NULL, false, &password));
     if (password && !*s->bootstrap_password)
         printf("Password of the administrator, shown this once: %s\n", password);
     return NULL;
@@ -40,19 +40,21 @@ static struct err *rotate_keys(struct ctx *cx, struct store *store, const char *
     return tx_commit(cx, &tx);
 }
 
+/* name NULL: the network writer. */
 static struct err *host_add(struct ctx *cx, struct store *store, const char *name)
 {
     uint8_t raw[24];
     AUTO_TXN struct tx *tx = NULL;
     const char *id;
-    if (!*name || strlen(name) > 255)
+    if (name && (!*name || strlen(name) > 255))
         return fail(cx, ERR_INVALID, "A host's name has 1 to 255 characters");
     rng_bytes(rng_system(), raw, sizeof(raw));
     char *secret = base64url_encode(cx, raw, sizeof(raw));
     TRY(tx_write(cx, store, &tx));
-    TRY(fleet_host_add(cx, tx, name, secret, &id));
+    TRY(name ? fleet_host_add(cx, tx, name, secret, &id) : fleet_writer_add(cx, tx, secret, &id));
     TRY(tx_commit(cx, &tx));
-    printf("Host %s: %s\nIts secret, shown this once: %s\n", name, id, secret);
+    printf("Host %s: %s\nIts secret, shown this once: %s\n", name ? name : FLEET_WRITER, id,
+           secret);
     secret_wipe(secret, strlen(secret));
     return NULL;
 }
@@ -141,6 +143,8 @@ int admin_main(const struct settings *s, int argc, char **argv)
         e = with_store(&cx, s, host_add, argv[1]);
     else if (str_eq(argv[0], "host-add"))
         e = fail(&cx, ERR_INVALID, "usage: colvert admin host-add NAME");
+    else if (str_eq(argv[0], "network-add") && argc == 1)
+        e = with_store(&cx, s, host_add, NULL);
     else if (str_eq(argv[0], "rotate-ca") && argc == 1)
         e = rotate_ca(&cx, s);
     else if (str_eq(argv[0], "pool-make") && argc == 2)

@@ -7,13 +7,14 @@
 #include "network/network.h"
 #include "volume/volume.h"
 
+/* name NULL: the network writer. */
 static struct err *add_host(struct ctx *cx, struct store *store, const char *name,
                             const char *secret)
 {
     AUTO_TXN struct tx *tx = NULL;
     const char *id;
     TRY(tx_write(cx, store, &tx));
-    TRY(fleet_host_add(cx, tx, name, secret, &id));
+    TRY(name ? fleet_host_add(cx, tx, name, secret, &id) : fleet_writer_add(cx, tx, secret, &id));
     return tx_commit(cx, &tx);
 }
 
@@ -34,7 +35,8 @@ static struct err *external_network(struct ctx *cx, const struct settings *s, st
 }
 
 struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const char *host_secret,
-                             bool keep_passwords, const char **ret_password)
+                             const char *writer_secret, bool keep_passwords,
+                             const char **ret_password)
 {
     struct store *store = NULL;
     struct identity_bootstrap identity = {
@@ -58,6 +60,8 @@ struct err *bootstrap_region(struct ctx *cx, const struct settings *s, const cha
         e = volume_bootstrap(cx, store);
     if (!e && host_secret)
         e = add_host(cx, store, node_name(cx, s), host_secret);
+    if (!e && writer_secret)
+        e = add_host(cx, store, NULL, writer_secret);
     store_close(store);
     return e;
 }

@@ -15,6 +15,9 @@ static void usage(FILE *out)
         "  up                  everything on this machine: starts and watches api and node\n"
         "  api                 the control plane: all service APIs on one listener\n"
         "  node                the agent of this host; node --purge removes all that it made\n"
+        "  network             with network_driver ovn: writes the region's networks to OVN; of "
+        "several,\n"
+        "                      one at a time\n"
         "  admin bootstrap     schema, first administrator, catalogue (idempotent)\n"
         "  admin migrate       brings the state store's schema up to date\n"
         "  admin migrate-state --from URL --to URL\n"
@@ -27,6 +30,10 @@ static void usage(FILE *out)
         "uses it\n"
         "  admin host-add NAME a control plane's own machine, and its agent's secret (printed "
         "once)\n"
+        "  admin network-add   the secret of 'colvert network' (printed once), for "
+        "DATA/network/secret "
+        "where\n"
+        "                      it runs; 'up' makes one by itself\n"
         "  admin host add NAME a host on another machine: its join token (printed once)\n"
         "  admin host list     hosts; also: host show, revoke, remove NAME\n"
         "  schema config       the documented configuration file\n"
@@ -113,6 +120,8 @@ static int run(struct settings *s, int argc, char **argv)
         return api_main(s);
     if (str_eq(command, "node"))
         return purge ? node_purge(s) : node_main(s);
+    if (str_eq(command, "network"))
+        return network_main(s);
     if (words && argc > 2) {
         argv[first + rest - 1] = (char *)(uintptr_t)word; /* then its arguments */
         int n = argc - first - rest + 1;

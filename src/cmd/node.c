@@ -19,7 +19,7 @@ static struct err *check_urls(struct ctx *cx, const char *text)
 }
 
 /* As the setting has them, or where the control plane of this machine answers. */
-static struct err *api_urls(struct ctx *cx, const struct settings *s, const char **ret)
+struct err *agent_api_urls(struct ctx *cx, const struct settings *s, const char **ret)
 {
     const char *host;
     uint16_t port;
@@ -35,15 +35,15 @@ static struct err *api_urls(struct ctx *cx, const struct settings *s, const char
     return NULL;
 }
 
-static struct err *read_secret(struct ctx *cx, const struct settings *s, const char **ret)
+struct err *agent_secret(struct ctx *cx, const char *dir, const char **ret)
 {
     char text[256];
-    const char *path = arena_printf(cx->arena, "%s/secret", node_dir(cx, s));
+    const char *path = arena_printf(cx->arena, "%s/secret", dir);
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (n <= 0)
-        return fail(cx, ERR_INVALID, "cannot read the host's secret %s: %m ('colvert up' makes it)",
-                    path);
+        return fail(cx, ERR_INVALID,
+                    "cannot read the agent's secret %s: %m ('colvert up' makes it)", path);
     text[n] = 0;
     text[strcspn(text, "\n")] = 0;
     *ret = arena_strdup(cx->arena, text);
@@ -75,8 +75,8 @@ static struct err *introduce(struct ctx *cx, const struct settings *s, struct lo
                     "refusing to listen on %s without certificates: agent_listen beyond loopback "
                     "is for hosts that have joined ('colvert admin host add')",
                     s->agent_listen);
-    TRY(api_urls(cx, s, &ret->api_urls));
-    return read_secret(cx, s, &ret->secret);
+    TRY(agent_api_urls(cx, s, &ret->api_urls));
+    return agent_secret(cx, node_dir(cx, s), &ret->secret);
 }
 
 static struct err *configure(struct ctx *cx, const struct settings *s, bool purge,
@@ -97,7 +97,8 @@ static struct err *configure(struct ctx *cx, const struct settings *s, bool purg
     const char *dir = arena_printf(cx->arena, "%s/node", full);
     *ret = (struct agent_config){
         .guest_driver = fake ? "fake" : "qemu",
-        .net_driver = fake ? "fake" : "kernel",
+        .net_driver = fake ? "fake" : s->network_driver,
+        .ovs_db = s->ovs_db,
         .netns = *s->netns ? s->netns : NULL,
         .shared_dir = *s->shared_dir ? s->shared_dir : NULL,
         .qemu = {.data_dir = dir,

@@ -35,7 +35,8 @@ struct supervisor {
     const char *self;
     uid_t uid; /* of the control plane */
     gid_t gid;
-    struct child children[2];
+    struct child children[3]; /* n of them */
+    size_t n;
     bool stopping;
     sigset_t old_mask;
 };
@@ -137,7 +138,7 @@ static void drop_to(uid_t uid, gid_t gid)
 }
 
 static struct err *bootstrap_child(struct supervisor *v, const struct settings *s,
-                                   const char *secret)
+                                   const char *secret, const char *writer_secret)
 {
     int status = 0;
     fflush(NULL);
@@ -147,7 +148,7 @@ static struct err *bootstrap_child(struct supervisor *v, const struct settings *
     if (pid == 0) {
         const char *password = NULL;
         drop_to(v->uid, v->gid);
-        struct err *e = bootstrap_region(&v->cx, s, secret, true, &password);
+        struct err *e = bootstrap_region(&v->cx, s, secret, writer_secret, true, &password);
         _exit(e ? complain(&v->cx, e) : 0);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -158,17 +159,27 @@ static struct err *bootstrap_child(struct supervisor *v, const struct settings *
     return NULL;
 }
 
+static bool has_writer(const struct settings *s)
+{
+    return str_eq(s->network_driver, "ovn") && !str_eq(s->driver, "fake");
+}
+
 static struct err *set_up(struct supervisor *v)
 {
     struct ctx *cx = &v->cx;
     struct settings s = *v->s;
-    const char *admin, *demo, *secret;
+    const char *admin, *demo, *secret, *writer_secret = NULL;
     bool fresh, ignored;
     TRY(make_parents(cx, s.data));
     TRY(make_dir(cx, s.data, 0755, 0, 0));
     TRY(make_dir(cx, control_dir(cx, &s), 0700, v->uid, v->gid));
     TRY(make_dir(cx, node_dir(cx, &s), 0711, 0, 0));
     TRY(file_secret(cx, arena_printf(cx->arena, "%s/node/secret", s.data), &secret, &ignored));
+    if (has_writer(&s)) {
+        TRY(make_dir(cx, writer_dir(cx, &s), 0700, 0, 0));
+        TRY(file_secret(cx, arena_printf(cx->arena, "%s/secret", writer_dir(cx, &s)),
+                        &writer_secret, &ignored));
+    }
     const char *admin_file = arena_printf(cx->arena, "%s/admin-password", s.data);
     const char *demo_file = arena_printf(cx->arena, "%s/demo-password", s.data);
     if (*s.bootstrap_password && access(admin_file, F_OK) < 0)
@@ -181,7 +192,7 @@ static struct err *set_up(struct supervisor *v)
         fprintf(stdout, "Password of the administrator (kept in %s): %s\n", admin_file, admin);
     s.bootstrap_password = admin;
     s.demo_password = demo;
-    TRY(bootstrap_child(v, &s, secret));
+    TRY(bootstrap_child(v, &s, secret, writer_secret));
     return write_clouds(v, admin, demo);
 }
 
@@ -246,7 +257,7 @@ static void reap(struct supervisor *v)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        for (size_t i = 0; i < ARRAY_LEN(v->children); i++)
+        for (size_t i = 0; i < v->n; i++)
             if (v->children[i].pid == pid)
                 plan_restart(v, &v->children[i], status);
 }
@@ -254,7 +265,7 @@ static void reap(struct supervisor *v)
 static int start_due(struct supervisor *v)
 {
     int64_t now = mono_us(&v->cx), next = now + 3600LL * 1000000;
-    for (size_t i = 0; i < ARRAY_LEN(v->children); i++) {
+    for (size_t i = 0; i < v->n; i++) {
         struct child *c = &v->children[i];
         if (!c->pid && c->restart_at_us <= now)
             start_child(v, c);
@@ -266,14 +277,14 @@ static int start_due(struct supervisor *v)
 
 static void signal_children(struct supervisor *v, int sig)
 {
-    for (size_t i = 0; i < ARRAY_LEN(v->children); i++)
+    for (size_t i = 0; i < v->n; i++)
         if (v->children[i].pid)
             kill(v->children[i].pid, sig);
 }
 
 static bool any_child(const struct supervisor *v)
 {
-    for (size_t i = 0; i < ARRAY_LEN(v->children); i++)
+    for (size_t i = 0; i < v->n; i++)
         if (v->children[i].pid)
             return true;
     return false;
@@ -335,6 +346,8 @@ int up_main(const struct settings *s, const char *self)
     find_user(&v);
     v.children[0] = (struct child){.role = "api", .uid = v.uid, .gid = v.gid};
     v.children[1] = (struct child){.role = "node"};
+    v.children[2] = (struct child){.role = "network"};
+    v.n = has_writer(s) ? 3 : 2;
     struct err *e = set_up(&v);
     if (e)
         return complain(&v.cx, e);

@@ -38,6 +38,11 @@ const char *node_dir(struct ctx *cx, const struct settings *s)
     return arena_printf(cx->arena, "%s/node", s->data);
 }
 
+const char *writer_dir(struct ctx *cx, const struct settings *s)
+{
+    return arena_printf(cx->arena, "%s/network", s->data);
+}
+
 const char *node_name(struct ctx *cx, const struct settings *s)
 {
     char host[256];
@@ -126,8 +131,14 @@ struct err *configure_services(struct ctx *cx, const struct settings *s)
     const struct image_config image = {
         .dir = arena_strdup(cx->arena, arena_printf(cx->arena, "%s/images", control_dir(cx, s))),
         .size_max_bytes = s->image_max_gib << 30};
-    const struct network_config network = {.default_mtu = 1450, .dns_domain = "openstacklocal"};
+    bool ovn = str_eq(s->network_driver, "ovn");
+    const struct network_config network = {.default_mtu = ovn ? 1442 : 1450, /* Geneve: 58 bytes */
+                                           .dns_domain = "openstacklocal",
+                                           .has_writer = ovn};
     struct compute_config compute;
+    if (!ovn && !str_eq(s->network_driver, "kernel"))
+        return fail(cx, ERR_INVALID, "network_driver must be kernel or ovn, not '%s'",
+                    s->network_driver);
     TRY(compute_settings(cx, s, &compute));
     fleet_set_lease(s->host_lease_s);
     const struct volume_config volume = {.default_zone = "nova",

@@ -30,18 +30,23 @@ MUST_USE struct err *parse_listen(struct ctx *cx, const char *text, const char *
 MUST_USE struct err *first_address_of(struct ctx *cx, const char *cidr, const char **ret);
 const char *control_dir(struct ctx *cx, const struct settings *s);
 const char *node_dir(struct ctx *cx, const struct settings *s);
+const char *writer_dir(struct ctx *cx, const struct settings *s);
+/* Where an agent on this machine finds the control plane, and DIR/secret. */
+MUST_USE struct err *agent_api_urls(struct ctx *cx, const struct settings *s, const char **ret);
+MUST_USE struct err *agent_secret(struct ctx *cx, const char *dir, const char **ret);
 /* The host's name in the region. */
 const char *node_name(struct ctx *cx, const struct settings *s);
 
 /* Gives each service its settings; cx lives as long as they are used. */
 MUST_USE struct err *configure_services(struct ctx *cx, const struct settings *s);
 /*
- * Schema and first rows; idempotent. host_secret NULL: no host is added. keep_passwords: those in
+ * Schema and first rows; idempotent. host_secret NULL: no host is added; writer_secret NULL: no
+ * network writer. keep_passwords: those in
  * the settings are for users that are not there yet. *ret_password: a new admin password, or NULL.
  */
 MUST_USE struct err *bootstrap_region(struct ctx *cx, const struct settings *s,
-                                      const char *host_secret, bool keep_passwords,
-                                      const char **ret_password);
+                                      const char *host_secret, const char *writer_secret,
+                                      bool keep_passwords, const char **ret_password);
 
 /* The region's certificate authority, see authority.c; key and cert: PEM. */
 struct authority {
@@ -73,6 +78,7 @@ bool is_loopback(const char *address);
 int api_main(const struct settings *s);
 int node_main(const struct settings *s);
 int node_purge(const struct settings *s);
+int network_main(const struct settings *s);
 int up_main(const struct settings *s, const char *self);
 int admin_main(const struct settings *s, int argc, char **argv);
 int schema_main(const struct settings *s, int argc, char **argv);

@@ -14,6 +14,7 @@ static const char ddl[] =
     "  id TEXT PRIMARY KEY,\n"
     "  name TEXT NOT NULL UNIQUE,\n"
     "  zone TEXT NOT NULL,\n"
+    "  role TEXT NOT NULL DEFAULT 'compute',\n"
     "  secret_sha256 TEXT NOT NULL,\n"
     "  vcpus BIGINT NOT NULL DEFAULT 0,\n"
     "  memory_mib BIGINT NOT NULL DEFAULT 0,\n"

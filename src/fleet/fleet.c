@@ -361,6 +361,29 @@ struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name, cons
     return NULL;
 }
 
+struct err *fleet_writer_add(struct ctx *cx, struct tx *tx, const char *secret, const char **ret_id)
+{
+    TRY(fleet_host_add(cx, tx, FLEET_WRITER, secret, ret_id));
+    return db_run(cx, tx, &fleet_stmt_host_set_role, V_TEXT(*ret_id), V_TEXT("network"));
+}
+
+struct err *fleet_writer(struct ctx *cx, struct tx *tx, const char **ret_id)
+{
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_writer, NULL, 0, &rows));
+    *ret_id = rows.n_rows ? db_text(&rows, 0, 0) : NULL;
+    return NULL;
+}
+
+struct err *fleet_is_writer(struct ctx *cx, struct tx *tx, const char *host_id, bool *ret)
+{
+    struct db_value id = V_TEXT(host_id);
+    struct db_rows rows;
+    TRY(db_query(cx, tx, &fleet_stmt_host_role, &id, 1, &rows));
+    *ret = rows.n_rows && str_eq(db_text(&rows, 0, 0), "network");
+    return NULL;
+}
+
 struct err *fleet_authenticate(struct ctx *cx, struct tx *tx, const char *secret, const char *host,
                                struct actor *ret)
 {

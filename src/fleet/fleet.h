@@ -30,7 +30,8 @@ MUST_USE struct err *fleet_touch(struct ctx *cx, struct tx *tx, const char *host
 /* Of the item's latest word to this host, which its reports repeat; 0: never touched. */
 MUST_USE struct err *fleet_revision(struct ctx *cx, struct tx *tx, const char *host_id,
                                     const char *kind, const char *item_id, int64_t *ret);
-/* On the hosts of these rows, by their first column, and on all that were told of the item before. */
+/* On the hosts of these rows, by their first column, and on all that were told of the item before.
+ */
 MUST_USE struct err *fleet_touch_these(struct ctx *cx, struct tx *tx, const char *kind,
                                        const char *item_id, const struct db_rows *hosts);
 /* On every host (networks and routers of the kernel driver, which one host carries). */
@@ -100,6 +101,17 @@ void fleet_stream_end(int *fd);
  * control planes' own machines: bootstrap and `colvert admin host-add`. */
 MUST_USE struct err *fleet_host_add(struct ctx *cx, struct tx *tx, const char *name,
                                     const char *secret, const char **ret_id);
+
+/*
+ * The region's network writer: a host that is told of all networks and routers and has nothing
+ * else, so fleet_hosts leaves it out. Made, or found, as by fleet_host_add.
+ */
+#define FLEET_WRITER "network-writer"
+MUST_USE struct err *fleet_writer_add(struct ctx *cx, struct tx *tx, const char *secret,
+                                      const char **ret_id);
+/* Its id; NULL: there is none. */
+MUST_USE struct err *fleet_writer(struct ctx *cx, struct tx *tx, const char **ret_id);
+MUST_USE struct err *fleet_is_writer(struct ctx *cx, struct tx *tx, const char *host_id, bool *ret);
 
 /* ---- hosts on other machines ---- */
 

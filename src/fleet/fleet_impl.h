@@ -11,6 +11,9 @@
     X(host_add, "INSERT INTO fleet_hosts (id, name, zone, secret_sha256, revision,"                \
                 " created_at, updated_at) VALUES ($1, $2, 'nova', $3, 1, $4, $4)")                 \
     X(host_set_secret, "UPDATE fleet_hosts SET secret_sha256 = $2, updated_at = $3 WHERE id = $1") \
+    X(host_set_role, "UPDATE fleet_hosts SET role = $2 WHERE id = $1")                             \
+    X(writer, "SELECT id FROM fleet_hosts WHERE role = 'network'")                                 \
+    X(host_role, "SELECT role FROM fleet_hosts WHERE id = $1")                                     \
     X(host_by_name, "SELECT id FROM fleet_hosts WHERE name = $1")                                  \
     X(host_secret, "SELECT id, secret_sha256 FROM fleet_hosts WHERE id = $1 OR name = $1")         \
     X(host_beat, "UPDATE fleet_hosts SET vcpus = $2, memory_mib = $3, disk_gib = $4,"              \
@@ -28,13 +31,13 @@
       "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus,"       \
       " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"           \
       " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since,"         \
-      " pool_id, pool_gib FROM fleet_hosts ORDER BY name")                                                           \
+      " pool_id, pool_gib FROM fleet_hosts WHERE role = 'compute' ORDER BY name")                  \
     X(host, "SELECT id, name, zone, hypervisor_type, agent_url, cpu_info, disabled_reason, vcpus," \
             " memory_mib, disk_gib, hypervisor_version, last_seen_at, created_at, updated_at,"     \
             " enabled, secret_sha256, forced_down, uptime, revision, lease_until, leased_since,"   \
-            " pool_id, pool_gib FROM fleet_hosts WHERE id = $1")                                                     \
+            " pool_id, pool_gib FROM fleet_hosts WHERE id = $1")                                   \
     X(pulses, "SELECT id, revision, last_seen_at, enabled, forced_down, vcpus, memory_mib,"        \
-              " disk_gib FROM fleet_hosts")                                                        \
+              " disk_gib FROM fleet_hosts WHERE role = 'compute'")                                 \
     X(host_ids, "SELECT id FROM fleet_hosts ORDER BY id")                                          \
     X(members,                                                                                     \
       "SELECT h.id, h.name, h.secret_sha256, h.last_seen_at,"                                      \

@@ -9,6 +9,7 @@ extern const struct service network_service;
 struct network_config {
     int64_t default_mtu;    /* of networks that don't say: 1450 leaves room for tunnels */
     const char *dns_domain; /* of names in dns_assignment: "openstacklocal" */
+    bool has_writer;        /* one writer is told of all networks, hosts of their guests' alone */
 };
 /* Once, at start, before requests: settings, and the kinds "network" and "router" of the fleet.
  * Texts are copied. */

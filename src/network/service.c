@@ -15,6 +15,7 @@ void network_configure(const struct network_config *cfg)
         fleet_add_kind(&nw_kind_router);
         added = true;
     }
+    config.has_writer = cfg->has_writer;
     if (cfg->default_mtu)
         config.default_mtu = cfg->default_mtu;
     if (cfg->dns_domain) {

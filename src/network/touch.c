@@ -34,10 +34,28 @@ const struct stmt nw_st_touch_hosts = {
     "touch_hosts", "SELECT host_id FROM ports WHERE network_id = $1 AND host_id IS NOT NULL UNION "
                    "SELECT host_id FROM agent_bindings WHERE kind = 'dhcp' AND item_id = $1"};
 
+const struct stmt nw_st_touch_with_writer = {
+    "touch_with_writer", "SELECT host_id FROM ports WHERE network_id = $1 AND host_id IS NOT NULL "
+                         "UNION SELECT CAST($2 AS TEXT)"};
+
+/* A writer has all of them; hosts, those that their guests are in. */
+static struct err *with_writer(struct ctx *cx, struct tx *tx, const char *network_id)
+{
+    struct db_rows hosts;
+    const char *writer;
+    TRY(fleet_writer(cx, tx, &writer));
+    const struct db_value params[] = {V_TEXT(network_id), V_TEXT(writer)};
+    TRY(writer ? db_query(cx, tx, &nw_st_touch_with_writer, params, 2, &hosts)
+               : db_query(cx, tx, &nw_st_touch_hosts, params, 1, &hosts));
+    return fleet_touch_these(cx, tx, "network", network_id, &hosts);
+}
+
 struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_id)
 {
     struct db_value id = V_TEXT(network_id);
     struct db_rows everywhere, hosts;
+    if (network_config()->has_writer)
+        return with_writer(cx, tx, network_id);
     TRY(db_query(cx, tx, &nw_st_touch_everywhere, &id, 1, &everywhere));
     if (everywhere.n_rows)
         return fleet_touch_all(cx, tx, "network", network_id);
@@ -47,7 +65,11 @@ struct err *nw_touch_network(struct ctx *cx, struct tx *tx, const char *network_
 
 struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *router_id)
 {
-    return fleet_touch_all(cx, tx, "router", router_id);
+    const char *writer;
+    if (!network_config()->has_writer)
+        return fleet_touch_all(cx, tx, "router", router_id);
+    TRY(fleet_writer(cx, tx, &writer));
+    return writer ? fleet_touch(cx, tx, writer, "router", router_id) : NULL;
 }
 
 static struct err *touch_networks(struct ctx *cx, struct tx *tx, const struct db_rows *rows)

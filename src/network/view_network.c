@@ -6,6 +6,13 @@
  */
 #include "network/nw.h"
 
+/* With a writer: what has guests, routers or an outside is its; a host's, what has guests there. */
+#define WANTED_BY_WRITER                                                                           \
+    "(n.external = 1 OR EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id "                  \
+    "AND (p.host_id IS NOT NULL OR p.router_id IS NOT NULL)))"
+#define WANTED_WITH_WRITER                                                                         \
+    "EXISTS (SELECT 1 FROM ports p WHERE p.network_id = n.id AND p.host_id = $1)"
+
 /* The kernel driver's one host carries every router; what has a router or a guest on the host is
  * wanted there. */
 #define WANTED                                                                                     \
@@ -19,6 +26,14 @@ const struct stmt nw_st_view_networks = {"view_networks",
                                          "SELECT n.id FROM networks n WHERE " WANTED};
 const struct stmt nw_st_view_wanted = {"view_wanted", "SELECT n.id FROM networks n WHERE " WANTED
                                                       " AND n.id = $2"};
+const struct stmt nw_st_view_networks_all = {"view_networks_all", "SELECT n.id FROM networks n "
+                                                                  "WHERE " WANTED_BY_WRITER};
+const struct stmt nw_st_view_wanted_all = {
+    "view_wanted_all", "SELECT n.id FROM networks n WHERE " WANTED_BY_WRITER " AND n.id = $1"};
+const struct stmt nw_st_view_networks_guests = {
+    "view_networks_guests", "SELECT n.id FROM networks n WHERE " WANTED_WITH_WRITER};
+const struct stmt nw_st_view_wanted_guests = {
+    "view_wanted_guests", "SELECT n.id FROM networks n WHERE " WANTED_WITH_WRITER " AND n.id = $2"};
 const struct stmt nw_st_view_members = {"view_members",
                                         "SELECT g.group_id, a.ip, p.allowed_address_pairs FROM "
                                         "port_groups g JOIN ports p ON p.id = g.port_id "
@@ -29,6 +44,8 @@ const struct stmt nw_st_report_ports = {"report_ports",
                                         "device_owner = 'network:dhcp' AND status <> $2"};
 const struct stmt nw_st_report_network = {
     "report_network", "UPDATE networks SET status = $2 WHERE id = $1 AND status <> $2"};
+const struct res_where nw_w_ports_on_hosts = {
+    &port_resource, "network_id = $1 AND host_id IS NOT NULL", "created_at, id"};
 const struct res_where nw_w_ports_on_host = {&port_resource, "network_id = $1 AND host_id = $2",
                                              "created_at, id"};
 
@@ -234,26 +251,57 @@ static void write_port(struct viewing *vw, struct jw *w, const struct port *p)
     jw_obj_end(w);
 }
 
+/* Who the host is to networks. */
+enum part { PART_ALL, PART_WRITER, PART_GUESTS };
+
+static struct err *part_of(struct ctx *cx, struct tx *tx, const char *host_id, enum part *ret)
+{
+    bool writer = false;
+    *ret = PART_ALL;
+    if (!network_config()->has_writer)
+        return NULL;
+    TRY(fleet_is_writer(cx, tx, host_id, &writer));
+    *ret = writer ? PART_WRITER : PART_GUESTS;
+    return NULL;
+}
+
+static struct err *is_wanted(struct ctx *cx, struct tx *tx, enum part part, const char *host_id,
+                             const char *id, bool *ret)
+{
+    struct db_value params[] = {V_TEXT(host_id), V_TEXT(id)};
+    struct db_rows rows;
+    if (part == PART_WRITER)
+        TRY(db_query(cx, tx, &nw_st_view_wanted_all, &params[1], 1, &rows));
+    else
+        TRY(db_query(cx, tx, part == PART_GUESTS ? &nw_st_view_wanted_guests : &nw_st_view_wanted,
+                     params, 2, &rows));
+    *ret = rows.n_rows > 0;
+    return NULL;
+}
+
 static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
                         struct jw *w, bool *ret_present)
 {
     struct viewing vw = {.cx = cx, .tx = tx};
-    struct db_value params[] = {V_TEXT(host_id), V_TEXT(id)};
-    struct db_rows wanted;
     struct subnets subnets;
     void *row = NULL, *dhcp = NULL, **ports;
-    bool serves = false;
-    TRY(db_query(cx, tx, &nw_st_view_wanted, params, 2, &wanted));
-    *ret_present = wanted.n_rows > 0;
+    enum part part;
+    bool serves = true;
+    TRY(part_of(cx, tx, host_id, &part));
+    TRY(is_wanted(cx, tx, part, host_id, id, ret_present));
     if (!*ret_present)
         return NULL;
     TRY(res_find(cx, tx, &network_resource, id, &row));
     TRY(nw_subnets_of(cx, tx, id, &subnets));
-    TRY(nw_dhcp_here(cx, tx, host_id, id, &serves));
+    if (part == PART_ALL)
+        TRY(nw_dhcp_here(cx, tx, host_id, id, &serves));
     if (serves)
         TRY(res_first_by(cx, tx, &nw_w_dhcp_port, &dhcp, V_TEXT(id)));
-    TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id),
-                      V_TEXT(host_id)));
+    if (part == PART_WRITER)
+        TRY(res_select_by(cx, tx, &nw_w_ports_on_hosts, &ports, &vw.n_ports, V_TEXT(id)));
+    else
+        TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id),
+                          V_TEXT(host_id)));
     vw.ports = (struct port **)ports;
     TRY(load_rules(&vw));
     const struct network *n = row;
@@ -277,13 +325,24 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
 static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids)
 {
     struct db_value param = V_TEXT(host_id);
-    return db_query(cx, tx, &nw_st_view_networks, &param, 1, ret_ids);
+    enum part part;
+    TRY(part_of(cx, tx, host_id, &part));
+    if (part == PART_WRITER)
+        return db_query(cx, tx, &nw_st_view_networks_all, NULL, 0, ret_ids);
+    return db_query(cx, tx,
+                    part == PART_GUESTS ? &nw_st_view_networks_guests : &nw_st_view_networks,
+                    &param, 1, ret_ids);
 }
 
-static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id UNUSED, const char *id,
+/* Of a network with a writer, its word counts: a host has guests of it only. */
+static struct err *report(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
                           const json_t *observed)
 {
     bool ok = !json_get_str(observed, "error");
+    enum part part;
+    TRY(part_of(cx, tx, host_id, &part));
+    if (part == PART_GUESTS)
+        return NULL;
     TRY(db_run(cx, tx, &nw_st_report_ports, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "DOWN")));
     return db_run(cx, tx, &nw_st_report_network, V_TEXT(id), V_TEXT(ok ? "ACTIVE" : "ERROR"));
 }

@@ -168,13 +168,22 @@ static void write_router(struct viewing *vw, struct jw *w, const struct router *
     jw_obj_end(w);
 }
 
+/* With a writer, it carries all of them. */
+static struct err *is_carried(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
+                              bool *ret)
+{
+    if (network_config()->has_writer)
+        return fleet_is_writer(cx, tx, host_id, ret);
+    return nw_l3_here(cx, tx, host_id, id, ret);
+}
+
 static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, const char *id,
                         struct jw *w, bool *ret_present)
 {
     struct viewing vw = {.cx = cx};
     void *r = NULL, **floating;
     size_t n_floating;
-    TRY(nw_l3_here(cx, tx, host_id, id, ret_present));
+    TRY(is_carried(cx, tx, host_id, id, ret_present));
     if (!*ret_present)
         return NULL;
     TRY(nw_router_ports(cx, tx, id, &vw.ports, &vw.n_ports));
@@ -189,9 +198,15 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
     return NULL;
 }
 
-static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id UNUSED,
-                        struct db_rows *ret_ids)
+static struct err *list(struct ctx *cx, struct tx *tx, const char *host_id, struct db_rows *ret_ids)
 {
+    bool writer = true;
+    if (network_config()->has_writer)
+        TRY(fleet_is_writer(cx, tx, host_id, &writer));
+    if (!writer) {
+        *ret_ids = (struct db_rows){0};
+        return NULL;
+    }
     return db_query(cx, tx, &nw_st_view_routers, NULL, 0, ret_ids);
 }
 

@@ -53,13 +53,18 @@ static struct err *open_net(struct ctx *cx, const struct agent_config *cfg,
         fake_net_new(ret);
         return NULL;
     }
-    if (!str_eq(cfg->net_driver, "kernel"))
-        return fail(cx, ERR_INVALID, "network driver '%s': it is kernel or fake", cfg->net_driver);
     struct kernel_net_config net = {.netns = cfg->netns,
                                     .data_dir = cfg->loop.data_dir,
                                     .external_cidr = cfg->external_cidr,
                                     .metadata = metadata,
                                     .metadata_arg = m};
+    if (str_eq(cfg->net_driver, "ovn")) {
+        net.external_cidr = NULL; /* what leads outside is Open vSwitch's */
+        return ovn_host_new(cx, &(struct ovn_host_config){.host = net, .ovs_db = cfg->ovs_db}, ret);
+    }
+    if (!str_eq(cfg->net_driver, "kernel"))
+        return fail(cx, ERR_INVALID, "network driver '%s': it is kernel, ovn or fake",
+                    cfg->net_driver);
     return kernel_net_new(cx, &net, ret);
 }
 

@@ -8,7 +8,8 @@ struct agent_config {
     struct loop_config loop;
     const char
         *guest_driver;       /* "qemu" or "fake" (kept in DATA/fake-guests); its volumes likewise */
-    const char *net_driver;  /* "kernel" or "fake" */
+    const char *net_driver;  /* "kernel", "ovn" or "fake" */
+    const char *ovs_db;      /* of the driver "ovn" */
     struct qemu_config qemu; /* data_dir NULL: the loop's */
     const char *netns; /* the "host" namespace of the kernel driver; NULL: the process's own */
     const char *external_cidr;

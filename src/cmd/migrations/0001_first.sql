@@ -287,6 +287,7 @@ CREATE TABLE fleet_hosts (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   zone TEXT NOT NULL,
+  role TEXT NOT NULL DEFAULT 'compute',
   secret_sha256 TEXT NOT NULL,
   vcpus BIGINT NOT NULL DEFAULT 0,
   memory_mib BIGINT NOT NULL DEFAULT 0,
