@@ -3,6 +3,7 @@
  * of periodic work, ends on SIGTERM. */
 #include "cmd/jobs.h"
 #include "cmd/wiring.h"
+#include "compute/compute.h"
 #include "fleet/fleet.h"
 #include "identity/identity.h"
 #include "image/image.h"
@@ -81,6 +82,15 @@ static void look_for_gone_hosts(struct control *k)
         log_err(&cx, LOG_WARN, e, "hosts that are gone can't be looked for", NULL);
 }
 
+static void keep_hosts_in_mind(struct control *k)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct err *e = compute_tick(&cx, k->store);
+    if (e)
+        log_err(&cx, LOG_DEBUG, e, "hosts can't be read ahead", NULL);
+}
+
 static void stop(struct control *k)
 {
     if (k->store)
@@ -113,6 +123,7 @@ int api_main(const struct settings *s)
         struct pollfd p = {.fd = fd, .events = POLLIN};
         for (unsigned tick = 1; poll(&p, 1, TICK_MS) <= 0; tick++) {
             look_for_gone_hosts(&k);
+            keep_hosts_in_mind(&k);
             if (tick % (JOBS_MS / TICK_MS) == 0)
                 jobs_run(&k.jobs);
         }

@@ -86,6 +86,10 @@ MUST_USE struct err *compute_host_remove(struct ctx *cx, struct tx *tx, const ch
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 
+/* Each second, in each process that answers clients: what placement keeps in memory of hosts is
+ * brought up to date, so that creations find it so. */
+MUST_USE struct err *compute_tick(struct ctx *cx, struct store *s);
+
 /*
  * Deadlines: whatever has been in transition for too long takes its way out. Each few seconds by
  * any number of processes (rows are compared and swapped). ret_changed: how many servers moved.

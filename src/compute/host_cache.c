@@ -11,9 +11,12 @@
 #include "compute/placing.h"
 
 #define LOOK_US INT64_C(5000000)
+/* A creation waits for a look only where nobody else sees to it. */
+#define LATE_US INT64_C(10000000)
 enum {
     READ_MAX = 64, /* hosts that one refresh reads one by one */
-    SHARE = 64     /* of all hosts are read anew at each look */
+    SHARE = 64,    /* of all hosts are read anew at each look */
+    ROUNDS_MAX = 8 /* of one tick: others go on marking hosts */
 };
 
 struct host_cache {
@@ -183,6 +186,7 @@ void host_cache_forget(struct store *s)
 
 struct refresh {
     struct host_cache *hc;
+    int64_t look_us; /* how old the last look may be */
     bool all, look;
     const char **ids; /* to be read one by one */
     size_t n_ids;
@@ -207,7 +211,7 @@ static bool begin(struct ctx *cx, struct refresh *r)
     struct host_cache *hc = r->hc;
     AUTO_LOCK(&hc->lock);
     r->all = !hc->loaded || hc->all_stale;
-    r->look = mono_us(cx) - hc->looked_us >= LOOK_US;
+    r->look = mono_us(cx) - hc->looked_us >= r->look_us;
     if (hc->refreshing || (!r->all && !r->look && !hc->n_stale))
         return false;
     hc->refreshing = true;
@@ -283,10 +287,12 @@ static struct err *run(struct ctx *cx, struct store *s, struct refresh *r)
     return NULL;
 }
 
-struct err *host_cache_refresh(struct ctx *cx, struct store *s)
+/* *ret_any: something was read. */
+static struct err *refresh(struct ctx *cx, struct store *s, int64_t look_us, bool *ret_any)
 {
-    struct refresh r = {.hc = cache_of(s)};
-    if (!begin(cx, &r))
+    struct refresh r = {.hc = cache_of(s), .look_us = look_us};
+    *ret_any = begin(cx, &r);
+    if (!*ret_any)
         return NULL;
     struct err *e = run(cx, s, &r);
     AUTO_LOCK(&r.hc->lock);
@@ -294,6 +300,26 @@ struct err *host_cache_refresh(struct ctx *cx, struct store *s)
     if (e)
         r.hc->all_stale = true;
     return e;
+}
+
+struct err *host_cache_refresh(struct ctx *cx, struct store *s)
+{
+    bool any;
+    return refresh(cx, s, LATE_US, &any);
+}
+
+static bool in_use(struct host_cache *hc)
+{
+    AUTO_LOCK(&hc->lock);
+    return hc->loaded;
+}
+
+struct err *compute_tick(struct ctx *cx, struct store *s)
+{
+    bool any = in_use(cache_of(s));
+    for (int i = 0; any && i < ROUNDS_MAX; i++)
+        TRY(refresh(cx, s, LOOK_US, &any));
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- choosing */
