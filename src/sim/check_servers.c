@@ -13,7 +13,7 @@ struct saved {
     const char *id, *host_id, *other_id, *fault;
     enum server_state state;
     int64_t boot_seq, reset_seq, build_seq, rescue_seq, resize_seq, restore_seq, deadline;
-    bool want_power, paused, suspended, rescued, resizing, exporting;
+    bool want_power, paused, suspended, rescued, resizing, exporting, host_knows;
 };
 
 static const struct stmt all_servers = {
@@ -21,7 +21,8 @@ static const struct stmt all_servers = {
     "SELECT id, host_id, fault_message, state, boot_seq, reset_seq, build_seq, rescue_seq,"
     " resize_seq, restore_seq, state_deadline, want_power, paused, suspended,"
     " CASE WHEN rescue_spec IS NULL THEN 0 ELSE 1 END, CASE WHEN old_flavor IS NULL THEN 0 ELSE 1"
-    " END, CASE WHEN export_image IS NULL THEN 0 ELSE 1 END, other_host_id FROM servers ORDER BY id"};
+    " END, CASE WHEN export_image IS NULL THEN 0 ELSE 1 END, other_host_id, seen_ha FROM servers"
+    " ORDER BY id"};
 
 static struct saved read_saved(const struct db_rows *r, size_t i)
 {
@@ -42,7 +43,8 @@ static struct saved read_saved(const struct db_rows *r, size_t i)
                           .rescued = db_int(r, i, 14) != 0,
                           .resizing = db_int(r, i, 15) != 0,
                           .exporting = db_int(r, i, 16) != 0,
-                          .other_id = db_text(r, i, 17)};
+                          .other_id = db_text(r, i, 17),
+                          .host_knows = db_int(r, i, 18) != 0};
 }
 
 static struct err *load(struct world *w, struct saved **ret, size_t *ret_n)
@@ -73,9 +75,9 @@ static bool is_ahead(const struct known *k, const struct guest_state *is)
            is->restore_seq > k->restores;
 }
 
-/* At most one guest that runs, on its own host: elsewhere are copies only, off or standing still.
- * Never ahead of what was asked for, never started more often; none once its host has told that
- * nothing is left. */
+/* At most one guest that runs, on its own host: elsewhere are copies only, off or standing still,
+ * and what it left on a host that failed. Never ahead of what was asked for, never started more
+ * often; none once its host has told that nothing is left. */
 static void check_guest(struct world *w, const struct known *k)
 {
     for (size_t i = 0; i < w->cfg.hosts; i++) {
@@ -89,7 +91,8 @@ static void check_guest(struct world *w, const struct known *k)
                    h->id);
         else if (k->row == GONE && own)
             broken(w, "server %s is gone, but %s has its guest", k->id, h->id);
-        else if (fake_guest_starts(&h->guests, k->id) > (uint64_t)k->boots)
+        else if (!k->ha &&
+                 fake_guest_starts(&h->guests, k->id) > (uint64_t)(k->boots + k->restarts))
             broken(w, "server %s was started more often than asked for", k->id);
         else if (is_ahead(k, &is))
             broken(w, "server %s is ahead of what was asked for", k->id);
@@ -174,7 +177,8 @@ static void check_done(struct world *w, const struct known *k, const struct save
     if (!settled || !h)
         return;
     fake_guest_state(&h->guests, k->id, &is);
-    bool up = is.power == GUEST_ON && r->want_power;
+    /* One that begins again is on its way to what it was. */
+    bool up = is.power == GUEST_ON && r->want_power && !k->ha && !k->restarts;
     if (is.build_seq < r->build_seq || is.restore_seq < r->restore_seq ||
         (r->want_power && (is.boot_seq < r->boot_seq || is.reset_seq < r->reset_seq)))
         broken(w,
@@ -188,13 +192,18 @@ static void check_done(struct world *w, const struct known *k, const struct save
         broken(w, "server %s is %s, but its guest is not", k->id, lifecycle_of(r->state)->name);
 }
 
-static void take_row(struct world *w, struct known *k, const struct saved *r, bool just_made)
+static void take_row(struct world *w, struct known *k, const struct saved *r, bool just_made,
+                     enum cause by)
 {
     if (just_made) {
         snprintf(k->host_id, sizeof(k->host_id), "%s", r->host_id ? r->host_id : "");
         k->state = r->state;
-    }
+    } else if (by == BY_JOB && r->host_id && *k->host_id && !str_eq(r->host_id, k->host_id))
+        server_took_over(w, k, r->host_id, r->want_power, by);
     check_moved(w, k, r->host_id, r->other_id, r->state, r->boot_seq);
+    k->host_knows = r->host_knows;
+    if ((k->ha || k->restarts) && !r->want_power && !r->suspended)
+        k->suspended = false; /* asked for while its host had ended it: there was no memory */
     check_state(w, k, r);
     check_desired(w, k, r);
     check_done(w, k, r);
@@ -226,7 +235,7 @@ bool check_servers(struct world *w, enum cause by, const char *created)
         if (r && k->row != THERE)
             broken(w, "server %s is back", k->id);
         if (r)
-            take_row(w, k, r, str_eq(created, k->id));
+            take_row(w, k, r, str_eq(created, k->id), by);
         else
             check_gone(w, k, by);
         check_guest(w, k);

@@ -113,7 +113,7 @@ static struct err *image_send(struct ctx *cx, void *arg, const char *image_id, c
     struct host *h = arg;
     struct world *w = h->world;
     check_export(w, h, image_id, path);
-    if (plane_is_down(w) || chance(w, 10))
+    if (plane_is_down(w) || host_is_cut(w, h) || chance(w, 10))
         return fail(cx, ERR_UNAVAILABLE, "the image can't be sent");
     begin_db_trouble(w);
     struct err *e = cloud_take_export(cx, &w->cloud, h->id, image_id);
@@ -148,6 +148,7 @@ static void start_agent(struct world *w, struct host *h)
     h->dying = false;
     h->image = h->image == IMAGE_COMING ? IMAGE_AWAY : h->image;
     h->agent = agent_new(&setup);
+    agent_lease_resume(h->agent, h->lease_until_us);
     h->full_at_us = 0;
     h->parked = false;
     h->guests.ops->on_change(h->guests.drv, agent_guest_changed, h->agent);
@@ -172,8 +173,8 @@ void kill_agent(struct world *w, struct host *h)
 
 /* ---- between agent and control plane ---- */
 
-static struct err *read_items(struct world *w, struct host *h, int64_t since, struct buf *ret,
-                              bool *ret_any)
+struct err *read_items(struct world *w, struct host *h, int64_t since, struct buf *ret,
+                       bool *ret_any)
 {
     AUTO_TXN struct tx *tx = NULL;
     struct jw jw;
@@ -195,8 +196,8 @@ static void serve_watch(struct world *w, struct host *h, bool may_park)
     struct buf body;
     bool any = false;
     begin_db_trouble(w);
-    struct err *e = plane_is_down(w) ? fail(&w->cx, ERR_UNAVAILABLE, "down")
-                                     : read_items(w, h, h->since, &body, &any);
+    struct err *e = plane_is_down(w) || host_is_cut(w, h) ? fail(&w->cx, ERR_UNAVAILABLE, "down")
+                                                          : read_items(w, h, h->since, &body, &any);
     end_db_trouble(w);
     if (e || chance(w, 5)) {
         ask_again(w, h, between_us(w, 500, 5000)); /* refused, or the answer is lost */
@@ -281,7 +282,7 @@ static struct err *take_reports(struct world *w, struct host *h, const char *tex
 /* The control plane's end of a report; false: it failed, as far as anybody can tell. */
 static bool serve_reports(struct world *w, struct host *h, const char *text)
 {
-    if (plane_is_down(w))
+    if (plane_is_down(w) || host_is_cut(w, h))
         return false;
     begin_db_trouble(w);
     struct err *e = take_reports(w, h, text);
@@ -333,37 +334,12 @@ static void on_work(struct world *w, struct host *h, const struct event *ev)
     struct item *it = agent_claim(h->agent, ALL_KINDS, w->now_us, &next);
     if (it) {
         agent_step(&w->cx, h->agent, it);
+        guards_act(w);
         check_hosts(w);
         next = w->now_us + between_us(w, 1, 50);
     }
     if (next < INT64_MAX)
         want_work(w, h, max_i64(next, w->now_us + 1000));
-}
-
-/* ---- heartbeats ---- */
-
-static struct err *beat(struct world *w, const struct host *h)
-{
-    static const char body[] =
-        "{\"vcpus\":8,\"memory_mib\":640,\"disk_gib\":100,\"hypervisor_type\":\"fake\","
-        "\"agent_url\":\"http://sim\"}";
-    AUTO_TXN struct tx *tx = NULL;
-    json_t *j = NULL;
-    TRY(json_read(&w->cx, body, strlen(body), &j));
-    TRY(tx_write(&w->cx, w->cloud.store, &tx));
-    TRY(fleet_beat(&w->cx, tx, h->id, j));
-    return tx_commit(&w->cx, &tx);
-}
-
-static void on_beat(struct world *w, struct host *h)
-{
-    begin_db_trouble(w);
-    if (!plane_is_down(w) && !chance(w, 5) && !beat(w, h)) {
-        h->beat_at_us = w->now_us;
-        h->beat_up_us = plane_uptime_us(w);
-    }
-    end_db_trouble(w);
-    later(w, EV_BEAT, h, INT64_C(1000000) * FLEET_HEARTBEAT_S);
 }
 
 /* ---- what happens to hosts ---- */
@@ -391,6 +367,7 @@ void hosts_open(struct world *w)
         fake_volumes_set_fault(&h->volumes, driver_fault, h);
         snprintf(h->dir, sizeof(h->dir), "%s/host-%zu", w->cloud.dir, i);
         must(mkdir(h->dir, 0700) == 0);
+        h->guard_slow_us = between_us(w, 0, 2000);
         start_agent(w, h);
     }
 }
@@ -414,14 +391,23 @@ void hosts_close(struct world *w)
 void host_event(struct world *w, const struct event *ev)
 {
     struct host *h = ev->host;
-    if (ev->kind == EV_START)
+    if (failure_event(w, ev))
+        return;
+    if (ev->kind == EV_START && host_is_dead(w, h))
+        push(w, (struct event){.at_us = h->dead_until_us + between_us(w, 1000, 30000),
+                               .kind = EV_START,
+                               .host = h,
+                               .life = h->life});
+    else if (ev->kind == EV_START)
         start_agent(w, h);
     else if (ev->kind == EV_WATCH)
         on_watch(w, h);
     else if (ev->kind == EV_WATCH_WAKE || ev->kind == EV_WATCH_TIMEOUT)
         wake_watch(w, h, ev);
-    else if (ev->kind == EV_ANSWER)
+    else if (ev->kind == EV_ANSWER && !host_is_cut(w, h))
         on_answer(w, h, ev);
+    else if (ev->kind == EV_ANSWER && ev->last) /* it waits for nothing */
+        ask_again(w, h, between_us(w, 1000, 40000));
     else if (ev->kind == EV_WORK)
         on_work(w, h, ev);
     else if (ev->kind == EV_REPORT)
@@ -431,7 +417,7 @@ void host_event(struct world *w, const struct event *ev)
     else if (ev->kind == EV_LATE_REPORT)
         serve_reports(w, h, ev->text);
     else if (ev->kind == EV_BEAT)
-        on_beat(w, h);
+        beat_is_sent(w, h);
     else if (ev->kind == EV_IMAGE && h->image == IMAGE_COMING) {
         h->image = IMAGE_HERE;
         agent_poke(h->agent);

@@ -5,11 +5,13 @@
 #include "sim/world.h"
 #include <getopt.h>
 
-static const struct option options[] = {
-    {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'r'},
-    {"steps", required_argument, NULL, 'm'}, {"hosts", required_argument, NULL, 'h'},
-    {"trace", no_argument, NULL, 't'},       {"again", no_argument, NULL, 'a'},
-    {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                        {"seeds", required_argument, NULL, 'r'},
+                                        {"steps", required_argument, NULL, 'm'},
+                                        {"hosts", required_argument, NULL, 'h'},
+                                        {"trace", no_argument, NULL, 't'},
+                                        {"again", no_argument, NULL, 'a'},
+                                        {NULL, 0, NULL, 0}};
 
 static bool run(struct sim_config cfg, bool again)
 {

@@ -280,13 +280,15 @@ static const char *root_members(struct world *w, const struct known_volume *root
                         root->id, rng_below(&w->rng.rng, 2) ? "true" : "false");
 }
 
-static void remember(struct world *w, const char *id, size_t project, size_t flavor, bool on_volume)
+static void remember(struct world *w, const char *id, size_t project, size_t flavor, bool on_volume,
+                     bool ha)
 {
     must(w->n_servers < SERVERS_MAX);
     struct known *k = &w->servers[w->n_servers++];
     *k = (struct known){.project = project,
                         .flavor = flavor,
                         .on_volume = on_volume,
+                        .ha = ha,
                         .on = true,
                         .boots = 1,
                         .builds = 1};
@@ -300,20 +302,20 @@ static void create(struct world *w, const struct request *rq UNUSED)
     size_t project = root ? root->project : rng_below(&w->rng.rng, CLOUD_PROJECTS);
     size_t flavor = rng_below(&w->rng.rng, CLOUD_FLAVORS);
     struct cloud_project *p = &w->cloud.projects[project];
-    bool own_port = rng_below(&w->rng.rng, 100) < 20;
+    bool own_port = rng_below(&w->rng.rng, 100) < 20, ha = rng_below(&w->rng.rng, 100) < 50;
     const char *net = p->network[rng_below(&w->rng.rng, CLOUD_NETWORKS)];
     json_t *j = NULL;
     int status = cloud_call(&w->cx, &w->cloud, p->token, "POST", SERVERS, &j,
                             "{'server':{'name':'s','flavorRef':'%s',%s,"
-                            "'networks':[{'%s':'%s'}]}}",
-                            cloud_flavors[flavor], root_members(w, root),
+                            "'metadata':{'HA_Enabled':'%s'},'networks':[{'%s':'%s'}]}}",
+                            cloud_flavors[flavor], root_members(w, root), ha ? "True" : "False",
                             own_port ? "port" : "uuid", own_port ? p->port : net);
     store_fail_nth(w->cloud.store, 0);
     const char *id = json_get_str(json_get(j, "server"), "id");
     trace(w, "user: create %s%s%s: %d", id ? id : "", root ? " on volume " : "",
           root ? root->id : "", status);
     if (status == 202 && id)
-        remember(w, id, project, flavor, root != NULL);
+        remember(w, id, project, flavor, root != NULL, ha);
     else if (status != 403 && status != 409 && status != 400 && status != 503)
         broken(w, "a create is answered with %d %s", status, j ? json_text(&w->cx, j) : "");
     check_safety(w, BY_USER, id);
@@ -339,7 +341,8 @@ static const struct server_op *some_op(struct world *w, const struct known *k)
     const struct server_op *op = any_op(w);
     for (int tries = 0; tries < 4 && op->right(k, op) >= 300; tries++)
         op = any_op(w);
-    while (op->own_disk && k->on_volume)
+    /* Where both happen to one server, the checks can't tell which was right. */
+    while ((op->own_disk && k->on_volume) || (op->admin && k->ha))
         op = any_op(w);
     return op;
 }

@@ -119,6 +119,7 @@ void plane_goes_down(struct world *w)
     trace(w, "control plane is down");
     w->down_in_all_us += until_us - max_i64(w->now_us, w->down_until_us);
     w->down_until_us = until_us;
+    job_restarts(w);
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
         if (h->parked)
@@ -207,6 +208,7 @@ static void on_mishap(struct world *w)
         h->sick_until_us = w->now_us + between_us(w, 1000, 900000);
         trace(w, "%s: drivers fail", h->id);
     }
+    fail_some_host(w);
     fake_guests_set_deaf(&h->guests, chance(w, 30));
     later(w, EV_MISHAP, NULL, between_us(w, 1000, 60000));
 }
@@ -225,6 +227,8 @@ static void dispatch(struct world *w, const struct event *ev)
         on_sweep(w);
     else if (ev->kind == EV_MISHAP)
         on_mishap(w);
+    else if (ev->kind == EV_JOB)
+        on_job(w);
     else
         host_event(w, ev);
 }
@@ -234,6 +238,7 @@ static void run_until(struct world *w, int64_t end_us)
     while (!w->failed && w->n_events && w->events[0].at_us <= end_us) {
         struct event ev = pop(w);
         w->now_us = max_i64(w->now_us, ev.at_us); /* a driver call may have taken its time */
+        guards_act(w);
         dispatch(w, &ev);
         free(ev.text);
         arena_reset(w->cx.arena);
@@ -276,6 +281,7 @@ static void run_world(struct world *w)
     later(w, EV_USER, NULL, 0);
     later(w, EV_MISHAP, NULL, 0);
     later(w, EV_SWEEP, NULL, 0);
+    later(w, EV_JOB, NULL, 0);
     while (!w->failed && w->steps_left)
         run_until(w, w->now_us + INT64_C(10000000));
     heal(w);

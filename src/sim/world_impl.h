@@ -30,6 +30,10 @@ enum event_kind {
     EV_DELIVER,       /* they arrive */
     EV_LATE_REPORT,   /* a copy arrives late */
     EV_BEAT,          /* it says that it is there */
+    EV_BEAT_TAKEN,    /* … and that arrives */
+    EV_LEASE,         /* … and so does the answer */
+    EV_HEARD,         /* what is desired, asked for with a new lease */
+    EV_JOB,           /* the control plane looks for hosts that failed */
     EV_IMAGE,         /* an image is here */
     EV_USER,          /* a user does something */
     EV_SWEEP,         /* the control plane looks for passed deadlines */
@@ -67,6 +71,8 @@ struct host {
     struct ctx report_cx; /* owns the reports on their way */
     struct report_batch *batch;
     const char *report_text;
+    int64_t lease_until_us, guard_slow_us; /* as its file has it, whatever agent there is */
+    int64_t cut_until_us, dead_until_us;   /* off the network; without power */
 };
 
 enum presence { THERE, GONE, GONE_WITH_HOST }; /* the last: given up, its host is away */
@@ -80,6 +86,9 @@ struct known {
     bool paused, suspended, rescued, resizing;
     bool on_volume;                /* it has no root disk of its own */
     char other_id[40];             /* the host that it is being moved to, or came from; "" */
+    bool ha, moved;                /* it leaves hosts that fail, and has */
+    bool host_knows;               /* … and would stop it, as the database says */
+    int64_t restarts;              /* times that it was ended by its host, and begins again */
     int64_t boots, resets, builds; /* asked for and acknowledged */
     int64_t rescues, resizes, restores;
     int64_t died_boot;     /* the guest of this boot went off by itself */
@@ -128,6 +137,7 @@ struct world {
     uint64_t event_seq, fingerprint;
     unsigned steps_left;
     bool healed, failed, deaf_to_wakes;
+    struct host_watch watch;
     struct known servers[SERVERS_MAX]; /* every one there ever was */
     size_t n_servers;
     struct known_volume volumes[VOLUMES_MAX];
@@ -172,6 +182,19 @@ bool stands_for_move(const struct known *k, const struct host *h, const struct g
 /* The state that a server has in the database. */
 enum server_state state_in_db(struct world *w, const char *id);
 
+MUST_USE struct err *read_items(struct world *w, struct host *h, int64_t since, struct buf *ret,
+                                bool *ret_any);
+
+/* ---- failures.c: hosts without power, network or lease */
+bool host_is_cut(const struct world *w, const struct host *h);
+bool host_is_dead(const struct world *w, const struct host *h);
+void beat_is_sent(struct world *w, struct host *h);
+bool failure_event(struct world *w, const struct event *ev); /* it was one */
+void guards_act(struct world *w);                            /* whenever time has passed */
+void fail_some_host(struct world *w);
+void on_job(struct world *w);
+void job_restarts(struct world *w);
+
 /* ---- users.c: what they do next, all together */
 void user_acts(struct world *w);
 void delete_all(struct world *w);
@@ -201,7 +224,7 @@ struct known_snapshot *snapshot_by_id(struct world *w, const char *id);
 struct known *server_by_id(struct world *w, const char *id);
 
 /* ---- check.c */
-enum cause { BY_USER, BY_AGENT, BY_SWEEP };
+enum cause { BY_USER, BY_AGENT, BY_SWEEP, BY_JOB };
 /* After each step of the control plane. created: the id of what was made by a request that was
  * acknowledged just now. */
 void check_safety(struct world *w, enum cause by, const char *created);
@@ -223,6 +246,10 @@ void check_guests(struct world *w);
 void check_disks(struct world *w);
 const char *wrong_servers(struct world *w);
 const char *wrong_volumes(struct world *w);
+/* Its row says another host than before. */
+void server_took_over(struct world *w, struct known *k, const char *host_id, bool wanted_on,
+                      enum cause by);
+void check_evacuated(struct world *w);
 /* How many volumes of this host can't be made any more. */
 size_t orphans_on(struct world *w, const char *host_id);
 struct host *host_of(struct world *w, const char *id);
