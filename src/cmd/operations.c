@@ -106,21 +106,28 @@ static void route_time(void *arg, const struct service *svc, const struct route 
                    svc->name, r->method, r->pattern, f->busy_us);
 }
 
-static void placement_time(struct buf *b)
+static void placement_time(struct buf *b, const char *name, const char *help,
+                           const struct placement_histogram *h)
+{
+    uint64_t n = 0;
+    buf_printf(b, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
+    for (size_t i = 0; i < PLACEMENT_STEPS; i++)
+        buf_printf(b, "%s_bucket{le=\"%" PRId64 "\"} %" PRIu64 "\n", name, compute_placement_us[i],
+                   n += h->took[i]);
+    n += h->took[PLACEMENT_STEPS];
+    buf_printf(b, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %" PRIu64 "\n%s_count %" PRIu64 "\n",
+               name, n, name, h->sum_us, name, n);
+}
+
+static void placement_times(struct buf *b)
 {
     struct placement_figures f;
-    uint64_t n = 0;
     compute_placement_figures(&f);
-    buf_str(b, "# HELP colvert_placement_us How long choosing hosts took in a creation of servers, "
-               "in microseconds.\n# TYPE colvert_placement_us histogram\n");
-    for (size_t i = 0; i < PLACEMENT_STEPS; i++)
-        buf_printf(b, "colvert_placement_us_bucket{le=\"%" PRId64 "\"} %" PRIu64 "\n",
-                   compute_placement_us[i], n += f.took[i]);
-    n += f.took[PLACEMENT_STEPS];
-    buf_printf(b,
-               "colvert_placement_us_bucket{le=\"+Inf\"} %" PRIu64
-               "\ncolvert_placement_us_sum %" PRIu64 "\ncolvert_placement_us_count %" PRIu64 "\n",
-               n, f.sum_us, n);
+    placement_time(b, "colvert_placement_us",
+                   "How long choosing hosts took in a creation of servers, in microseconds.",
+                   &f.wall);
+    placement_time(b, "colvert_placement_cpu_us",
+                   "The same without waiting: the thread's CPU time.", &f.cpu);
 }
 
 static struct err *metrics(struct call *c)
@@ -140,7 +147,7 @@ static struct err *metrics(struct call *c)
     buf_str(b, "# HELP colvert_api_busy_us_total Time in handlers by route, in microseconds.\n"
                "# TYPE colvert_api_busy_us_total counter\n");
     api_each_route(c->api, route_time, b);
-    placement_time(b);
+    placement_times(b);
     return NULL;
 }
 

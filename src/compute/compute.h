@@ -70,7 +70,9 @@ MUST_USE struct err *compute_uses(struct ctx *cx, struct tx *tx, const struct co
 enum { PLACEMENT_STEPS = 40 };
 extern const int64_t compute_placement_us[PLACEMENT_STEPS];
 struct placement_figures {
-    uint64_t took[PLACEMENT_STEPS + 1], sum_us;
+    struct placement_histogram {
+        uint64_t took[PLACEMENT_STEPS + 1], sum_us;
+    } wall, cpu; /* waiting included, or the thread's own time alone */
 };
 void compute_placement_figures(struct placement_figures *ret);
 

@@ -14,22 +14,52 @@ const int64_t compute_placement_us[PLACEMENT_STEPS] = {
     20,    25,    31,    39,    49,    61,    76,    95,    119,   149,   186,   233,   291,  364,
     455,   569,   711,   888,   1110,  1388,  1735,  2168,  2711,  3388,  4235,  5294,  6617, 8272,
     10340, 12925, 16156, 20195, 25243, 31554, 39443, 49304, 61630, 77037, 96296, 120370};
-static _Atomic uint64_t took[PLACEMENT_STEPS + 1], took_us;
+static struct {
+    _Atomic uint64_t took[PLACEMENT_STEPS + 1], sum_us;
+} wall, cpu;
 
-void placing_took(int64_t us)
+static size_t step_of(int64_t us)
 {
     size_t i = 0;
     while (i < PLACEMENT_STEPS && us > compute_placement_us[i])
         i++;
-    atomic_fetch_add_explicit(&took[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&took_us, (uint64_t)us, memory_order_relaxed);
+    return i;
+}
+
+#define COUNT(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
+#define READ(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
+struct placing_time placing_now(void)
+{
+    struct timespec own;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
+    return (struct placing_time){mono_us(&(struct ctx){.clock = clock_system()}),
+                                 (int64_t)own.tv_sec * 1000000 + own.tv_nsec / 1000};
+}
+
+void placing_since(struct placing_time *sum, struct placing_time began)
+{
+    struct placing_time now = placing_now();
+    sum->wall_us += now.wall_us - began.wall_us;
+    sum->cpu_us += now.cpu_us - began.cpu_us;
+}
+
+void placing_took(struct placing_time sum)
+{
+    COUNT(wall.took[step_of(sum.wall_us)], 1);
+    COUNT(wall.sum_us, (uint64_t)sum.wall_us);
+    COUNT(cpu.took[step_of(sum.cpu_us)], 1);
+    COUNT(cpu.sum_us, (uint64_t)sum.cpu_us);
 }
 
 void compute_placement_figures(struct placement_figures *ret)
 {
-    for (size_t i = 0; i <= PLACEMENT_STEPS; i++)
-        ret->took[i] = atomic_load_explicit(&took[i], memory_order_relaxed);
-    ret->sum_us = atomic_load_explicit(&took_us, memory_order_relaxed);
+    for (size_t i = 0; i <= PLACEMENT_STEPS; i++) {
+        ret->wall.took[i] = READ(wall.took[i]);
+        ret->cpu.took[i] = READ(cpu.took[i]);
+    }
+    ret->wall.sum_us = READ(wall.sum_us);
+    ret->cpu.sum_us = READ(cpu.sum_us);
 }
 
 static struct place_host *seen_before(const struct placing *p, const char *id)

@@ -26,7 +26,12 @@ MUST_USE struct err *placing_begin(struct ctx *cx, struct tx *tx, const struct s
 MUST_USE struct err *placing_next(struct ctx *cx, struct tx *tx, struct placing *p,
                                   struct place_host **ret, const char **ret_reason);
 /* For compute_placement_figures: one request's choices, all that was read for them included. */
-void placing_took(int64_t us);
+struct placing_time {
+    int64_t wall_us, cpu_us;
+};
+struct placing_time placing_now(void);
+void placing_since(struct placing_time *sum, struct placing_time began);
+void placing_took(struct placing_time sum);
 /* Whether a host is of the zone. */
 MUST_USE struct err *placing_zone_known(struct ctx *cx, struct tx *tx, const char *zone, bool *ret);
 

@@ -12,7 +12,7 @@ struct creation {
     const char **groups;
     size_t n_groups;
     struct placing place;
-    int64_t placing_us; /* how long that took so far */
+    struct placing_time took; /* by that so far */
     int64_t count;
     const char *user_pass;
     struct device_list devices;
@@ -261,9 +261,9 @@ static struct err *make_one(struct call *c, struct creation *cr, int64_t idx, st
     const char *reason = NULL;
     struct server *s = *ret = copy_of(c, cr, idx);
     struct place_host *host;
-    int64_t began_us = mono_us(c->cx);
+    struct placing_time began = placing_now();
     TRY(placing_next(c->cx, c->tx, &cr->place, &host, &reason));
-    cr->placing_us += mono_us(c->cx) - began_us;
+    placing_since(&cr->took, began);
     if (!host)
         return make_failed(c, cr, s, reason);
     s->host_id = host->id;
@@ -301,16 +301,16 @@ static void reply_created(struct call *c, const struct creation *cr, const struc
 
 struct err *server_create_before(struct call *c)
 {
-    int64_t *took_us = c->state = arena_new_of(c->cx->arena, int64_t);
-    int64_t began_us = mono_us(c->cx);
+    struct placing_time began = placing_now();
+    c->state = arena_new_of(c->cx->arena, struct placing_time);
     TRY(host_cache_refresh(c->cx, c->store));
-    *took_us = mono_us(c->cx) - began_us;
+    placing_since(c->state, began);
     return NULL;
 }
 
 struct err *server_create(struct call *c)
 {
-    struct creation cr = {0};
+    struct creation cr = {.took = *(const struct placing_time *)c->state};
     struct server *first = NULL, *s;
     TRY(read_creation(c, &cr));
     cr.first->reservation_id = arena_printf(c->cx->arena, "r-%.8s", uuid_new_hex(c->cx));
@@ -318,7 +318,7 @@ struct err *server_create(struct call *c)
         TRY(make_one(c, &cr, i, &s));
         first = first ? first : s;
     }
-    placing_took(*(const int64_t *)c->state + cr.placing_us);
+    placing_took(cr.took);
     c->audit_target = first->id;
     reply_created(c, &cr, first);
     return NULL;
