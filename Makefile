@@ -21,16 +21,27 @@ demo:
 demo-stop:
 	@tools/demo-stop
 
+# Three hosts in namespaces of this machine, PostgreSQL, two colvert api, OVN.
+.PHONY: demo-cluster demo-cluster-stop
+demo-cluster:
+	@tools/install-packages build run image client cluster
+	@$(MAKE) --no-print-directory build/release/colvert
+	@tools/demo-cluster
+
+demo-cluster-stop:
+	@tools/demo-cluster stop
+
 # All tests, as a bare machine runs them; the last line counts them.
 check:
 	@tests/check
 
 # OpenStack's own tests: SUITE=required (scs-0128), full, scenario, or a regular expression of their names.
+# CLUSTER=1: on three hosts with PostgreSQL and OVN instead of one machine.
 SUITE ?= required
 conformance:
-	@tools/install-packages build run image conformance
+	@tools/install-packages build run image conformance $(if $(CLUSTER),cluster)
 	@$(MAKE) --no-print-directory build/release/colvert
-	@tests/conformance/run '$(SUITE)'
+	@tests/conformance/run $(if $(CLUSTER),--cluster) '$(SUITE)'
 
 bench:
 	@tools/install-packages build run bench

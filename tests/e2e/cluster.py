@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Several hosts: PostgreSQL, two `colvert api`, agents that joined with tokens, real guests. tools/cluster makes it."""
+"""Several hosts: PostgreSQL, two `colvert api`, OVN, agents that joined with tokens, real guests. tools/cluster makes it."""
 import os
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def says(address, *words):
 def region():
     """Hosts join, both APIs know them, and what a tenant needs is made."""
     r = Region
-    r.cluster = Cluster(tempfile.mkdtemp(prefix="colvert-cluster-"), hosts=2)
+    r.cluster = Cluster(tempfile.mkdtemp(prefix="colvert-cluster-"), hosts=2, net="ovn")
     r.cluster.start()
     r.admin = r.cluster.login("admin")
     hypervisors = r.admin.must(200, "GET", "/compute/v2.1/os-hypervisors")["hypervisors"]
@@ -93,14 +93,27 @@ def give_address(server, public):
 
 
 def guests():
-    """A server on each host, with a floating IP and its key."""
+    """A server on each host, on one network, each with a floating IP and the key."""
     r = Region
+    net, public = make_network("net", "10.1.0.0/24")
     for n, host in enumerate(("h1", "h2"), 1):
-        net, public = make_network(f"net{n}", f"10.{n}.0.0/24")
         server = make_server(f"s{n}", net, host)
-        address = r.addresses[f"s{n}"] = give_address(server, public)
-        check(says(address, "hostname").strip() == f"s{n}", "another guest answers")
-        check(address[1].name == host, f"it is on {address[1].name}")
+        r.addresses[f"s{n}"] = give_address(server, public)
+    for name, address in r.addresses.items():
+        check(says(address, "hostname").strip() == name, "another guest answers")
+    for name, host in (("s1", "h1"), ("s2", "h2")):
+        check(r.addresses[name][1].name == host, f"{name} is on {r.addresses[name][1].name}")
+        fetched = r.cluster.host_named(host).data + ".log"
+        with open(fetched, encoding="utf-8") as f:
+            check(f.read().count('"fetching image"') == 1, f"{host} did not fetch the image once")
+
+
+def they_talk():
+    """From host to host, both ways."""
+    r = Region
+    for name, other in (("s1", "s2"), ("s2", "s1")):
+        ports = r.admin.must(200, "GET", f"/network/v2.0/ports?device_id={r.servers[other]}")["ports"]
+        says(r.addresses[name], f"ping -c 2 -W 2 {ports[0]['fixed_ips'][0]['ip_address']}")
 
 
 def attach(server, volume):
@@ -209,7 +222,7 @@ def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
     try:
-        cloud.main(region, guests, shared_volumes, one_api_gone, host_killed, nothing_left)
+        cloud.main(region, guests, they_talk, shared_volumes, one_api_gone, host_killed, nothing_left)
     except BaseException:
         if Region.cluster:
             if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:

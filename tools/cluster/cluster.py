@@ -77,6 +77,8 @@ class Cluster:
         for n in range(APIS):
             self.start_api(n)
         self.start_front()
+        if self.ovn:
+            self.ovn.start_writer()
         wait_until("the APIs answer", self.healthy)
         self.write_clouds()
         self.make_pool()
@@ -97,8 +99,11 @@ class Cluster:
 
     def admin(self, *words):
         return run(*self.as_api(self.colvert, "admin", *words[:2 if words[0] == "host" else 1], "--data", self.data,
-                                "--hosts-listen", f"{CENTRE}:6000", "--external-cidr", OUTSIDE, *self.options,
+                                "--hosts-listen", f"{CENTRE}:6000", "--external-cidr", OUTSIDE, *self.region_options(),
                                 *words[2 if words[0] == "host" else 1:]), env=self.environment())
+
+    def region_options(self):
+        return [*self.options, *(self.ovn.options() if self.ovn else ())]
 
     def bootstrap(self):
         for folder, uid in ((self.data, 0), (f"{self.data}/control", API_UID)):
@@ -119,7 +124,7 @@ class Cluster:
     def start_api(self, n):
         self.book.start(f"api{n + 1}", ["nsenter", f"--net=/run/netns/{self.fabric.netns}", *self.as_api(
             self.colvert, "api", "--data", self.data, "--listen", f"127.0.0.1:{self.api_port(n)}", "--hosts-listen",
-            f"{CENTRE}:{6000 + n}", "--external-cidr", OUTSIDE, *self.options)], f"{self.dir}/api{n + 1}.log",
+            f"{CENTRE}:{6000 + n}", "--external-cidr", OUTSIDE, *self.region_options())], f"{self.dir}/api{n + 1}.log",
             env=self.environment())
 
     def start_front(self):

@@ -37,6 +37,18 @@ class Ovn:
         wait_until("OVN's databases are up", lambda: all(os.path.exists(f"{self.dir}/{n}.sock") for n in ("nb", "sb")))
         self.central("ovn-northd", "ovn-northd", f"--ovnnb-db=unix:{self.dir}/nb.sock", f"--ovnsb-db=unix:{self.dir}/sb.sock")
 
+    def start_writer(self):
+        """What writes the region's networks into the northbound database: an agent beside the control plane."""
+        c = self.cluster
+        secret = f"{c.data}/network/secret"
+        if not os.path.exists(secret):
+            os.makedirs(os.path.dirname(secret), 0o700, exist_ok=True)
+            with open(secret, "x", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+                f.write(c.admin("network-add").split()[-1])
+        urls = ",".join(f"http://127.0.0.1:{c.api_port(n)}" for n in range(2))
+        self.book.start("network", ["nsenter", f"--net=/run/netns/{c.fabric.netns}", c.colvert, "network", "--data", c.data,
+                                    "--api-urls", urls, *self.options()], f"{c.dir}/network.log")
+
     def options(self):
         """Of every process of the region."""
         return ["--network-driver", "ovn", "--ovn-nb", f"unix:{self.dir}/nb.sock", "--ovn-sb", f"unix:{self.dir}/sb.sock"]
