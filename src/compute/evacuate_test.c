@@ -117,6 +117,27 @@ static void test_failed_host(void **state UNUSED)
                      0);
 }
 
+/* There and back again, before the first host told that it had cleared up. */
+static void test_back_again(void **state UNUSED)
+{
+    const char *id = ha_server();
+    second_host();
+    silence(0, 36);
+    assert_int_equal(watch_since(100), 1);
+    int64_t gone = world_revision(&w, id);
+    silence(0, 1);
+    silence(1, 36);
+    assert_int_equal(watch_since(100), 1);
+    assert_string_equal(world_host_of(&w, id), w.host_id[0]);
+    world_report(&w, w.host_id[0], id, "{'power':'absent','revision':%d}", (int)gone);
+    struct test_reply r = test_call(&w.t, "p1", "DELETE", world_at(&w, id, ""), NULL);
+    assert_int_equal(r.status, 204);
+    assert_int_equal(world_count(&w, "SELECT 1 FROM servers"), 1); /* until it says so now */
+    world_report(&w, w.host_id[0], id, "{'power':'absent','revision':%d}",
+                 (int)world_revision(&w, id));
+    assert_int_equal(world_count(&w, "SELECT 1 FROM servers"), 0);
+}
+
 /* Off stays off; the deadline of what was under way does not matter. */
 static void test_states(void **state UNUSED)
 {
@@ -268,10 +289,15 @@ static void test_by_hand_versions(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HOSTS_TEST(test_failed_host),      HOSTS_TEST(test_states),
-        HOSTS_TEST(test_own_fault),        HOSTS_TEST(test_what_its_host_does_not_know),
-        HOSTS_TEST(test_from_birth),       HOSTS_TEST(test_no_room),
-        HOSTS_TEST(test_volume_there),     HOSTS_TEST(test_by_hand),
+        HOSTS_TEST(test_failed_host),
+        HOSTS_TEST(test_states),
+        HOSTS_TEST(test_back_again),
+        HOSTS_TEST(test_own_fault),
+        HOSTS_TEST(test_what_its_host_does_not_know),
+        HOSTS_TEST(test_from_birth),
+        HOSTS_TEST(test_no_room),
+        HOSTS_TEST(test_volume_there),
+        HOSTS_TEST(test_by_hand),
         HOSTS_TEST(test_by_hand_versions),
     };
     log_set_level((enum log_level)(LOG_ERROR + 1));

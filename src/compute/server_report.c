@@ -99,6 +99,20 @@ static struct err *take_step(struct ctx *cx, struct tx *tx, struct server *s,
     return desired ? server_save(cx, tx, s) : res_update(cx, tx, &server_resource, s);
 }
 
+/* Nothing is left of it, says a word from before the latest one: of an earlier stay, when the
+ * server left this host and came back before the host had cleared up. */
+static struct err *of_earlier_stay(struct ctx *cx, struct tx *tx, const struct server *s,
+                                   const json_t *observed, enum seen_power power, bool *ret)
+{
+    int64_t latest, answers = json_get_int(observed, "revision", -1);
+    *ret = false;
+    if (power != SEEN_ABSENT || answers < 0)
+        return NULL;
+    TRY(fleet_revision(cx, tx, s->host_id, "server", s->id, &latest));
+    *ret = answers < latest;
+    return NULL;
+}
+
 struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, const char *item_id,
                           const json_t *observed)
 {
@@ -114,6 +128,9 @@ struct err *server_report(struct ctx *cx, struct tx *tx, const char *host_id, co
         return fail(cx, ERR_INVALID, "server %s: power must be on, off, crashed or absent",
                     item_id);
     bool over = false;
+    TRY(of_earlier_stay(cx, tx, s, observed, power, &over));
+    if (over)
+        return NULL;
     TRY(move_report_here(cx, tx, s, observed, power, &over));
     if (over)
         return NULL;
