@@ -79,7 +79,8 @@ static void fill_state(struct ctx *cx, const struct guest *g, struct guest_state
                                 .suspended = !on && r->suspended,
                                 .rescue_seq = r->rescue_seq,
                                 .checkpoint = r->checkpoint,
-                                .restore_seq = r->restore_seq};
+                                .restore_seq = r->restore_seq,
+                                .sent_seq = r->sent_seq};
     if (on || r->suspended) {
         ret->volumes = ids_in(cx, &r->layout, SLOT_VOLUME, &ret->n_volumes);
         ret->ports = ids_in(cx, &r->layout, SLOT_NIC, &ret->n_ports);
@@ -239,6 +240,9 @@ static const struct guest_driver ops = {
     .volume_grow = op_volume_grow,
     .volume_snapshot = op_volume_snapshot,
     .volume_copy = op_volume_copy,
+    .send = op_send,
+    .receive = op_receive,
+    .receive_end = op_receive_end,
     .diagnostics = op_diagnostics,
     .connect = op_connect,
     .shutdown = op_shutdown,

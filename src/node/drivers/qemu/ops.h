@@ -33,6 +33,31 @@ MUST_USE struct err *memory_forget(struct ctx *cx, struct guest *g);
 MUST_USE struct err *memory_load(struct ctx *cx, struct guest *g);
 MUST_USE struct err *memory_remove(struct ctx *cx, int guest_fd);
 
+/* A new stream into, or out of, this descriptor: "fd:memory". */
+MUST_USE struct err *stream_pass(struct ctx *cx, struct qmp *q, int fd);
+MUST_USE struct err *stream_await(struct ctx *cx, struct guest *g, struct qmp *q);
+/* One that an earlier call began. */
+MUST_USE struct err *stream_cancel(struct ctx *cx, struct qmp *q);
+MUST_USE struct err *guest_stand_still(struct ctx *cx, struct guest *g, struct qmp *q);
+/* As it was, but only with a record that doesn't call it suspended. Else, and where this fails, it
+ * stands paused. */
+MUST_USE struct err *guest_go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool running);
+#define MEMORY_NAME "memory.save"
+#define STREAM_NO_LIMIT ((json_int_t)1 << 40)
+
+/* send.c: to another host */
+struct err *op_send(struct ctx *cx, void *drv, const char *id, int64_t seq, bool live,
+                    const struct move_link *link, const atomic_bool *given_up);
+/* Whatever there is of a disk's way to another host. */
+MUST_USE struct err *mirror_drop(struct ctx *cx, struct qmp *q);
+
+/* receive.c: from another host */
+struct err *op_receive(struct ctx *cx, void *drv, const char *id, const char *part, int fd);
+struct err *op_receive_end(struct ctx *cx, void *drv, const char *id, const char *text);
+#define PART_ROOT "root"     /* a file's bytes, in pieces: see tools/pieces.h */
+#define PART_MEMORY "memory" /* likewise */
+#define PART_MIRROR "mirror" /* NBD; its name ends with the disk's size */
+
 /* devices.c */
 struct err *op_plug_nic(struct ctx *cx, void *drv, const char *id, const struct spec_nic *nic,
                         int tap);

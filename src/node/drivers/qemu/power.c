@@ -81,6 +81,18 @@ struct err *op_start(struct ctx *cx, void *drv, const struct spec_server *spec, 
     return guest_start(cx, g, spec, taps, volumes, resume);
 }
 
+/* Also out of a stop that was for another host's sake. */
+static struct err *vcpus_run(struct ctx *cx, struct guest *g, bool run)
+{
+    AUTO_QMP struct qmp *q = NULL;
+    TRY(guest_monitor(cx, g, &q));
+    if (run) {
+        TRY(stream_cancel(cx, q));
+        TRY(mirror_drop(cx, q));
+    }
+    return mon(cx, q, run ? "cont" : "stop", NULL, NULL);
+}
+
 static struct err *tell_guest(struct ctx *cx, struct guest *g, const char *command)
 {
     AUTO_QMP struct qmp *q = NULL;
@@ -99,7 +111,7 @@ struct err *op_pause(struct ctx *cx, void *drv, const char *id, bool paused)
             return fail(cx, ERR_CONFLICT, "server %s is suspended", id);
         TRY(guest_save(cx, g));
     }
-    TRY(tell_guest(cx, g, paused ? "stop" : "cont"));
+    TRY(vcpus_run(cx, g, !paused));
     AUTO_LOCK(&g->lock);
     g->vcpus = paused ? VCPUS_STAND : VCPUS_RUN;
     return NULL;

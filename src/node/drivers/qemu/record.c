@@ -63,6 +63,7 @@ const char *record_text(struct ctx *cx, const struct record *r)
     jw_kint(&w, "rescue_seq", r->rescue_seq);
     jw_kint(&w, "checkpoint", r->checkpoint);
     jw_kint(&w, "restore_seq", r->restore_seq);
+    jw_kint(&w, "sent_seq", r->sent_seq);
     jw_kint(&w, "started_at_us", r->started_at_us);
     jw_kint(&w, "pid", r->pid);
     jw_kint(&w, "pid_start", r->pid_start);
@@ -124,6 +125,7 @@ struct err *record_parse(struct ctx *cx, const char *text, size_t len, struct re
     r.rescue_seq = json_get_int(j, "rescue_seq", 0);
     r.checkpoint = json_get_int(j, "checkpoint", 0);
     r.restore_seq = json_get_int(j, "restore_seq", 0);
+    r.sent_seq = json_get_int(j, "sent_seq", 0);
     r.started_at_us = json_get_int(j, "started_at_us", 0);
     r.pid_start = json_get_int(j, "pid_start", 0);
     r.rescue_disk = json_get_int(j, "rescue_disk", 0);

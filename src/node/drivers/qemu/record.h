@@ -26,6 +26,7 @@ struct record {
     bool suspended; /* off, its memory in a file that fits the layout and the disks as they are */
     int64_t rescue_seq;              /* of the disk that the process stands on; 0: its own */
     int64_t checkpoint, restore_seq; /* of the root disk */
+    int64_t sent_seq; /* the move to another host that it was sent in, whole */
     int64_t started_at_us;
     /* The process: its number alone could be another's by now. */
     pid_t pid;

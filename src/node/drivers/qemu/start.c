@@ -301,7 +301,7 @@ static struct err *resume(struct ctx *cx, struct start *s, struct qmp *q)
 {
     TRY(memory_load(cx, s->g));
     TRY(record_on(cx, s));
-    struct err *e = mon(cx, q, "cont", NULL, NULL);
+    struct err *e = s->spec->paused ? NULL : mon(cx, q, "cont", NULL, NULL);
     if (e &&
         e->kind == ERR_CONFLICT) { /* refused: it never ran, and the file is as good as before */
         AUTO_LOCK(&s->g->lock);

@@ -8,12 +8,10 @@
 #include "node/drivers/qemu/ops.h"
 #include "node/drivers/tools/files.h"
 
-#define MEMORY_NAME "memory.save"
 #define MEMORY_TEMP ".memory.tmp"
 #define POLL_US 100000
 #define SMALL_TIMEOUT_MS 60000
 #define MS_A_MIB 50 /* at least 20 MiB a second */
-#define NO_LIMIT ((json_int_t)1 << 40)
 #define GETFD_TIMEOUT_MS 15000
 
 struct err *memory_remove(struct ctx *cx, int guest_fd)
@@ -39,7 +37,7 @@ struct err *memory_forget(struct ctx *cx, struct guest *g)
 
 /* ---- the stream ---- */
 
-static struct err *pass_stream(struct ctx *cx, struct qmp *q, int fd)
+struct err *stream_pass(struct ctx *cx, struct qmp *q, int fd)
 {
     json_t *name = json_own(cx, json_pack("{s:s}", "fdname", "memory"));
     return qmp_call(cx, q, "getfd", name, fd, GETFD_TIMEOUT_MS, NULL);
@@ -63,7 +61,7 @@ static bool is_one_of(const char *status, const char *const *names)
     return false;
 }
 
-static struct err *await_stream(struct ctx *cx, struct guest *g, struct qmp *q)
+struct err *stream_await(struct ctx *cx, struct guest *g, struct qmp *q)
 {
     static const char *const ended[] = {"failed", "cancelled", NULL};
     struct clock *c = clock_system();
@@ -85,8 +83,7 @@ static struct err *await_stream(struct ctx *cx, struct guest *g, struct qmp *q)
     }
 }
 
-/* One that an earlier call began. */
-static struct err *cancel_stream(struct ctx *cx, struct qmp *q)
+struct err *stream_cancel(struct ctx *cx, struct qmp *q)
 {
     static const char *const under_way[] = {"setup", "active", "device", "cancelling", NULL};
     for (int i = 0; i < 100; i++) {
@@ -106,10 +103,11 @@ static struct err *write_memory(struct ctx *cx, struct guest *g, struct qmp *q, 
 {
     AUTO_FD int fd = -1;
     TRY(file_create(cx, dir, MEMORY_TEMP, &fd));
-    TRY(pass_stream(cx, q, fd));
-    TRY(mon(cx, q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", NO_LIMIT), NULL));
+    TRY(stream_pass(cx, q, fd));
+    TRY(mon(cx, q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", STREAM_NO_LIMIT),
+            NULL));
     TRY(mon(cx, q, "migrate", json_pack("{s:s}", "uri", "fd:memory"), NULL));
-    TRY(await_stream(cx, g, q));
+    TRY(stream_await(cx, g, q));
     return file_settle(cx, dir, MEMORY_TEMP, MEMORY_NAME);
 }
 
@@ -123,11 +121,9 @@ static struct err *record_suspended(struct ctx *cx, struct guest *g)
     return guest_save(cx, g);
 }
 
-/* As it was, but only with a record that doesn't call it suspended. Else, and where this fails, it
- * stands paused. */
-static struct err *go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool running)
+struct err *guest_go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool running)
 {
-    TRY(cancel_stream(cx, q));
+    TRY(stream_cancel(cx, q));
     {
         AUTO_LOCK(&g->lock);
         if (g->rec.suspended) {
@@ -141,7 +137,7 @@ static struct err *go_on(struct ctx *cx, struct guest *g, struct qmp *q, bool ru
 
 /* Its vCPUs stand. After a stream that an earlier call wrote to its end, QEMU wants to have run
  * before it writes another. */
-static struct err *stand_still(struct ctx *cx, struct guest *g, struct qmp *q)
+struct err *guest_stand_still(struct ctx *cx, struct guest *g, struct qmp *q)
 {
     const char *status;
     TRY(mon_status(cx, q, &status));
@@ -160,16 +156,16 @@ static struct err *save_memory(struct ctx *cx, struct guest *g)
     bool running;
     TRY(guest_monitor(cx, g, &q));
     TRY(guest_dir(cx, g, &dir));
-    TRY(cancel_stream(cx, q));
+    TRY(stream_cancel(cx, q));
     TRY(mon_running(cx, q, &running));
-    TRY(stand_still(cx, g, q));
+    TRY(guest_stand_still(cx, g, q));
     struct err *e = write_memory(cx, g, q, dir);
     if (!e)
         e = record_suspended(cx, g);
     if (!e)
         return NULL;
     unlinkat(dir, MEMORY_TEMP, 0);
-    struct err *left UNUSED = go_on(cx, g, q, running);
+    struct err *left UNUSED = guest_go_on(cx, g, q, running);
     return wrap(cx, e, e->kind, "server %s cannot be suspended: %s", g->id, e->message);
 }
 
@@ -201,7 +197,7 @@ struct err *memory_load(struct ctx *cx, struct guest *g)
     AUTO_FD int fd = openat(dir, MEMORY_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail(cx, ERR_CONFLICT, "the memory of server %s is gone; start it anew: %m", g->id);
-    TRY(pass_stream(cx, q, fd));
+    TRY(stream_pass(cx, q, fd));
     TRY(mon(cx, q, "migrate-incoming", json_pack("{s:s}", "uri", "fd:memory"), NULL));
-    return await_stream(cx, g, q);
+    return stream_await(cx, g, q);
 }

@@ -58,6 +58,13 @@ MUST_USE struct err *disk_to_raw(struct ctx *cx, const struct qemu_img *q, int f
 MUST_USE struct err *disk_resize(struct ctx *cx, const struct qemu_img *q, int fd,
                                  int64_t size_bytes, bool shrink);
 
+/* Serves a disk on the image that it stands on to one client, at "nbd.sock" in an open folder of
+ * its user's, as export "root"; until that client leaves. */
+MUST_USE struct err *disk_serve(struct ctx *cx, const struct qemu_img *q, int fd, int base_fd,
+                                const char *base_format, int dir_fd, int64_t timeout_ms);
+#define DISK_SERVE_SOCKET "nbd.sock"
+#define DISK_SERVE_EXPORT "root"
+
 enum disk_snapshot_act { DISK_SNAPSHOT_MAKE, DISK_SNAPSHOT_DROP, DISK_SNAPSHOT_GO_BACK };
 /* Internal snapshots; what is there already, or gone already, is success. */
 MUST_USE struct err *disk_snapshot(struct ctx *cx, const struct qemu_img *q, int fd,

@@ -148,6 +148,32 @@ struct err *disk_resize(struct ctx *cx, const struct qemu_img *q, int fd, int64_
     return run(cx, q, argv, &fd, 1, QUICK_TIMEOUT_MS);
 }
 
+/* Its neighbour in the same folder. */
+static const char *qemu_nbd(struct ctx *cx, const struct qemu_img *q)
+{
+    static const char img[] = "qemu-img";
+    size_t len = strlen(q->program), own = sizeof(img) - 1;
+    must(len >= own);
+    return arena_printf(cx->arena, "%.*sqemu-nbd", (int)(len - own), q->program);
+}
+
+struct err *disk_serve(struct ctx *cx, const struct qemu_img *q, int fd, int base_fd,
+                       const char *base_format, int dir_fd, int64_t timeout_ms)
+{
+    enum { FD_DIR = FD_DISK + 2 };
+    TRY(prepare_source(cx, q, base_format, base_fd));
+    TRY(give_to(cx, q, fd, true));
+    const char *argv[] = {
+        qemu_nbd(cx, q),
+        "--export-name=" DISK_SERVE_EXPORT,
+        "--discard=unmap",
+        arena_printf(cx->arena, "--socket=%s/" DISK_SERVE_SOCKET, path_of(cx, FD_DIR)),
+        disk_name(cx, "qcow2", FD_DISK, base_format, FD_DISK + 1),
+        NULL};
+    const int fds[] = {fd, base_fd, dir_fd};
+    return run(cx, q, argv, fds, ARRAY_LEN(fds), timeout_ms);
+}
+
 struct err *disk_snapshot(struct ctx *cx, const struct qemu_img *q, int fd,
                           enum disk_snapshot_act act, const char *name)
 {
