@@ -157,6 +157,68 @@ static struct err *revoke_host(struct ctx *cx, const struct settings *s UNUSED, 
     return NULL;
 }
 
+#define DRAIN_LOOK_S 1
+#define DRAIN_REASON "drained by an operator"
+
+static void tell(const struct compute_drained *d)
+{
+    printf("%s %-24s %-12s on %s%s%s\n", d->id, d->name, d->state ? d->state : "deleted",
+           d->host ? d->host : "no host", d->why ? ": " : "", d->why ? d->why : "");
+    fflush(stdout);
+}
+
+/* Told once a change. */
+static struct err *await_drained(struct ctx *cx, struct store *store, const char *host_id,
+                                 struct compute_drained *all, size_t n)
+{
+    struct compute_drained *was = arena_new_array(cx->arena, struct compute_drained, n + 1);
+    for (bool moves = true; moves;) {
+        moves = false;
+        memcpy(was, all, n * sizeof(*all));
+        TRY(compute_drain_look(cx, store, host_id, all, n));
+        for (size_t i = 0; i < n; i++) {
+            moves = moves || all[i].moves;
+            if (!str_eq(all[i].state, was[i].state) || !str_eq(all[i].host, was[i].host))
+                tell(&all[i]);
+        }
+        if (moves)
+            sleep(DRAIN_LOOK_S);
+    }
+    return NULL;
+}
+
+static struct err *drain(struct ctx *cx, const struct settings *s, struct store *store,
+                         int argc, char **argv)
+{
+    bool wait = argc > 1 && str_eq(argv[1], "--wait");
+    struct fleet_member m;
+    struct compute_drained *all;
+    size_t n, stays = 0;
+    if (argc > 1 && !wait)
+        return fail(cx, ERR_INVALID, "usage: colvert admin host drain NAME [--wait]");
+    TRY(configure_services(cx, s)); /* servers are placed by the operator's rules */
+    {
+        AUTO_TXN struct tx *tx = NULL;
+        TRY(tx_read(cx, store, &tx));
+        TRY(find(cx, tx, argv[0], &m));
+    }
+    TRY(compute_host_drain(cx, store, m.id, DRAIN_REASON, &all, &n));
+    printf("Host %s gets no more servers ('openstack compute service set --enable' ends that); "
+           "%zu of its servers leave:\n",
+           m.name, n);
+    for (size_t i = 0; i < n; i++)
+        tell(&all[i]);
+    if (wait)
+        TRY(await_drained(cx, store, m.id, all, n));
+    for (size_t i = 0; i < n; i++)
+        stays += !all[i].left && !all[i].moves;
+    if (stays)
+        return fail(cx, ERR_CONFLICT, "%zu servers stay on host %s", stays, m.name);
+    if (wait)
+        printf("Host %s is empty.\n", m.name);
+    return NULL;
+}
+
 static const struct {
     const char *word, *usage;
     int args_min, args_max; /* behind the word */
@@ -166,6 +228,7 @@ static const struct {
                 {"list", "", 0, 0, list},
                 {"show", "NAME", 1, 1, show},
                 {"revoke", "NAME", 1, 1, revoke_host},
+                {"drain", "NAME [--wait]", 1, 2, drain},
                 {"remove", "NAME", 1, 1, drop}};
 
 struct err *admin_host(struct ctx *cx, const struct settings *s, struct store *store,
@@ -179,5 +242,5 @@ struct err *admin_host(struct ctx *cx, const struct settings *s, struct store *s
                         commands[i].usage);
         return commands[i].run(cx, s, store, argc, argv);
     }
-    return fail(cx, ERR_INVALID, "usage: colvert admin host add|list|show|revoke|remove …");
+    return fail(cx, ERR_INVALID, "usage: colvert admin host add|list|show|revoke|drain|remove …");
 }

@@ -105,6 +105,23 @@ struct err *act_live_migrate(struct call *c, struct server *s, const json_t *arg
     return server_accepted(c, s);
 }
 
+/* ---------------------------------------------------------------- wherever there is room */
+
+struct err *server_leave(struct call *c, struct server *s, bool *ret_live)
+{
+    const struct server old = *s;
+    const char *host_id = NULL;
+    *ret_live = state_of(s) == ST_ACTIVE || state_of(s) == ST_PAUSED;
+    if (!*ret_live && state_of(s) != ST_SHUTOFF)
+        return fail(c->cx, ERR_CONFLICT, "it is %s; only what is on, paused or off is moved",
+                    lifecycle_of(state_of(s))->name);
+    const struct move_wish wish = {.type = *ret_live ? "live-migration" : "migration"};
+    TRY(server_begin(c, s, *ret_live ? SA_LIVE_MIGRATE : SA_MIGRATE));
+    TRY(move_choose(c, s, NULL, &host_id));
+    TRY(move_begin(c, s, &old, &wish, host_id));
+    return server_save(c->cx, c->tx, s);
+}
+
 /* ---------------------------------------------------------------- one under way */
 
 /* The server's live migration with this number, under way; the server as it is now. */

@@ -85,6 +85,23 @@ MUST_USE struct err *compute_volume_extended(struct ctx *cx, struct tx *tx, cons
  * servers. */
 MUST_USE struct err *compute_host_remove(struct ctx *cx, struct tx *tx, const char *host_id);
 
+/*
+ * A host is emptied: nothing new comes there, and each server leaves, live if it runs. One row for
+ * each of them, then again as often as wanted: where it is by now.
+ */
+struct compute_drained {
+    const char *id, *name;
+    const char *state; /* "MIGRATING", "ACTIVE", …; NULL: it is gone */
+    const char *host;  /* its host's name by now */
+    const char *why;   /* it stays here, or its move failed; NULL: nothing is wrong */
+    bool moves, left;  /* it is on its way; nothing of it is on the host any more */
+};
+MUST_USE struct err *compute_host_drain(struct ctx *cx, struct store *store, const char *host_id,
+                                        const char *reason, struct compute_drained **ret,
+                                        size_t *ret_n);
+MUST_USE struct err *compute_drain_look(struct ctx *cx, struct store *store, const char *host_id,
+                                        struct compute_drained *all, size_t n);
+
 /* The default flavors, where they aren't there. Idempotent. */
 MUST_USE struct err *compute_bootstrap(struct ctx *cx, struct store *s);
 

@@ -274,6 +274,8 @@ MUST_USE struct err *server_rehost(struct ctx *cx, struct tx *tx, struct server 
  * returning to a host that has all of it, and is there now. The caller saves. */
 MUST_USE struct err *move_abandon(struct ctx *cx, struct tx *tx, struct server *s, const char *why,
                                   bool *ret_back);
+/* actions_migrate.c: to wherever there is room: live, or (off) without a confirmation. Saves. */
+MUST_USE struct err *server_leave(struct call *c, struct server *s, bool *ret_live);
 /* For server_spec.c and server_report.c. */
 bool move_wants(const struct server *s, const char *host_id);
 MUST_USE struct err *move_write(struct ctx *cx, struct tx *tx, struct jw *w, const struct server *s,

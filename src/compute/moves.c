@@ -195,8 +195,8 @@ static struct err *switch_over(struct ctx *cx, struct tx *tx, struct server *s)
     const char *from = s->host_id;
     bool live = is_live(s);
     TRY(server_rehost(cx, tx, s, s->other_host_id, live ? REHOST_NOW : REHOST_WAIT));
-    s->other_host_id = live ? NULL : from;
-    s->move_stage = live ? NULL : KEPT;
+    s->other_host_id = s->old_flavor ? from : NULL; /* of what is to be confirmed */
+    s->move_stage = s->old_flavor ? KEPT : NULL;
     s->boot_seq += !live && s->want_power;
     TRY(migration_status(cx, tx, s->id, "post-migrating"));
     TRY(server_move(cx, tx, s, live ? ST_ARRIVING : ST_RESIZE));

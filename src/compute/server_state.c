@@ -109,7 +109,8 @@ struct err *actions_failed(struct ctx *cx, struct tx *tx, const struct server *s
 static struct err *note_move(struct ctx *cx, struct tx *tx, struct server *s, enum server_state to)
 {
     bool moves = TO(to) & (TO(ST_MIGRATING) | TO(ST_MOVING));
-    if (state_of(s) == ST_ARRIVING && !lifecycle_of(to)->task_state)
+    bool arrived = state_of(s) == ST_ARRIVING || (state_of(s) == ST_RESIZE && !s->old_flavor);
+    if (arrived && !lifecycle_of(to)->task_state)
         TRY(migration_step(cx, tx, s->id, "post-migrating", "completed"));
     if (to == ST_DELETING || (move_under_way(s) && !moves))
         TRY(move_forget(cx, tx, s));
