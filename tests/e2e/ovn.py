@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Two hosts, real guests, and OVN between them: one writer, a server on each host, ways in, out and between."""
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 
-from cloud import TOP, Cloud, check, wait_for
+from cloud import TOP, check, wait_for
+from ovn_cloud import OvnCloud, daemons, daemons_down, names
 
 TINY = os.environ.get("TINY", f"{TOP}/build/images/tiny.qcow2")
 NAME = f"co{os.getpid()}"
-OUTSIDE, HOSTS = f"{NAME}-out"[:15], [f"{NAME}-h1"[:15], f"{NAME}-h2"[:15]]
+OUTSIDE, HOSTS = names(NAME)
 
 
 class Region:
     """What the tests share: the first makes it."""
-    dir = cloud = node = admin = key = image = None
+    dir = cloud = admin = key = image = None
     servers, addresses = {}, {}
 
 
@@ -45,31 +45,11 @@ def region():
     """OVN's daemons, a control plane with its writer, two hosts: only these are hosts."""
     r = Region
     r.dir = tempfile.mkdtemp(prefix="colvert-ovn-")
-    run(f"{TOP}/tests/ovn-cloud", "up", f"{r.dir}/ovn", OUTSIDE, *HOSTS)
-    run("ip", "-n", OUTSIDE, "addr", "add", "203.0.113.1/24", "dev", "br-ext")
-    r.cloud = Cloud("ovn", "qemu", [
-        "--network-driver", "ovn", "--ovn-nb", f"unix:{r.dir}/ovn/nb.sock", "--ovn-sb", f"unix:{r.dir}/ovn/sb.sock",
-        "--ovs-db", f"unix:{r.dir}/ovn/{HOSTS[0]}/db.sock", "--node-name", "h1"], isolated=True)
-    r.cloud.options += ["--netns", HOSTS[0]]
-    r.cloud.start()
-    made = run(r.cloud.colvert, "admin", "host-add", *r.cloud.arguments(), "h2")
-    os.makedirs(f"{r.dir}/h2/node")
-    with open(f"{r.dir}/h2/node/secret", "x", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
-        f.write(made.split()[-1])
-    os.chmod(r.dir, 0o755)
-    with open(f"{r.dir}/h2.log", "ab") as log:
-        r.node = subprocess.Popen(
-            [r.cloud.colvert, *second_node()], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    daemons(f"{r.dir}/ovn", NAME)
+    r.cloud = OvnCloud("ovn", f"{r.dir}/ovn", NAME).start()
     r.admin = r.cloud.login("admin")
-    wait_for("two hosts are up", lambda: r.cloud.has_host(2), 60)
     hypervisors = r.admin.must(200, "GET", "/compute/v2.1/os-hypervisors")["hypervisors"]
     check(sorted(h["hypervisor_hostname"] for h in hypervisors) == ["h1", "h2"], f"hosts: {hypervisors}")
-
-
-def second_node():
-    r = Region
-    return ["node", "--data", f"{r.dir}/h2", "--listen", f"127.0.0.1:{r.cloud.port}", "--node-name", "h2", "--network-driver",
-            "ovn", "--ovs-db", f"unix:{r.dir}/ovn/{HOSTS[1]}/db.sock", "--netns", HOSTS[1], "--guest-uid-first", "300000"]
 
 
 def guests():
@@ -129,12 +109,9 @@ def agents_killed():
     """Guests and their ways stand while agents start again."""
     r = Region
     r.cloud.kill("node")
-    r.node.send_signal(signal.SIGKILL)
-    r.node.wait()
+    r.cloud.kill_second()
     says("h2", "hostname")
-    with open(f"{r.dir}/h2.log", "ab") as log:
-        r.node = subprocess.Popen(
-            [r.cloud.colvert, *second_node()], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    r.cloud.start_second()
     r.admin.must(202, "POST", f"/compute/v2.1/servers/{r.servers['h2']}/action", {"reboot": {"type": "HARD"}})
     r.admin.wait_status(r.servers["h2"], "ACTIVE")
     says("h2", "ping", "-c", "2", r.addresses["h1 inside"])
@@ -146,11 +123,9 @@ def gone():
     for server in r.servers.values():
         r.admin.must(204, "DELETE", f"/compute/v2.1/servers/{server}")
         wait_for("it is gone", lambda s=server: r.admin.get(f"/compute/v2.1/servers/{s}").status == 404, 60)
-    wait_for("its ports are gone", lambda: not [
-        p for p in run("ovn-nbctl", f"--db=unix:{r.dir}/ovn/nb.sock", "--format=json", "--columns=name,type", "list",
-                       "Logical_Switch_Port") and json.loads(run(
-                           "ovn-nbctl", f"--db=unix:{r.dir}/ovn/nb.sock", "--format=json", "--columns=name,type", "list",
-                           "Logical_Switch_Port"))["data"] if p[1] == ""], 60)
+    wait_for("their ports are gone", lambda: '""' not in run(
+        "ovn-nbctl", f"--db=unix:{r.dir}/ovn/nb.sock", "--format=csv", "--no-headings", "--columns=type", "list",
+        "Logical_Switch_Port"), 60)
     for h in HOSTS:
         wait_for("no tap is plugged", lambda h=h: "tap" not in run(
             "ovs-vsctl", f"--db=unix:{r.dir}/ovn/{h}/db.sock", "list-ports", "br-int"), 60)
@@ -158,14 +133,10 @@ def gone():
 
 def stop():
     r = Region
-    if r.node:
-        r.node.terminate()
-        r.node.wait()
-        subprocess.run([r.cloud.colvert, "node", "--purge", *second_node()[1:]], check=False, capture_output=True)
     if r.cloud:
         r.cloud.clean()
     if r.dir:
-        run(f"{TOP}/tests/ovn-cloud", "down", f"{r.dir}/ovn")
+        daemons_down(f"{r.dir}/ovn")
         if not os.environ.get("KEEP"):
             subprocess.run(["rm", "-rf", r.dir], check=False)
 

@@ -207,7 +207,8 @@ int stage_teardown(void **state)
                         "cd %s/cloud; D=unix:$PWD; { ovn-nbctl --db=$D/nb.sock show; for t in "
                         "DHCP_Options ACL Port_Group NAT DNS Load_Balancer HA_Chassis; do "
                         "ovn-nbctl --db=$D/nb.sock --bare --columns=_uuid list $t; done; "
-                        "ip netns list | grep ^cv-m-; for h in " OVN_HOST "?; do "
+                        "ip netns list | grep -E '^cv-m-.*(aaaaaaaa-11|bbbbbbbb-22|eeeeeeee-99|"
+                        "cccc-00)'; for h in " OVN_HOST "?; do "
                         "ovs-vsctl --db=$D/$h/db.sock list-ports br-int | grep cvm-; done; } 2>&1; "
                         "true",
                         ovn_dir),
@@ -240,7 +241,7 @@ void guest_plug(const char *guest, const char *network UNUSED, const char *port,
         fail_msg("guest %s: %s", guest, sh_out);
     const char *tap = arena_printf(cx.arena, "tap%s", port);
     const char *id = arena_printf(cx.arena, "%s11-4000-8000-000000000000", port);
-    assert_ok(&cx, ovs_plug(&cx, ovn_host_db(&cx, host), tap, id, "test", true));
+    assert_ok(&cx, ovs_plug(&cx, ovn_host_db(&cx, host), tap, id, "test"));
     assert_ok(&cx, sync_hosts(&cx));
     WITHIN(sh(guest, "ip -6 addr show dev eth0 scope link -tentative | grep -q inet6") == 0);
 }

@@ -90,7 +90,7 @@ static struct err *host_network_apply(struct ctx *cx, void *drv, const struct sp
     TRY(network_ipv6(cx, spec, netns, INNER));
     TRY(network_addresses(cx, spec, l, &link));
     TRY(metadata_listen(cx, h->net.metadata, spec, netns));
-    return ovs_plug(cx, h->ovs_db, outer, metadata_port(cx, spec->id), h->net.owner, false);
+    return ovs_plug(cx, h->ovs_db, outer, metadata_port(cx, spec->id), h->net.owner);
 }
 
 static struct err *host_network_remove(struct ctx *cx, void *drv, const char *network_id)
@@ -135,11 +135,14 @@ static struct err *host_tap_open(struct ctx *cx, void *drv, const struct spec_ni
     TRY(ovs_is_userspace(cx, h->ovs_db, &userspace));
     TRY(links_open(cx, h->net.netns, &l));
     AUTO_FD int fd = -1;
+    TRY(link_find(cx, l, nic->tap, &tap, &found));
+    if (!found)
+        TRY(ovs_unplug(cx, h->ovs_db, nic->tap));
     TRY(tap_make(cx, h->net.netns, nic->tap, !userspace, &fd));
     TRY(link_find(cx, l, nic->tap, &tap, &found));
     must(found);
     TRY(link_shape(cx, l, &tap, (uint32_t)nic->mtu, NULL, 0, true));
-    TRY(ovs_plug(cx, h->ovs_db, nic->tap, nic->port_id, h->net.owner, true));
+    TRY(ovs_plug(cx, h->ovs_db, nic->tap, nic->port_id, h->net.owner));
     *ret_fd = TAKE_FD(fd);
     return NULL;
 }

@@ -133,11 +133,10 @@ static struct err *plug(struct ctx *cx, struct ovsdb *o, const char *link, const
 }
 
 static struct err *plug_anew(struct ctx *cx, struct ovsdb *o, const char *link,
-                             const char *logical_port, const char *owner, bool fresh)
+                             const char *logical_port, const char *owner)
 {
     bool plugged = false;
-    if (!fresh)
-        TRY(is_plugged(cx, o, link, logical_port, &plugged));
+    TRY(is_plugged(cx, o, link, logical_port, &plugged));
     if (plugged)
         return NULL;
     TRY(unplug(cx, o, link));
@@ -151,11 +150,11 @@ static struct err *plug_anew(struct ctx *cx, struct ovsdb *o, const char *link,
 }
 
 struct err *ovs_plug(struct ctx *cx, const char *db, const char *link, const char *logical_port,
-                     const char *owner, bool fresh)
+                     const char *owner)
 {
     struct ovsdb *o;
     TRY(open_db(cx, db, &o));
-    struct err *e = plug_anew(cx, o, link, logical_port, owner, fresh);
+    struct err *e = plug_anew(cx, o, link, logical_port, owner);
     ovsdb_close(o);
     return e;
 }

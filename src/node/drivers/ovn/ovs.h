@@ -9,8 +9,9 @@
 
 /* The bridge is the userspace datapath's: it takes frames as they are, without virtio's headers. */
 MUST_USE struct err *ovs_is_userspace(struct ctx *cx, const char *db, bool *ret);
-/* The link is a port of the bridge, and in use there; fresh: the link is a new one, though its name
- * was known. owner: whose ports ovs_ports lists. */
+/* The link is a port of the bridge, and in use there. owner: whose it is. */
 MUST_USE struct err *ovs_plug(struct ctx *cx, const char *db, const char *link,
-                              const char *logical_port, const char *owner, bool fresh);
+                              const char *logical_port, const char *owner);
+/* Absent is success. Before a new link takes the name of one that is gone: the switch gives a
+ * port's link its former state back when it lets it go, by its name. */
 MUST_USE struct err *ovs_unplug(struct ctx *cx, const char *db, const char *link);
