@@ -19,7 +19,7 @@ ROWS = {
     "port1": ("port create, c1", "POST /ports, commit on disk", ("p50_ms", "≤", 3), "neutron.create_port"),
     "port4": ("port create, c4", "POST /ports, commit on disk", None, "neutron.create_ports.c4"),
     "port16": ("port create, c16", "POST /ports, commit on disk", None, None),
-    "group16": ("  commits an fdatasync, c16", "strace counts the calls of 100 × POST /ports", None, None),
+    "group16": ("  commits an fdatasync, c16", "strace counts the calls of 80 × POST /ports", None, None),
     "ports": ("list {n} ports", "GET /ports of one network", ("cpu_ms", "≤", 5), "neutron.list_1000_ports.c1"),
     "list0": ("list 0 servers", "GET /servers", None, "nova.servers.0.c1"),
     "detail0": ("list 0 servers in detail", "GET /servers/detail", None, "nova.servers_detail.0.c1"),

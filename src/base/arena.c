@@ -83,15 +83,14 @@ void arena_reset(struct arena *a)
     a->total = 0;
 }
 
-/* Not zeroed: for callers that write all of it. */
-static void *take(struct arena *a, size_t size)
+void *arena_take(struct arena *a, size_t size)
 {
     must(size < (SIZE_MAX >> 2));
     size = (size + ALIGN - 1) & ~(ALIGN - 1);
     struct block *b = a->blocks;
     if (b->size - b->used < size) {
         size_t usual = (a->total < LARGE_FROM ? BLOCK_BYTES : LARGE_FROM) - sizeof(struct block);
-        b = block_new(size > BLOCK_BYTES / 4 ? size : usual);
+        b = block_new(size > usual / 4 ? size : usual);
         if (b->size == size) { /* keeps the half-filled block in front */
             b->next = a->blocks->next;
             a->blocks->next = b;
@@ -108,12 +107,12 @@ static void *take(struct arena *a, size_t size)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    return memset(take(a, size), 0, size);
+    return memset(arena_take(a, size), 0, size);
 }
 
 void *arena_memdup(struct arena *a, const void *data, size_t size)
 {
-    void *p = take(a, size);
+    void *p = arena_take(a, size);
     if (size)
         memcpy(p, data, size);
     return p;
@@ -121,7 +120,7 @@ void *arena_memdup(struct arena *a, const void *data, size_t size)
 
 char *arena_strndup(struct arena *a, const char *s, size_t len)
 {
-    char *p = take(a, len + 1);
+    char *p = arena_take(a, len + 1);
     memcpy(p, s, len);
     p[len] = 0;
     return p;
@@ -141,7 +140,7 @@ char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
     va_copy(again, ap);
     int n = vsnprintf(b->data + b->used, room, fmt, ap);
     must(n >= 0);
-    char *here = b->data + b->used, *p = take(a, (size_t)n + 1);
+    char *here = b->data + b->used, *p = arena_take(a, (size_t)n + 1);
     if (p != here)
         vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);

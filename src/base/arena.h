@@ -13,6 +13,7 @@ void arena_reset(struct arena *a);
 
 /* Zeroed memory, aligned for any type. Never NULL: a failed malloc aborts. */
 void *arena_alloc(struct arena *a, size_t size);
+void *arena_take(struct arena *a, size_t size); /* not zeroed: for callers that write all of it */
 void *arena_memdup(struct arena *a, const void *data, size_t size);
 char *arena_strdup(struct arena *a, const char *s); /* NULL stays NULL */
 char *arena_strndup(struct arena *a, const char *s, size_t len);

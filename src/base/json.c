@@ -238,15 +238,21 @@ void jw_str(struct jw *w, const char *s)
 
 void jw_kjoin(struct jw *w, const char *key, ...)
 {
+    struct buf *b = w->out;
     va_list ap;
     jw_key(w, key);
-    separate(w);
-    buf_char(w->out, '"');
+    buf_char(b, '"');
     va_start(ap, key);
-    for (const char *s; (s = va_arg(ap, const char *));)
-        escape(w->out, s, strlen(s));
+    for (const char *s; (s = va_arg(ap, const char *));) {
+        size_t size = strlen(s), n = plain_size(s, size);
+        memcpy(buf_reserve(b, size + 1), s, n);
+        b->len += n;
+        if (n < size)
+            escape(b, s + n, size - n);
+    }
     va_end(ap);
-    buf_char(w->out, '"');
+    buf_char(b, '"');
+    w->comma[w->depth] = true;
 }
 
 void jw_int(struct jw *w, int64_t v)
