@@ -169,7 +169,7 @@ static void harden(void)
 {
     AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     ssize_t ignored UNUSED = fd >= 0 ? write(fd, "-1000", 5) : 0;
-    mlockall(MCL_CURRENT | MCL_FUTURE);
+    mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT); /* what it has used once stays here */
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
 }

@@ -248,17 +248,23 @@ static bool uses_volumes(const struct world *w, const struct known *k)
     return k->on_volume;
 }
 
-/* Right after the job: nobody waits on a silent host without a reason. */
+static bool should_have_left(struct world *w, const struct known *k)
+{
+    const struct host *h = host_of(w, k->host_id);
+    return k->ha && k->row == THERE && !k->deleted && h && h->beat_at_us && k->host_knows &&
+           w->now_us - h->beat_at_us > SILENT_US + SOON_US &&
+           plane_uptime_us(w) - h->beat_up_us > SILENT_US + SOON_US &&
+           w->now_us - w->down_until_us > SILENT_US + SOON_US && !uses_volumes(w, k) &&
+           room_somewhere(w);
+}
+
+/* After the job, that may have lost a race: nobody waits on a silent host without a reason. */
 void check_evacuated(struct world *w)
 {
     for (size_t i = 0; i < w->n_servers && !w->failed; i++) {
-        const struct known *k = &w->servers[i];
-        const struct host *h = host_of(w, k->host_id);
-        if (k->ha && k->row == THERE && !k->deleted && h && h->beat_at_us && k->host_knows &&
-            w->now_us - h->beat_at_us > SILENT_US + SOON_US &&
-            plane_uptime_us(w) - h->beat_up_us > SILENT_US + SOON_US &&
-            w->now_us - w->down_until_us > SILENT_US + SOON_US && !uses_volumes(w, k) &&
-            room_somewhere(w))
+        struct known *k = &w->servers[i];
+        k->waits = should_have_left(w, k) ? k->waits + 1 : 0;
+        if (k->waits > 2)
             broken(w, "server %s waits on a host that failed", k->id);
     }
 }

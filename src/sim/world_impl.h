@@ -88,6 +88,7 @@ struct known {
     char other_id[40];             /* the host that it is being moved to, or came from; "" */
     bool ha, moved;                /* it leaves hosts that fail, and has */
     bool host_knows;               /* … and would stop it, as the database says */
+    unsigned waits;                /* … and is not elsewhere after so many jobs */
     int64_t restarts;              /* times that it was ended by its host, and begins again */
     int64_t boots, resets, builds; /* asked for and acknowledged */
     int64_t rescues, resizes, restores;
