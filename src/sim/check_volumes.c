@@ -32,9 +32,9 @@ static void check_disk(struct world *w, const struct known_volume *v)
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
         struct fake_volume is;
-        if (!fake_volume_get(&h->volumes, v->id, &is))
+        if (!fake_volume_get(volumes_of(w, h), v->id, &is))
             continue;
-        if (!str_eq(v->host_id, h->id))
+        if (!w->cfg.pool && !str_eq(v->host_id, h->id))
             broken(w, "volume %s belongs to host '%s', but %s has it", v->id, v->host_id, h->id);
         else if (v->row == GONE)
             broken(w, "volume %s is gone, but %s has it", v->id, h->id);
@@ -85,7 +85,7 @@ static void check_done(struct world *w, const struct known_volume *v, const stru
     bool done = VS(r->state) & (VS(VS_AVAILABLE) | VS(VS_IN_USE));
     if (!done || !h)
         return;
-    if (!fake_volume_get(&h->volumes, v->id, &is))
+    if (!fake_volume_get(volumes_of(w, h), v->id, &is))
         broken(w, "volume %s is %s, but its host does not have it", v->id,
                volume_life_of(r->state)->name);
     else if (is.size_gib < r->size_gib)
@@ -94,10 +94,10 @@ static void check_done(struct world *w, const struct known_volume *v, const stru
 
 static void take_row(struct world *w, struct known_volume *v, const struct saved *r, bool just_made)
 {
-    if (just_made) {
+    if (just_made || w->cfg.pool) /* … and who manages it changes */
         snprintf(v->host_id, sizeof(v->host_id), "%s", r->host_id ? r->host_id : "");
+    if (just_made)
         v->state = r->state;
-    }
     bool deleting = r->state == VS_DELETING || r->state == VS_ERROR_DELETING;
     if (deleting && went_too(w, v))
         v->deleted = true;
@@ -178,7 +178,7 @@ static void take_snapshot(struct world *w, struct known_snapshot *s, enum snapsh
     else if ((s->deleted || v->deleted) != deleting)
         broken(w, "snapshot %s is %s, and was%s deleted", s->id, snapshot_life_of(now)->name,
                s->deleted ? "" : " not");
-    else if (now == SN_AVAILABLE && h && !fake_volume_has_snapshot(&h->volumes, v->id, s->id))
+    else if (now == SN_AVAILABLE && h && !fake_volume_has_snapshot(volumes_of(w, h), v->id, s->id))
         broken(w, "snapshot %s is available, but its host does not have it", s->id);
     if (s->state != now)
         trace(w, "snapshot %s: %s, was %s", s->id, snapshot_life_of(now)->name,
@@ -214,7 +214,7 @@ static void take_uses(struct world *w, const struct db_rows *r)
                    db_text(r, i, 0), db_text(r, i, 1));
         else if (*v->user)
             broken(w, "volume %s is attached twice", v->id);
-        else if (!str_eq(v->host_id, k->host_id))
+        else if (!w->cfg.pool && !str_eq(v->host_id, k->host_id))
             broken(w, "volume %s is attached to server %s on another host", v->id, k->id);
         else {
             snprintf(v->user, sizeof(v->user), "%s", k->id);
@@ -279,7 +279,7 @@ static const char *wrong_volume(struct world *w, const struct known_volume *v)
                             v->user);
     if (!h || v->state == VS_ERROR)
         return NULL;
-    fake_volume_get(&h->volumes, v->id, &is);
+    fake_volume_get(volumes_of(w, h), v->id, &is);
     fake_guest_state(&h->guests, v->user, &guest);
     bool open = *v->user && (guest.power == GUEST_ON || guest.suspended);
     if (is.size_gib != v->size_gib)

@@ -44,6 +44,7 @@ int cloud_call(struct ctx *cx, struct cloud *c, const char *token, const char *m
     struct err *e =
         http_call_here(cx, &c->app, method, target, headers, ARRAY_LEN(headers), body, &reply);
     must(!e);
+    cx->request_id = NULL; /* it went with the request */
     if (ret)
         *ret = NULL;
     if (ret && reply.body.len)

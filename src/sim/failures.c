@@ -43,6 +43,10 @@ static struct err *take_beat(struct world *w, const struct host *h)
     AUTO_TXN struct tx *tx = NULL;
     json_t *j = NULL;
     TRY(json_read(&w->cx, body, strlen(body), &j));
+    if (w->cfg.pool) {
+        json_object_set_new(j, "pool_id", json_string(SIM_POOL));
+        json_object_set_new(j, "pool_gib", json_integer(400));
+    }
     TRY(tx_write(&w->cx, w->cloud.store, &tx));
     TRY(fleet_beat(&w->cx, tx, h->id, j));
     return tx_commit(&w->cx, &tx);

@@ -136,6 +136,8 @@ static void start_agent(struct world *w, struct host *h)
     struct agent_setup setup = {.guests = h->guests,
                                 .net = h->net,
                                 .volumes = h->volumes,
+                                .shared = w->pool,
+                                .pool_id = w->cfg.pool ? SIM_POOL : NULL,
                                 .images = {image_want, image_use, image_unuse, h},
                                 .exports = {.send = image_send, .arg = h, .raw = {to_raw, NULL}},
                                 .moves = sim_moves(h),
@@ -333,6 +335,7 @@ static void on_work(struct world *w, struct host *h, const struct event *ev)
     h->work_at_us = INT64_MAX;
     struct item *it = agent_claim(h->agent, ALL_KINDS, w->now_us, &next);
     if (it) {
+        w->acting = h;
         agent_step(&w->cx, h->agent, it);
         guards_act(w);
         check_hosts(w);
@@ -352,8 +355,25 @@ void host_touched(void *world, const char *host_id)
             later(w, EV_WATCH_WAKE, &w->hosts[i], 0);
 }
 
+/* The fault is that of the host which is at work there. */
+static struct err *pool_fault(struct ctx *cx, void *arg, const char *call, const char *id,
+                              bool after)
+{
+    struct world *w = arg;
+    return driver_fault(cx, w->acting, call, id, after);
+}
+
+struct volume_backend *volumes_of(struct world *w, struct host *h)
+{
+    return w->cfg.pool ? &w->pool : &h->volumes;
+}
+
 void hosts_open(struct world *w)
 {
+    if (w->cfg.pool) {
+        fake_volumes_new(&w->pool);
+        fake_volumes_set_fault(&w->pool, pool_fault, w);
+    }
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];
         h->world = w;
@@ -361,6 +381,8 @@ void hosts_open(struct world *w)
         fake_guests_new(&h->guests);
         fake_net_new(&h->net);
         fake_volumes_new(&h->volumes);
+        if (w->cfg.pool)
+            fake_guests_set_shared(&h->guests, &w->pool);
         fake_guests_set_volumes(&h->guests, &h->volumes);
         fake_guests_set_fault(&h->guests, driver_fault, h);
         fake_net_set_fault(&h->net, driver_fault, h);
@@ -386,6 +408,8 @@ void hosts_close(struct world *w)
         if (h->volumes.ops)
             h->volumes.ops->free(h->volumes.drv);
     }
+    if (w->pool.ops)
+        w->pool.ops->free(w->pool.drv);
 }
 
 void host_event(struct world *w, const struct event *ev)

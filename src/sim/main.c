@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* sim [--seed N] [--seeds FROM:TO] [--steps M] [--hosts H] [--trace]
+/* sim [--seed N] [--seeds FROM:TO] [--steps M] [--hosts H] [--pool] [--trace]
  * [--again]: runs the simulator; a failure prints its seed. --again: each seed twice, which must
  * end alike. */
 #include "sim/world.h"
 #include <getopt.h>
 
-static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                        {"seeds", required_argument, NULL, 'r'},
-                                        {"steps", required_argument, NULL, 'm'},
-                                        {"hosts", required_argument, NULL, 'h'},
-                                        {"trace", no_argument, NULL, 't'},
-                                        {"again", no_argument, NULL, 'a'},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'r'},
+    {"steps", required_argument, NULL, 'm'}, {"hosts", required_argument, NULL, 'h'},
+    {"pool", no_argument, NULL, 'p'},        {"trace", no_argument, NULL, 't'},
+    {"again", no_argument, NULL, 'a'},       {NULL, 0, NULL, 0}};
 
 static bool run(struct sim_config cfg, bool again)
 {
@@ -54,6 +52,8 @@ int main(int argc, char **argv)
             cfg.steps = (unsigned)number(optarg, 1000000);
         } else if (c == 'h') {
             cfg.hosts = (unsigned)max_i64(number(optarg, 8), 1);
+        } else if (c == 'p') {
+            cfg.pool = true;
         } else if (c == 't') {
             cfg.trace = true;
         } else if (c == 'a') {

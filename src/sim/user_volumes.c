@@ -332,7 +332,7 @@ static bool may_plug(const struct known *k)
     return (TO(k->state) & PLUG_WHEN) && !k->exporting;
 }
 
-static int attach_right(const struct known *k, const struct known_volume *v)
+static int attach_right(const struct world *w, const struct known *k, const struct known_volume *v)
 {
     if (k->row != THERE)
         return 404;
@@ -341,14 +341,14 @@ static int attach_right(const struct known *k, const struct known_volume *v)
     if (v->row != THERE || v->project != k->project)
         return 404;
     bool is_free = !*v->user && (v->state == VS_AVAILABLE || v->state == VS_CREATING);
-    return is_free && str_eq(v->host_id, k->host_id) ? 200 : 400;
+    return is_free && (w->cfg.pool || str_eq(v->host_id, k->host_id)) ? 200 : 400;
 }
 
 static void attach(struct world *w, const struct request *rq)
 {
     struct known *k = rq->server;
     struct known_volume *v = rq->volume;
-    int right = attach_right(k, v);
+    int right = attach_right(w, k, v);
     int status = cloud_call(&w->cx, &w->cloud, token_of(w, k->project), "POST",
                             arena_printf(w->cx.arena, SERVERS "/%s/os-volume_attachments", k->id),
                             NULL, "{'volumeAttachment':{'volumeId':'%s'}}", v->id);
@@ -388,7 +388,7 @@ static void detach(struct world *w, const struct request *rq)
 static struct known_volume *volume_for(struct world *w, const struct known *k)
 {
     struct known_volume *v = some_volume(w);
-    for (int tries = 0; v && tries < 20 && attach_right(k, v) != 200; tries++)
+    for (int tries = 0; v && tries < 20 && attach_right(w, k, v) != 200; tries++)
         v = some_volume(w);
     return v;
 }

@@ -12,6 +12,7 @@ struct sim_config {
     uint64_t seed;
     unsigned steps; /* operations of users */
     unsigned hosts;
+    bool pool; /* volumes lie on storage that all hosts reach */
     bool trace;
     uint64_t *ret_fingerprint; /* NULL, or where a number made of all that happened goes */
 };

@@ -133,6 +133,8 @@ struct world {
     int64_t now_us, down_until_us, down_in_all_us;
     struct cloud cloud;
     struct host hosts[HOSTS_MAX];
+    struct volume_backend pool; /* cfg.pool: all volumes */
+    struct host *acting;        /* whose agent takes a step */
     struct event events[EVENTS_MAX];
     size_t n_events;
     uint64_t event_seq, fingerprint;
@@ -164,6 +166,10 @@ void plane_goes_down(struct world *w);
 /* Makes a transaction fail at some statement, now and then. */
 void begin_db_trouble(struct world *w);
 void end_db_trouble(struct world *w);
+
+#define SIM_POOL "eeeeeeee-0000-4000-8000-000000000001"
+/* Where the host's volumes lie. */
+struct volume_backend *volumes_of(struct world *w, struct host *h);
 
 /* ---- hosts.c: agents, and the faulty network between them and the control plane */
 void hosts_open(struct world *w);

@@ -31,7 +31,7 @@ struct err *fake_suspend(struct ctx *cx, void *drv, const char *id)
     TRY(fake_guest_fault(cx, f, "suspend", id, false));
     TRY(find_on(cx, f, id, &g));
     for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], id, true);
+        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], id, f, true);
     g->is.power = GUEST_OFF;
     g->is.paused = false;
     g->is.suspended = true;
@@ -75,7 +75,7 @@ struct err *fake_plug_volume(struct ctx *cx, void *drv, const char *id, const st
     must(volume->path && volume->format);
     fake_ids_add(&g->volumes, use->volume_id);
     if (f->volumes)
-        fake_volume_hold(fake_volumes_with(f, use->volume_id), use->volume_id, id);
+        fake_volume_hold(fake_volumes_with(f, use->volume_id), use->volume_id, id, f);
     return fake_guest_done(cx, f, "plug_volume", id);
 }
 
@@ -108,7 +108,7 @@ struct err *fake_unplug_volume(struct ctx *cx, void *drv, const char *id, const 
     TRY(fake_guest_fault(cx, f, "unplug_volume", id, false));
     TRY(find_listening(cx, f, id, &g));
     if (f->volumes && fake_ids_have(&g->volumes, volume_id))
-        fake_volume_let_go(fake_volumes_with(f, volume_id), volume_id, id, false);
+        fake_volume_let_go(fake_volumes_with(f, volume_id), volume_id, id, f, false);
     fake_ids_remove(&g->volumes, volume_id);
     return fake_guest_done(cx, f, "unplug_volume", id);
 }

@@ -97,7 +97,8 @@ struct err *fake_guest_done(struct ctx *cx, struct fake_guests *f, const char *c
 static void lose_devices(struct fake_guests *f, struct guest *g)
 {
     for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, false);
+        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f,
+                           false);
     g->volumes.n = g->ports.n = 0;
     g->is.suspended = g->is.paused = false;
 }
@@ -181,7 +182,7 @@ static void take_devices(struct fake_guests *f, struct guest *g, const struct sp
         fake_ids_add(&g->volumes, spec->volumes[i].volume_id);
         if (f->volumes)
             fake_volume_hold(fake_volumes_with(f, spec->volumes[i].volume_id),
-                             spec->volumes[i].volume_id, g->id);
+                             spec->volumes[i].volume_id, g->id, f);
     }
 }
 
@@ -432,10 +433,10 @@ void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *vol
     f->volumes = volumes->drv;
     for (const struct guest *g = f->guests; g; g = g->next)
         for (size_t i = 0; i < g->volumes.n; i++) {
-            fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id);
+            fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f);
             if (g->is.suspended)
                 fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id,
-                                   true);
+                                   f, true);
         }
 }
 

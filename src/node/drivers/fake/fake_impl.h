@@ -96,9 +96,9 @@ bool fake_volume_exists(void *drv, const char *id);
 /* The driver that has the volume. */
 void *fake_volumes_with(const struct fake_guests *f, const char *id);
 /* Open in this guest from now on. It is there, and nobody else's. */
-void fake_volume_hold(void *drv, const char *id, const char *guest);
+void fake_volume_hold(void *drv, const char *id, const char *guest, const void *by);
 /* No longer open; kept: in the memory of a suspended guest. */
-void fake_volume_let_go(void *drv, const char *id, const char *guest, bool kept);
+void fake_volume_let_go(void *drv, const char *id, const char *guest, const void *by, bool kept);
 MUST_USE struct err *fake_volume_grow(struct ctx *cx, void *drv, const char *id, const char *guest,
                                       int64_t size_gib);
 MUST_USE struct err *fake_volume_snapshot(struct ctx *cx, void *drv, const char *id,

@@ -14,6 +14,7 @@ struct volume {
     int64_t size_gib;
     struct ids snapshots;
     char holder[40]; /* the guest that has it; "": none */
+    const void *by;  /* whose guests: another host's may be of the same server, which moved */
     bool open;       /* its process has; else its kept memory does */
 };
 
@@ -318,21 +319,24 @@ void fake_volumes_new(struct volume_backend *ret)
 
 /* ---- for the guests that have them ---- */
 
-void fake_volume_hold(void *drv, const char *id, const char *guest)
+void fake_volume_hold(void *drv, const char *id, const char *guest, const void *by)
 {
     struct fake_volumes *f = drv;
     AUTO_LOCK(&f->lock);
     struct volume *v = find(f, id);
     must(v && (!v->holder[0] || str_eq(v->holder, guest)));
     snprintf(v->holder, sizeof(v->holder), "%s", guest);
+    v->by = by;
     v->open = true;
 }
 
-void fake_volume_let_go(void *drv, const char *id, const char *guest, bool kept)
+void fake_volume_let_go(void *drv, const char *id, const char *guest, const void *by, bool kept)
 {
     struct fake_volumes *f = drv;
     AUTO_LOCK(&f->lock);
     struct volume *v = find(f, id);
+    if (v && v->holder[0] && v->by != by) /* the server's other guest has it by now */
+        return;
     must(v && str_eq(v->holder, guest));
     v->open = false;
     if (!kept)
