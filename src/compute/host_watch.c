@@ -58,8 +58,8 @@ static struct err *still_so(struct ctx *cx, struct tx *tx, const char *host_id,
     return NULL;
 }
 
-static struct err *evacuate(struct ctx *cx, struct store *store, const struct lease *l,
-                            const char *host_id, const char *server_id, bool *ret_moved)
+static struct err *move(struct ctx *cx, struct store *store, const struct lease *l,
+                        const char *host_id, const char *server_id, bool *ret_moved)
 {
     static const char *const no_roles[] = {NULL};
     AUTO_TXN struct tx *tx = NULL;
@@ -74,7 +74,6 @@ static struct err *evacuate(struct ctx *cx, struct store *store, const struct le
     struct call c = {
         .cx = cx, .tx = tx, .store = store, .actor = &nobody, .service = &compute_service};
     const char *from = s->host_name;
-    cx->request_id = arena_printf(cx->arena, "req-%s", uuid_new(cx)); /* of the records */
     TRY(server_evacuate(&c, s, NULL, false));
     TRY(audit_note(cx, tx, "compute:host-failed:evacuate", s->id));
     TRY(tx_commit(cx, &tx));
@@ -82,6 +81,17 @@ static struct err *evacuate(struct ctx *cx, struct store *store, const struct le
     log_event(cx, LOG_WARN, "server evacuated", "server", s->id, "from", from, "to", s->host_name,
               NULL);
     return NULL;
+}
+
+/* Its records have a number of their own, as if it had been asked for. */
+static struct err *evacuate(struct ctx *cx, struct store *store, const struct lease *l,
+                            const char *host_id, const char *server_id, bool *ret_moved)
+{
+    const char *was = cx->request_id;
+    cx->request_id = arena_printf(cx->arena, "req-%s", uuid_new(cx));
+    struct err *e = move(cx, store, l, host_id, server_id, ret_moved);
+    cx->request_id = was; /* the context may outlive the arena's content */
+    return e;
 }
 
 /* ---------------------------------------------------------------- one host */
