@@ -187,8 +187,8 @@ static struct err *await_drained(struct ctx *cx, struct store *store, const char
     return NULL;
 }
 
-static struct err *drain(struct ctx *cx, const struct settings *s, struct store *store,
-                         int argc, char **argv)
+static struct err *drain(struct ctx *cx, const struct settings *s, struct store *store, int argc,
+                         char **argv)
 {
     bool wait = argc > 1 && str_eq(argv[1], "--wait");
     struct fleet_member m;
@@ -197,6 +197,9 @@ static struct err *drain(struct ctx *cx, const struct settings *s, struct store 
     if (argc > 1 && !wait)
         return fail(cx, ERR_INVALID, "usage: colvert admin host drain NAME [--wait]");
     TRY(configure_services(cx, s)); /* servers are placed by the operator's rules */
+    for (size_t i = 0; i < n_all_services; i++)
+        for (size_t k = 0; k < all_services[i]->n_resources; k++)
+            resource_init(all_services[i]->resources[k]);
     {
         AUTO_TXN struct tx *tx = NULL;
         TRY(tx_read(cx, store, &tx));

@@ -183,4 +183,6 @@ void sockets_relay(int a, int b, const atomic_bool *given_up)
         }
     }
     free(s);
+    shutdown(a, SHUT_RDWR); /* neither waits for the other any more */
+    shutdown(b, SHUT_RDWR);
 }

@@ -16,5 +16,6 @@ MUST_USE struct err *pieces_receive(struct ctx *cx, int from, int to);
 /* What was received is kept. */
 MUST_USE struct err *pieces_answer(struct ctx *cx, int to);
 
-/* Moves bytes both ways until one side ends, or *given_up (may be NULL) is true. */
+/* Moves bytes both ways until one side ends, or *given_up (may be NULL) is true; then both are shut
+ * down. */
 void sockets_relay(int a, int b, const atomic_bool *given_up);
