@@ -80,6 +80,7 @@ static void on_lease(struct world *w, struct host *h, const struct event *ev)
     h->lease_until_us = max_i64(h->lease_until_us, ev->since + HOST_LEASE_US);
     if (!agent_lease(&w->cx, h->agent, ev->since + HOST_LEASE_US))
         return;
+    h->heard_at_us = 0; /* an agent waits for the answer before its next heartbeat */
     int64_t since = agent_revision(h->agent);
     struct event heard = {.at_us = w->now_us + between_us(w, 1, 5000),
                           .kind = EV_HEARD,
@@ -88,6 +89,7 @@ static void on_lease(struct world *w, struct host *h, const struct event *ev)
                           .since = since};
     if (!plane_is_down(w) && !chance(w, 5) && !read_items(w, h, since, &body, &any)) {
         heard.text = strdup(buf_cstr(&body));
+        h->heard_at_us = heard.at_us;
         push(w, heard);
     }
 }
@@ -95,7 +97,7 @@ static void on_lease(struct world *w, struct host *h, const struct event *ev)
 static void on_heard(struct world *w, struct host *h, const struct event *ev)
 {
     json_t *j = NULL;
-    if (host_is_cut(w, h))
+    if (host_is_cut(w, h) || ev->at_us != h->heard_at_us) /* one at a time: the latest */
         return;
     struct err *e = json_read(&w->cx, ev->text, strlen(ev->text), &j);
     must(!e);

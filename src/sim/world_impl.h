@@ -72,6 +72,7 @@ struct host {
     struct report_batch *batch;
     const char *report_text;
     int64_t lease_until_us, guard_slow_us; /* as its file has it, whatever agent there is */
+    int64_t heard_at_us;                   /* when the answer that counts arrives */
     int64_t cut_until_us, dead_until_us;   /* off the network; without power */
 };
 
