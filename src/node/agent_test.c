@@ -156,6 +156,30 @@ static void test_backoff(void **state UNUSED)
 
 /* A host that finds guests its control plane doesn't name lets them go at the second full answer,
  * never at an empty one. */
+static struct err *wanted_again(struct ctx *cx UNUSED, void *arg UNUSED, const char *call,
+                                const char *id UNUSED, bool after)
+{
+    if (after && str_eq(call, "destroy") && fx->revision == 2)
+        change(server_item(S1, true, 2, 2, false));
+    return NULL;
+}
+
+/* It comes back while what it left here is being removed: the next end is not that one. */
+static void test_wanted_again(void **state UNUSED)
+{
+    change(server_item(S1, true, 1, 1, false));
+    run_for(1);
+    fake_guests_set_fault(&fx->guests, wanted_again, NULL);
+    change(deleted_item("server", S1));
+    run_for(1);
+    assert_int_equal(fx->revision, 3);
+    assert_int_equal(power_of(S1), GUEST_ON);
+    change(deleted_item("server", S1));
+    run_for(1);
+    assert_int_equal(power_of(S1), GUEST_ABSENT);
+    assert_string_equal(json_get_str(report_of(S1), "power"), "absent");
+}
+
 static void test_unknown_guest(void **state UNUSED)
 {
     fx->revision = 1;
@@ -227,6 +251,7 @@ int main(void)
         AGENT_TEST(test_deaf_guest_is_forced),
         AGENT_TEST(test_backoff),
         AGENT_TEST(test_not_yet_is_not_gone),
+        AGENT_TEST(test_wanted_again),
         AGENT_TEST(test_unknown_guest),
         AGENT_TEST(test_answers),
         AGENT_TEST(test_metadata_lookup),

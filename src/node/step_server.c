@@ -255,7 +255,7 @@ static struct err *destroy(struct ctx *cx, struct agent *a, struct job *job)
     password_forget(cx, a, job->it);
     TRY(ha_mark(cx, a, job->it, false));
     AUTO_LOCK(&a->lock);
-    job->it->destroyed = true;
+    job->it->destroyed = job->it->deleted; /* not of what is made next, when it is wanted again */
     return NULL;
 }
 
