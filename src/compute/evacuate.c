@@ -79,17 +79,19 @@ static struct err *begin_build(struct call *c, struct server *s)
 struct err *server_evacuate(struct call *c, struct server *s, const char *host, bool stay_off)
 {
     struct place_host *to;
-    bool back = false;
+    bool back = false, elsewhere_too = s->other_host_id;
     TRY(move_abandon(c->cx, c->tx, s, "its host failed", &back));
     if (back) /* to a host that has all of it */
         return server_save(c->cx, c->tx, s);
     TRY(check_volumes(c, s));
     TRY(check_root(c, s));
+    TRY(give_up_there(c, s));
+    if (elsewhere_too) /* the room that it held there may be what it needs */
+        TRY(res_update(c->cx, c->tx, &server_resource, s));
     TRY(choose(c, s, host, &to));
     const struct migration_plan plan = {
         .type = "evacuation", .status = "accepted", .dest_host_id = to->id};
     TRY(migration_record(c, s, &plan));
-    TRY(give_up_there(c, s));
     server_power(s, s->want_power && !stay_off);
     TRY(begin_build(c, s));
     TRY(action_record(c, s, "evacuate", "compute_rebuild_instance", RECORD_OPEN));

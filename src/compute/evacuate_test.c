@@ -69,7 +69,9 @@ static void second_host(void)
     AUTO_TXN struct tx *tx = NULL;
     json_t *beat = NULL;
     struct ctx *cx = &w.t.cx;
-    static const char body[] = "{\"vcpus\":4,\"memory_mib\":4096,\"disk_gib\":100}";
+    static const char body[] =
+        "{\"vcpus\":4,\"memory_mib\":4096,\"disk_gib\":100,\"hypervisor_type\":\"QEMU\","
+        "\"agent_url\":\"http://127.0.0.1:1\"}";
     assert_ok(cx, json_read(cx, body, strlen(body), &beat));
     assert_ok(cx, tx_write(cx, w.t.store, &tx));
     assert_ok(cx, fleet_host_add(cx, tx, "h1", "a secret of some length", &w.host_id[1]));
@@ -222,6 +224,44 @@ static void test_no_room(void **state UNUSED)
     assert_int_equal(watch_since(100), 1);
 }
 
+static void set_memory(size_t host, int64_t mib)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const struct stmt st = {"test_memory",
+                            text("UPDATE fleet_hosts SET memory_mib = %" PRId64 " WHERE id = '%s'",
+                                 mib, w.host_id[host])};
+    assert_ok(&w.t.cx, tx_write(&w.t.cx, w.t.store, &tx));
+    assert_ok(&w.t.cx, db_exec(&w.t.cx, tx, &st, NULL, 0, NULL));
+    assert_ok(&w.t.cx, tx_commit(&w.t.cx, &tx));
+}
+
+/* The room that it holds where it came from is its own: it goes back there when that is all. */
+static void test_room_of_its_way_back(void **state UNUSED)
+{
+    const char *id = ha_server();
+    second_host();
+    world_act(&w, 202, "admin", id, "{'migrate':null}");
+    world_report(&w, w.host_id[1], id,
+                 "{'power':'off','build_seq':1,'move':{'seq':1,'ready':true}}");
+    world_report(&w, w.host_id[0], id,
+                 "{'power':'off','build_seq':1,'move':{'seq':1,'sent':true}}");
+    world_report(&w, w.host_id[1], id,
+                 "{'power':'on','boot_seq':2,'build_seq':1,'revision':%d,'ha':true}",
+                 (int)world_revision(&w, id));
+    assert_string_equal(world_status(&w, id), "VERIFY_RESIZE");
+    silence(1, 36);
+    set_memory(0, 127);
+    assert_int_equal(watch_since(100), 0);
+    set_memory(0, 128);
+    assert_int_equal(watch_since(100), 1);
+    assert_string_equal(world_host_of(&w, id), w.host_id[0]);
+    assert_null(json_get(json_get(world_spec(&w, w.host_id[0], id), "move"), "role"));
+    world_report(&w, w.host_id[0], id,
+                 "{'power':'on','boot_seq':3,'build_seq':2,'revision':%d,'ha':true}",
+                 (int)world_revision(&w, id));
+    assert_string_equal(world_status(&w, id), "ACTIVE");
+}
+
 static void test_volume_there(void **state UNUSED)
 {
     const char *id = ha_server(), *volume = world_volume(&w);
@@ -296,6 +336,7 @@ int main(void)
         HOSTS_TEST(test_what_its_host_does_not_know),
         HOSTS_TEST(test_from_birth),
         HOSTS_TEST(test_no_room),
+        HOSTS_TEST(test_room_of_its_way_back),
         HOSTS_TEST(test_volume_there),
         HOSTS_TEST(test_by_hand),
         HOSTS_TEST(test_by_hand_versions),

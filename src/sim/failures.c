@@ -220,12 +220,13 @@ void server_took_over(struct world *w, struct known *k, const char *host_id, boo
     k->moved = true;
 }
 
+/* On both hosts while it is on its way, or may go back. */
 static const struct stmt held = {
-    "sim_held", "SELECT host_id, SUM(held_memory_mib), SUM(held_disk_gib) FROM servers WHERE "
-                "host_id IS NOT NULL GROUP BY host_id"};
+    "sim_held", "SELECT host_id, id, held_memory_mib, held_disk_gib FROM servers UNION ALL "
+                "SELECT other_host_id, id, held_memory_mib, held_disk_gib FROM servers"};
 
 /* Some living host takes the largest flavor, whatever volumes lie there. */
-static bool room_somewhere(struct world *w)
+static bool room_somewhere(struct world *w, const struct known *of)
 {
     struct db_rows r;
     struct err *e = load_rows(w, &held, &r);
@@ -233,9 +234,9 @@ static bool room_somewhere(struct world *w)
         const struct host *h = &w->hosts[i];
         int64_t memory = 0, disk = 0;
         for (size_t k = 0; k < r.n_rows; k++)
-            if (str_eq(db_text(&r, k, 0), h->id)) {
-                memory = db_int(&r, k, 1);
-                disk = db_int(&r, k, 2);
+            if (str_eq(db_text(&r, k, 0), h->id) && !str_eq(db_text(&r, k, 1), of->id)) {
+                memory += db_int(&r, k, 2);
+                disk += db_int(&r, k, 3);
             }
         for (size_t k = 0; k < w->n_volumes; k++)
             if (w->volumes[k].row == THERE && str_eq(w->volumes[k].host_id, h->id))
@@ -261,7 +262,7 @@ static bool should_have_left(struct world *w, const struct known *k)
            w->now_us - h->beat_at_us > SILENT_US + SOON_US &&
            plane_uptime_us(w) - h->beat_up_us > SILENT_US + SOON_US &&
            w->now_us - w->down_until_us > SILENT_US + SOON_US && !uses_volumes(w, k) &&
-           room_somewhere(w);
+           room_somewhere(w, k);
 }
 
 /* After the job, that may have lost a race: nobody waits on a silent host without a reason. */
