@@ -281,7 +281,9 @@ static const char *wrong_volume(struct world *w, const struct known_volume *v)
         return NULL;
     fake_volume_get(volumes_of(w, h), v->id, &is);
     fake_guest_state(&h->guests, v->user, &guest);
-    bool open = *v->user && (guest.power == GUEST_ON || guest.suspended);
+    /* Attached on the way to be suspended: its memory may not know it, and it is plugged later. */
+    bool open =
+        guest.power == GUEST_ON || (guest.suspended && fake_guest_has(&h->guests, v->user, v->id));
     if (is.size_gib != v->size_gib)
         return arena_printf(w->cx.arena, "volume %s has %" PRId64 " GiB", v->id, is.size_gib);
     if (!str_eq(is.holder, open ? v->user : ""))
