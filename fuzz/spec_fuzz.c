@@ -73,6 +73,7 @@ static void feed_agent(struct ctx *cx, const json_t *j)
     fake_guests_new(&setup.guests);
     fake_net_new(&setup.net);
     struct agent *a = agent_new(&setup);
+    must(!agent_sweep(cx, a));
     struct err *e = agent_take(cx, a, 0, j);
     must(!e || e->kind == ERR_INVALID);
     agent_free(a);

@@ -278,6 +278,8 @@ struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since, const jso
         return fail(cx, ERR_INVALID, "the watch's answer is not what the protocol says");
     TRY(check_items(cx, items));
     AUTO_LOCK(&a->lock);
+    if (!a->swept)
+        return NULL;
     if (since != a->revision && !(full && revision >= a->revision))
         return NULL; /* late: what it says is known already, or will be asked for again */
     if (full && n)
@@ -344,6 +346,8 @@ struct err *agent_sweep(struct ctx *cx, struct agent *a)
         TRY(a->setup.images.kept(cx, a->setup.images.arg, &ids, &n));
         add_all_found(a, ITEM_IMAGE, ids, n);
     }
+    AUTO_LOCK(&a->lock);
+    a->swept = true;
     return NULL;
 }
 

@@ -96,12 +96,12 @@ int64_t agent_revision(struct agent *a);
  * An answer to items?since=. Late and doubled ones are left aside. A full answer that names
  * something, but not an item known here, counts against that item; the second in a row lets it go.
  * An empty full answer removes nothing: it is what a control plane with a fresh database says.
+ * Before the first sweep all are left aside: it isn't known yet which guest has which volume.
  */
 MUST_USE struct err *agent_take(struct ctx *cx, struct agent *a, int64_t since,
                                 const json_t *answer);
 /* Looks for guests, networks, routers, volumes and exports on the host that no item stands for; the
- * next full answers decide on them. Once before the first answer is taken: until then it isn't
- * known which guest has which volume. */
+ * next full answers decide on them. */
 MUST_USE struct err *agent_sweep(struct ctx *cx, struct agent *a);
 
 /* ---- the lease (docs/adr/0016-host-failure.md) ---- */

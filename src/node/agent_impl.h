@@ -79,6 +79,7 @@ struct agent {
     pthread_mutex_t lock;
     struct item *items;
     int64_t revision;
+    bool swept; /* what is on the host is known: by then an answer may be taken */
     uint64_t report_seq;
     int64_t last_at_us;
     uint64_t changes; /* grows with everything that others may have waited for */

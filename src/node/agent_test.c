@@ -180,6 +180,39 @@ static void test_wanted_again(void **state UNUSED)
     assert_string_equal(json_get_str(report_of(S1), "power"), "absent");
 }
 
+#define SNAP "90000000-aaaa-4000-8000-000000000009"
+#define OF_S1 "'server_id':'" S1 "'"
+
+static struct err *lists_fail(struct ctx *cx, void *arg UNUSED, const char *call,
+                              const char *id UNUSED, bool after UNUSED)
+{
+    return str_eq(call, "list") ? fail(cx, ERR_UNAVAILABLE, "lists fail") : NULL;
+}
+
+/* A heartbeat's answer may come before the sweep succeeds. What a guest has open is changed through
+ * the guest, which isn't known yet; the fake driver asserts it. */
+static void test_answer_before_sweep(void **state UNUSED)
+{
+    const char *server = server_with(S1, true, 1, 1, "'volumes':[{'volume_id':'" V1 "'}]");
+    change(volume_item(V1, 1, OF_S1));
+    change(server);
+    run_for(1);
+    assert_int_equal(power_of(S1), GUEST_ON);
+    restart_blind_agent();
+    fake_guests_set_fault(&fx->guests, lists_fail, NULL);
+    assert_err(&fx->cx, ERR_UNAVAILABLE, agent_sweep(&fx->cx, fx->a));
+    fx->revision++;
+    take(true, volume_item(V1, 1, OF_S1 ",'snapshots':['" SNAP "']"), server);
+    assert_int_equal(agent_revision(fx->a), 0);
+    run_for(1);
+    assert_false(fake_volume_has_snapshot(&fx->volumes, V1, SNAP));
+    fake_guests_set_fault(&fx->guests, NULL, NULL);
+    assert_ok(&fx->cx, agent_sweep(&fx->cx, fx->a));
+    take(true, volume_item(V1, 1, OF_S1 ",'snapshots':['" SNAP "']"), server);
+    run_for(1);
+    assert_true(fake_volume_has_snapshot(&fx->volumes, V1, SNAP));
+}
+
 static void test_unknown_guest(void **state UNUSED)
 {
     fx->revision = 1;
@@ -252,6 +285,7 @@ int main(void)
         AGENT_TEST(test_backoff),
         AGENT_TEST(test_not_yet_is_not_gone),
         AGENT_TEST(test_wanted_again),
+        AGENT_TEST(test_answer_before_sweep),
         AGENT_TEST(test_unknown_guest),
         AGENT_TEST(test_answers),
         AGENT_TEST(test_metadata_lookup),

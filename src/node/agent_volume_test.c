@@ -142,6 +142,7 @@ static void test_waiting_is_no_success(void **state UNUSED)
                             .volumes = fx->volumes,
                             .images = {third_want, no_use, no_unuse, &n}};
     fx->a = agent_new(&s);
+    assert_ok(&fx->cx, agent_sweep(&fx->cx, fx->a));
     fx->revision = 1;
     take(true, volume_item(V1, 2, FROM_IMAGE), server_item(S1, true, 1, 1, false));
     for (int i = 0; i < 12; i++) {
@@ -175,6 +176,7 @@ static void test_no_volumes_here(void **state UNUSED)
     struct agent_setup s = {
         .guests = fx->guests, .net = fx->net, .images = {third_want, no_use, no_unuse, NULL}};
     fx->a = agent_new(&s);
+    assert_ok(&fx->cx, agent_sweep(&fx->cx, fx->a));
     fx->revision = 1;
     take(true, volume_item(V1, 2, ""), export_item(X1, "'volume_id':'" V1 "'", "qcow2"));
     run_for(1);

@@ -36,7 +36,7 @@ void agent_lease_resume(struct agent *a, int64_t until_us)
 void agent_lease_heard(struct ctx *cx, struct agent *a, const json_t *answer)
 {
     AUTO_LOCK(&a->lock);
-    if (ha_lapsed(cx, a) || a->lease_heard ||
+    if (ha_lapsed(cx, a) || a->lease_heard || !a->swept ||
         a->revision < json_get_int(answer, "revision", INT64_MAX))
         return;
     a->lease_heard = true;

@@ -303,6 +303,8 @@ static struct err *take_lease(struct ctx *cx, struct loop *l, int64_t until_us)
     if (!agent_lease(cx, l->agent, until_us))
         return NULL;
     int64_t since = agent_revision(l->agent);
+    if (!since) /* nothing is taken before; the watch may not have come to it */
+        TRY(agent_sweep(cx, l->agent));
     TRY(uplink_items(cx, &l->beat, since, 0, &answer));
     TRY(agent_take(cx, l->agent, since, answer));
     agent_lease_heard(cx, l->agent, answer);

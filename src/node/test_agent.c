@@ -78,6 +78,11 @@ static void start_agent(void)
     fx->guests.ops->on_change(fx->guests.drv, agent_guest_changed, fx->a);
 }
 
+static void sweep(void)
+{
+    assert_ok(&fx->cx, agent_sweep(&fx->cx, fx->a));
+}
+
 int fixture_setup(void **state)
 {
     fx = calloc(1, sizeof(*fx));
@@ -94,6 +99,7 @@ int fixture_setup(void **state)
     fake_guests_set_shared(&fx->guests, &fx->shared);
     fake_guests_set_volumes(&fx->guests, &fx->volumes);
     start_agent();
+    sweep();
     log_set_level(LOG_ERROR);
     *state = fx;
     return 0;
@@ -118,11 +124,16 @@ int fixture_teardown(void **state UNUSED)
     return 0;
 }
 
-void restart_agent(void)
+void restart_blind_agent(void)
 {
     agent_free(fx->a);
     start_agent();
-    assert_ok(&fx->cx, agent_sweep(&fx->cx, fx->a));
+}
+
+void restart_agent(void)
+{
+    restart_blind_agent();
+    sweep();
 }
 
 /* ---- what it hears and says ---- */

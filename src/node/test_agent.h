@@ -46,6 +46,8 @@ int fixture_teardown(void **state);
 
 /* The agent is killed and starts again: it sweeps before it hears anything. */
 void restart_agent(void);
+/* … and its sweep is still to come. */
+void restart_blind_agent(void);
 
 json_t *parse(const char *text); /* with ' for " */
 /* Of revision fx->revision; more: members of the spec besides what each server has. */

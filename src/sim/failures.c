@@ -82,6 +82,8 @@ static void on_lease(struct world *w, struct host *h, const struct event *ev)
         return;
     h->heard_at_us = 0; /* an agent waits for the answer before its next heartbeat */
     int64_t since = agent_revision(h->agent);
+    if (!since && agent_sweep(&w->cx, h->agent))
+        return;
     struct event heard = {.at_us = w->now_us + between_us(w, 1, 5000),
                           .kind = EV_HEARD,
                           .host = h,

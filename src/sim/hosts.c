@@ -412,11 +412,9 @@ void hosts_close(struct world *w)
         w->pool.ops->free(w->pool.drv);
 }
 
-void host_event(struct world *w, const struct event *ev)
+static void agent_event(struct world *w, const struct event *ev)
 {
     struct host *h = ev->host;
-    if (failure_event(w, ev))
-        return;
     if (ev->kind == EV_START && host_is_dead(w, h))
         push(w, (struct event){.at_us = h->dead_until_us + between_us(w, 1000, 30000),
                                .kind = EV_START,
@@ -446,6 +444,13 @@ void host_event(struct world *w, const struct event *ev)
         h->image = IMAGE_HERE;
         agent_poke(h->agent);
     }
+}
+
+void host_event(struct world *w, const struct event *ev)
+{
+    struct host *h = ev->host;
+    if (!failure_event(w, ev))
+        agent_event(w, ev);
     if (h->dying && h->agent)
         kill_agent(w, h);
 }
