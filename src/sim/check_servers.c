@@ -199,7 +199,7 @@ static void take_row(struct world *w, struct known *k, const struct saved *r, bo
         snprintf(k->host_id, sizeof(k->host_id), "%s", r->host_id ? r->host_id : "");
         k->state = r->state;
     } else if (by == BY_JOB && r->host_id && *k->host_id && !str_eq(r->host_id, k->host_id))
-        server_took_over(w, k, r->host_id, r->want_power, by);
+        server_took_over(w, k, r->host_id, r->want_power, r->build_seq > k->builds, by);
     check_moved(w, k, r->host_id, r->other_id, r->state, r->boot_seq);
     k->host_knows = r->host_knows;
     if ((k->ha || k->restarts) && !r->want_power && !r->suspended)

@@ -204,9 +204,10 @@ void on_job(struct world *w)
 /* ---- what must hold ---- */
 
 void server_took_over(struct world *w, struct known *k, const char *host_id, bool wanted_on,
-                      enum cause by)
+                      bool anew, enum cause by)
 {
     struct host *from = host_of(w, k->host_id);
+    bool returns = !anew && !k->resizing && str_eq(k->other_id, host_id);
     trace(w, "server %s goes from %s to %s", k->id, k->host_id, host_id);
     if (!k->ha || by != BY_JOB || !from)
         broken(w, "server %s changed its host, and should not", k->id);
@@ -215,6 +216,8 @@ void server_took_over(struct world *w, struct known *k, const char *host_id, boo
     else if (k->died_boot < k->boots && !k->suspended && wanted_on != k->on)
         broken(w, "server %s was wanted %s before it left its host", k->id, k->on ? "on" : "off");
     snprintf(k->host_id, sizeof(k->host_id), "%s", host_id);
+    if (returns) /* it was on its way back: that host has all of it */
+        return;
     k->boots++;
     k->builds++;
     k->on = wanted_on;

@@ -254,9 +254,9 @@ void check_guests(struct world *w);
 void check_disks(struct world *w);
 const char *wrong_servers(struct world *w);
 const char *wrong_volumes(struct world *w);
-/* Its row says another host than before. */
+/* Its row says another host than before; anew: and that it is to be built once more. */
 void server_took_over(struct world *w, struct known *k, const char *host_id, bool wanted_on,
-                      enum cause by);
+                      bool anew, enum cause by);
 void check_evacuated(struct world *w);
 /* How many volumes of this host can't be made any more. */
 size_t orphans_on(struct world *w, const char *host_id);
