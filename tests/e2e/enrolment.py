@@ -252,20 +252,32 @@ def test_isolation():
         check(region.raw("GET", "/node/v1/authorities").status == 404, "joining at the APIs' address")
 
 
+def ask_agent(port, context, name, path):
+    """The status of the answer; None: there is none."""
+    raw = socket.create_connection(("127.0.0.1", port), 10)
+    try:
+        with context.wrap_socket(raw, server_hostname=name) as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            got = s.recv(100).split()
+            return int(got[1]) if got else None
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
 def test_agent_is_private():
-    """An agent speaks to the control plane only: neither plain HTTP nor another host's certificate gets a word."""
+    """An agent speaks to the control plane, and to hosts that it named: neither plain HTTP nor a stranger gets a word, and another
+    host only hears that there is nothing for it."""
     with Region("enrol-agent") as region:
         a, b = region.joined("a"), region.joined("b")
         _, said = region.admin_command("host", "show", "a")
         port = int(re.search(r"^agent: https://127\.0\.0\.1:(\d+)$", said, re.M).group(1))
-        for identity in (b.identity(), Identity(region, a.enrolment(), cert="")):
-            raw = socket.create_connection(("127.0.0.1", port), 10)
-            try:
-                with identity.context.wrap_socket(raw, server_hostname=f"{a.enrolment()['host_id']}.host.colvert") as s:
-                    s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    check(s.recv(100) == b"", "a stranger was answered")
-            except (ssl.SSLError, ConnectionError):
-                pass
+        name, server = f"{a.enrolment()['host_id']}.host.colvert", "11111111-2222-4333-8444-555555555555"
+        stranger = Identity(region, a.enrolment(), cert="")
+        check(ask_agent(port, stranger.context, name, "/") is None, "a stranger was answered")
+        for path, expected in ((f"/servers/{server}/console", (401,)), (f"/servers/{server}/serial", (401,)), ("/", (401,)),
+                               (f"/moves/{server}/1/file/memory", (401, 403, 404, 405))):
+            status = ask_agent(port, b.identity().context, name, path)
+            check(status in expected, f"{path} for another host: {status}")
         with socket.create_connection(("127.0.0.1", port), 10) as raw:
             try:
                 raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
