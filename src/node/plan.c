@@ -32,7 +32,7 @@ enum {
     DESTROYED = 1 << 26,
     LAPSED = 1 << 27,
     HELD = 1 << 28,
-    SENDS = 1 << 29,      /* leaves for another host, which has not all of it */
+    SENDS = 1 << 29, /* leaves for another host, which has not all of it */
     LEAVES = 1 << 30,
     ELSEWHERE = 1U << 31, /* runs on another host, before or after: nothing is to be done here */
 };
@@ -56,6 +56,11 @@ static const struct rule rules[] = {
     {ON | ASKED, WANT_ON, ACT_WAIT},
     {ON, WANT_ON, ACT_SHUTDOWN},
     /* Another host's: it is only sent, received (what it will stand on is made first), or kept. */
+    /* Its memory goes on there with the devices that it should have: it has all of them first. */
+    {SENDS | ON | SURPLUS, REFUSED, ACT_UNPLUG},
+    {SENDS | ON | PLUG_READY, 0, ACT_PLUG},
+    {SENDS | ON | SURPLUS, 0, ACT_WAIT},
+    {SENDS | ON | MISSING, 0, ACT_WAIT},
     {SENDS, 0, ACT_SEND},
     {LEAVES, 0, ACT_NONE},
     {ELSEWHERE, 0, ACT_NONE},
@@ -199,8 +204,7 @@ static unsigned conditions(const struct spec_server *want, const struct guest_st
         return c;
     struct plan_device surplus = plan_surplus(want, is);
     c |= conditions_of_move(want, is);
-    return c | WANTED | when(plan_wants_on(want), WANT_ON) |
-           when(want->paused, WANT_PAUSED) |
+    return c | WANTED | when(plan_wants_on(want), WANT_ON) | when(want->paused, WANT_PAUSED) |
            when(want->suspended, WANT_SUSPENDED) |
            when(is->build_seq < want->build_seq, BUILD_BEHIND) |
            when(is->boot_seq < want->boot_seq, BOOT_BEHIND) |
