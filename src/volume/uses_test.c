@@ -165,6 +165,8 @@ static void what_others_need_outlives_a_server(void **state UNUSED)
         vworld_count(&w, "SELECT 1 FROM volume_messages WHERE text LIKE '%has snapshots%'"), 1);
     assert_string_equal(vworld_status(&w, b), "deleting");
     assert_non_null(vworld_spec(&w, b)); /* its host keeps it for now */
+    test_expect(&w.t, 202, "p1", "DELETE", vpath(&w, V3 "/volumes/%s", b), NULL); /* it will be */
+    assert_non_null(vworld_spec(&w, b));
     vworld_run(&w, vpath(&w, "UPDATE volumes SET state_deadline = NULL WHERE id = '%s'", copy));
     assert_true(vworld_expire(&w) >= 1);
     assert_non_null(vworld_spec(&w, b));

@@ -240,7 +240,7 @@ static struct err *delete_checked(struct call *c, struct volume *v, bool cascade
 {
     void **snapshots;
     size_t n;
-    if (!v->wanted && volume_state_of(v) == VS_DELETING)
+    if (volume_state_of(v) == VS_DELETING && (!v->wanted || v->going))
         return NULL;
     TRY(check_unused(c, v));
     TRY(res_select_by(c->cx, c->tx, &snapshots_of_volume, &snapshots, &n, V_TEXT(v->id)));
