@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -318,8 +319,8 @@ def main(*tests):
         try:
             test()
             print(f"ok      {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
-        except Failure as e:
+        except Exception as e:  # pylint: disable=broad-exception-caught
             failed += 1
-            print(f"FAILED  {test.__name__}: {e}", flush=True)
+            print(f"FAILED  {test.__name__}: {e if isinstance(e, Failure) else traceback.format_exc()}", flush=True)
     print(f"tests: {len(chosen) - failed} {failed}")
     sys.exit(1 if failed else 0)

@@ -10,6 +10,7 @@ from cloud import TOP, Failure, check, wait_for
 
 sys.path.insert(0, f"{TOP}/tools")
 from cluster import Cluster  # noqa: E402
+from cluster.parts import started_at  # noqa: E402
 
 TINY = f"{TOP}/build/images/tiny.qcow2"
 
@@ -42,6 +43,23 @@ def says(address, *words):
         return wait_for(f"{address[0]} answers to {' '.join(words)}", ask, 120, 0.5)[0]
     except Failure as e:
         raise Failure(f"{e}: {last[-1]}") from e
+
+
+def end_of_process():
+    """One whose first thread has ended is not gone: a killed api's sockets take connections until its last thread is."""
+    p = subprocess.Popen([sys.executable, "-c", """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+ctypes.CDLL(None).pthread_exit(None)"""], stdin=subprocess.PIPE)
+
+    def state():
+        with open(f"/proc/{p.pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+    wait_for("its first thread has ended", lambda: state() == "Z", 20)
+    check(started_at(p.pid), "it is taken for gone")
+    p.kill()
+    wait_for("it is gone", lambda: not started_at(p.pid), 20)
+    p.wait()
 
 
 def region():
@@ -222,7 +240,7 @@ def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
     try:
-        cloud.main(region, guests, they_talk, shared_volumes, one_api_gone, host_killed, nothing_left)
+        cloud.main(end_of_process, region, guests, they_talk, shared_volumes, one_api_gone, host_killed, nothing_left)
     except BaseException:
         if Region.cluster:
             if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:

@@ -54,12 +54,15 @@ class Postgres:
         os.kill(pid, signal.SIGQUIT)
         if self.own:
             self.own.wait()
-        wait_for("PostgreSQL has ended", lambda: not os.path.exists(f"/proc/{pid}") or self.is_zombie(pid), 20)
+        wait_for("PostgreSQL has ended", lambda: self.has_ended(pid), 20)
 
     @staticmethod
-    def is_zombie(pid):
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    def has_ended(pid):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
 
     def start(self):
         binary = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))[-1]

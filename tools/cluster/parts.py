@@ -11,13 +11,17 @@ CLONE_NEWNET = 0x40000000
 
 
 def started_at(pid):
-    """The kernel's number for when this process began: a pid alone may be another's by now. None: it is gone."""
+    """
+    The kernel's number for when this process began: a pid alone may be another's by now. None: it is gone, with all its
+    threads: while one is left, its sockets still take connections though the process shows as a zombie.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
             fields = f.read().rsplit(")", 1)[1].split()
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] == "Z" and len(threads) == 1 else int(fields[19])
 
 
 def wait_until(what, condition, timeout_s=60, pause_s=0.05):
