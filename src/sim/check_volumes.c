@@ -94,6 +94,8 @@ static void check_done(struct world *w, const struct known_volume *v, const stru
 
 static void take_row(struct world *w, struct known_volume *v, const struct saved *r, bool just_made)
 {
+    if (w->cfg.pool && !str_eq(v->host_id, r->host_id ? r->host_id : ""))
+        trace(w, "volume %s is managed by %s", v->id, r->host_id ? r->host_id : "nobody");
     if (just_made || w->cfg.pool) /* … and who manages it changes */
         snprintf(v->host_id, sizeof(v->host_id), "%s", r->host_id ? r->host_id : "");
     if (just_made)

@@ -9,11 +9,12 @@
 const struct res_where volumes_handed = {&volume_resource, "from_host_id IS NOT NULL", "id"};
 const struct res_where volumes_managed = {&volume_resource, "pool_id IS NOT NULL AND host_id = $1",
                                           "id"};
-const struct res_where volumes_copying = {&volume_resource, "state = 'creating' AND source_id = $1",
+#define STILL_TO_BE_MADE "seen_ready = 0 AND wanted = 1 AND host_id IS NOT NULL"
+const struct res_where volumes_copying = {&volume_resource, STILL_TO_BE_MADE " AND source_id = $1",
                                           "id"};
 /* Of the snapshot's volume: the column's name is the wire's. */
 const struct res_where volumes_copying_snapshot = {
-    &volume_resource, "state = 'creating' AND snapshot_volume_id = $1", "id"};
+    &volume_resource, STILL_TO_BE_MADE " AND snapshot_volume_id = $1", "id"};
 
 /* Its agent does nothing any more, and its guests are not there: it was removed, or its lease is
  * over. */
@@ -40,26 +41,39 @@ static struct err *move_snapshots(struct ctx *cx, struct tx *tx, const struct vo
 }
 
 static struct err *hand_to(struct ctx *cx, struct tx *tx, struct volume *v,
-                           const struct fleet_host *to, bool waits)
+                           const struct fleet_host *to, enum rehost how)
 {
     const char *old = v->host_id;
-    if (waits && !v->from_host_id) /* one that was never told of it has nothing to let go */
+    bool gone;
+    TRY(is_gone(cx, tx, old, &gone));
+    /* One that was never told of it has nothing to let go. */
+    if (how == REHOST_WAIT && !gone && !v->from_host_id)
         v->from_host_id = old;
     if (str_eq(v->from_host_id, to->id))
         v->from_host_id = NULL;
     v->host_id = to->id;
     v->host = volume_host_text(cx, to->name);
-    v->next_host_id = NULL;
+    if (str_eq(v->next_host_id, to->id))
+        v->next_host_id = NULL;
     TRY(res_update(cx, tx, &volume_resource, v));
     TRY(move_snapshots(cx, tx, v));
-    bool gone;
-    TRY(is_gone(cx, tx, old, &gone));
     if (!gone)
         TRY(fleet_touch(cx, tx, old, "volume", v->id));
     return fleet_touch(cx, tx, to->id, "volume", v->id);
 }
 
-/* What is being made from it is made where it is. */
+/* *ret NULL: it is made from no volume, or from none that is there. */
+static struct err *source_of(struct ctx *cx, struct tx *tx, const struct volume *v,
+                             const struct volume **ret)
+{
+    const char *id = v->snapshot_id ? v->snapshot_volume_id : v->source_id;
+    void *row = NULL;
+    if (id)
+        TRY(res_get(cx, tx, &volume_resource, id, &row));
+    *ret = row;
+    return NULL;
+}
+
 static struct err *each_copy(struct ctx *cx, struct tx *tx, const struct volume *v, void ***ret,
                              size_t *ret_n)
 {
@@ -76,31 +90,65 @@ static struct err *each_copy(struct ctx *cx, struct tx *tx, const struct volume 
     return NULL;
 }
 
+/* It is made where its source is; its server's host has it after that. */
+static struct err *take_copy_along(struct ctx *cx, struct tx *tx, struct volume *copy,
+                                   const struct fleet_host *to, enum rehost how)
+{
+    const char *server_id;
+    if (str_eq(copy->host_id, to->id))
+        return NULL;
+    TRY(volume_server(cx, tx, copy->id, &server_id));
+    if (server_id && !copy->next_host_id)
+        copy->next_host_id = copy->host_id;
+    return hand_to(cx, tx, copy, to, how);
+}
+
+/* What is being made is made where it is; unless that host is gone, and its source is not there. */
+static struct err *is_bound(struct ctx *cx, struct tx *tx, const struct volume *v, bool *ret)
+{
+    const struct volume *source;
+    bool gone;
+    *ret = false;
+    if (v->seen_ready)
+        return NULL;
+    TRY(is_gone(cx, tx, v->host_id, &gone));
+    TRY(source_of(cx, tx, v, &source));
+    *ret = !gone || (source && v->wanted);
+    return NULL;
+}
+
+static struct err *go_next(struct ctx *cx, struct tx *tx, struct volume *v, const char *host_id)
+{
+    if (str_eq(v->next_host_id, host_id))
+        return NULL;
+    v->next_host_id = host_id;
+    return res_update(cx, tx, &volume_resource, v);
+}
+
 struct err *volume_hand_over(struct ctx *cx, struct tx *tx, struct volume *v, const char *host_id,
                              enum rehost how)
 {
     struct fleet_host to;
     void **copies;
     size_t n;
-    bool gone;
-    if (!v->pool_id || !v->host_id || str_eq(v->host_id, host_id))
+    bool bound;
+    if (!v->pool_id || !v->host_id)
         return NULL;
-    TRY(is_gone(cx, tx, v->host_id, &gone));
-    if (gone)
-        how = REHOST_NOW;
-    if (!v->seen_ready && how != REHOST_NOW) { /* once it is made */
-        v->next_host_id = host_id;
-        return res_update(cx, tx, &volume_resource, v);
-    }
+    if (str_eq(v->host_id, host_id))
+        return go_next(cx, tx, v, NULL);
     TRY(fleet_host_get(cx, tx, host_id, &to));
     if (!str_eq(to.pool_id, v->pool_id))
         return fail(cx, ERR_INVALID,
                     "Invalid volume: Volume %s lies on storage that host %s does not reach.", v->id,
                     to.name);
+    TRY(is_bound(cx, tx, v, &bound));
+    if (bound)
+        return go_next(cx, tx, v, host_id);
+    v->next_host_id = NULL;
     TRY(each_copy(cx, tx, v, &copies, &n));
     for (size_t i = 0; i < n; i++)
-        TRY(hand_to(cx, tx, copies[i], &to, how == REHOST_WAIT));
-    return hand_to(cx, tx, v, &to, how == REHOST_WAIT);
+        TRY(take_copy_along(cx, tx, copies[i], &to, how));
+    return hand_to(cx, tx, v, &to, how);
 }
 
 struct err *volume_arrives(struct ctx *cx, struct tx *tx, struct volume *v)
@@ -118,13 +166,9 @@ struct err *volume_arrives(struct ctx *cx, struct tx *tx, struct volume *v)
 
 struct err *volume_source_arrived(struct ctx *cx, struct tx *tx, const struct volume *v, bool *ret)
 {
-    const char *id = v->snapshot_id ? v->snapshot_volume_id : v->source_id;
-    void *row = NULL;
-    *ret = true;
-    if (v->seen_ready || !id)
-        return NULL;
-    TRY(res_get(cx, tx, &volume_resource, id, &row));
-    const struct volume *source = row;
+    const struct volume *source = NULL;
+    if (!v->seen_ready && v->wanted)
+        TRY(source_of(cx, tx, v, &source));
     *ret = !source || !source->from_host_id;
     return NULL;
 }
@@ -178,13 +222,13 @@ static const char *heir_of(const struct fleet_host *hosts, size_t n, const struc
     return NULL;
 }
 
-/* A server's volumes go where the server goes. */
+/* A server's volumes go where the server goes, copies where their sources do. */
 static struct err *inherit(struct ctx *cx, struct tx *tx, struct volume *v, size_t *changed)
 {
     struct fleet_host *hosts;
     const char *server_id;
     size_t n;
-    bool gone = false;
+    bool gone = false, bound;
     if (v->from_host_id)
         TRY(is_gone(cx, tx, v->from_host_id, &gone));
     if (gone) {
@@ -192,8 +236,9 @@ static struct err *inherit(struct ctx *cx, struct tx *tx, struct volume *v, size
         ++*changed;
     }
     TRY(is_gone(cx, tx, v->host_id, &gone));
+    TRY(is_bound(cx, tx, v, &bound));
     TRY(volume_server(cx, tx, v->id, &server_id));
-    if (!gone || (server_id && !v->next_host_id))
+    if (!gone || bound || (server_id && !v->next_host_id))
         return NULL;
     TRY(fleet_hosts(cx, tx, &hosts, &n));
     const char *heir = v->next_host_id ? v->next_host_id : heir_of(hosts, n, v);

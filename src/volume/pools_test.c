@@ -5,6 +5,8 @@
 
 #define READY "{'revision':{R},'ready':true,'size_gib':1,'snapshots':[],'absent':false}"
 #define ABSENT "{'revision':{R},'ready':false,'size_gib':0,'snapshots':[],'absent':true}"
+#define NOT_MADE                                                                                   \
+    "{'revision':{R},'ready':false,'size_gib':0,'snapshots':[],'absent':false,'error':'no'}"
 #define OLD_ABSENT "{'revision':1,'ready':false,'size_gib':0,'snapshots':[],'absent':true}"
 #define H0 w.host_id[0]
 #define H1 w.host_id[1]
@@ -67,11 +69,16 @@ static void rehost(const char *host_id, enum rehost how)
     assert_ok(&w.t.cx, vworld_as(&w, "p1", rehost_fn, &r));
 }
 
-static struct attach attach_to(const char *id, const char *host_id)
+static struct attach attach_server(const char *id, const char *server_id, const char *host_id)
 {
-    struct attach a = {id, SERVER_A, host_id, {0}};
+    struct attach a = {id, server_id, host_id, {0}};
     assert_ok(&w.t.cx, vworld_as(&w, "p1", attach_fn, &a));
     return a;
+}
+
+static struct attach attach_to(const char *id, const char *host_id)
+{
+    return attach_server(id, SERVER_A, host_id);
 }
 
 /* On h0: the volume's host is the one with the most room, by name among equals. */
@@ -169,13 +176,17 @@ static void one_that_is_made_still_follows_later(void **state UNUSED)
     assert_ok(&w.t.cx, vworld_as(&w, "p1", attached_fn, &a));
 }
 
+static const char *copy_of(const char *id)
+{
+    struct test_reply r =
+        test_expect(&w.t, 202, "p1", "POST", V3 "/volumes", "{'volume':{'source_volid':'%s'}}", id);
+    return test_str(&w.t, &r, "volume.id");
+}
+
 /* The source is told of first: a copy can't be made of what the host does not have. */
 static void copies_stay_with_their_source(void **state UNUSED)
 {
-    const char *id = volume_on_h0();
-    struct test_reply r =
-        test_expect(&w.t, 202, "p1", "POST", V3 "/volumes", "{'volume':{'source_volid':'%s'}}", id);
-    const char *copy = test_str(&w.t, &r, "volume.id");
+    const char *id = volume_on_h0(), *copy = copy_of(id);
     assert_string_equal(vworld_host_of(&w, copy), H0);
     attach_to(id, H1);
     assert_string_equal(vworld_host_of(&w, copy), H1);
@@ -186,6 +197,90 @@ static void copies_stay_with_their_source(void **state UNUSED)
     assert_non_null(vworld_spec_of(&w, H1, copy));
     vworld_report_by(&w, H1, copy, READY);
     assert_string_equal(vworld_status(&w, copy), "available");
+}
+
+/* Trouble passes, and then it is made: also where its source has gone meanwhile. */
+static void a_copy_that_failed_stays_with_its_source(void **state UNUSED)
+{
+    const char *id = volume_on_h0(), *copy = copy_of(id);
+    vworld_report_by(&w, H0, copy, NOT_MADE);
+    assert_string_equal(vworld_status(&w, copy), "error");
+    attach_to(id, H1);
+    assert_string_equal(vworld_host_of(&w, copy), H1);
+    vworld_report_by(&w, H0, id, ABSENT);
+    vworld_report_by(&w, H0, copy, ABSENT);
+    assert_non_null(vworld_spec_of(&w, H1, copy));
+    vworld_report_by(&w, H1, copy, READY);
+    assert_string_equal(vworld_status(&w, copy), "available");
+}
+
+/* What has no source here any more, and what is to be deleted, waits for nothing. */
+static void an_unwanted_copy_needs_no_source(void **state UNUSED)
+{
+    const char *id = volume_on_h0(), *copy = copy_of(id);
+    vworld_report_by(&w, H0, copy, NOT_MADE);
+    test_expect(&w.t, 202, "p1", "DELETE", vpath(&w, V3 "/volumes/%s", copy), NULL);
+    attach_to(id, H1);
+    assert_string_equal(vworld_host_of(&w, copy), H0);
+    assert_true(json_get_bool(vworld_spec_of(&w, H0, copy), "remove", false));
+    vworld_report_by(&w, H0, copy, ABSENT);
+    assert_string_equal(vworld_status(&w, copy), "404");
+}
+
+static void a_copy_goes_to_its_server_once_it_is_made(void **state UNUSED)
+{
+    vworld_share(&w, 3, 40);
+    const char *id = volume_on_h0(), *copy = copy_of(id), *other = copy_of(id);
+    attach_server(copy, SERVER_B, H1);
+    attach_server(other, "c0000000-0000-4000-8000-000000000001", H0);
+    attach_to(id, H2); /* the source: all of them are made there */
+    assert_string_equal(vworld_host_of(&w, copy), H2);
+    assert_string_equal(vworld_host_of(&w, other), H2);
+    vworld_report_by(&w, H0, id, ABSENT);
+    vworld_report_by(&w, H0, copy, ABSENT);
+    vworld_report_by(&w, H0, other, ABSENT);
+    vworld_report_by(&w, H2, copy, READY);
+    vworld_report_by(&w, H2, other, READY);
+    assert_string_equal(vworld_host_of(&w, copy), H1);
+    assert_string_equal(vworld_host_of(&w, other), H0);
+    assert_string_equal(vworld_host_of(&w, id), H2);
+}
+
+/* The server came to where the volume is made: there it stays. */
+static void a_server_comes_to_what_is_made(void **state UNUSED)
+{
+    volume_on_h0();
+    const char *id = vworld_volume(&w, "p1");
+    attach_to(id, H1);
+    rehost(H0, REHOST_NOW);
+    vworld_report_by(&w, H0, id, READY);
+    assert_string_equal(vworld_host_of(&w, id), H0);
+    assert_string_equal(server_of(vworld_spec_of(&w, H0, id)), SERVER_A);
+}
+
+/* The host that failed was the server's, not the one that makes the volume. */
+static void who_makes_it_goes_on_with_it(void **state UNUSED)
+{
+    vworld_share(&w, 3, 40);
+    volume_on_h0();
+    const char *id = vworld_volume(&w, "p1");
+    attach_to(id, H1);
+    down(H1, true);
+    rehost(H2, REHOST_NOW);
+    assert_string_equal(vworld_host_of(&w, id), H0);
+    assert_null(vworld_spec_of(&w, H2, id));
+    vworld_report_by(&w, H0, id, READY);
+    assert_string_equal(vworld_host_of(&w, id), H2);
+}
+
+static void nobody_waits_for_it_any_more(void **state UNUSED)
+{
+    volume_on_h0();
+    const char *id = vworld_volume(&w, "p1");
+    struct attach a = attach_to(id, H1);
+    assert_ok(&w.t.cx, vworld_as(&w, "p1", detached_fn, &a));
+    vworld_report_by(&w, H0, id, READY);
+    assert_string_equal(vworld_host_of(&w, id), H0);
 }
 
 /* It has it open there already: nothing is waited for. */
@@ -245,6 +340,21 @@ static void what_was_being_made_is_made_elsewhere(void **state UNUSED)
     assert_string_equal(vworld_status(&w, id), "available");
 }
 
+/* A volume of a server that is there stays until the server goes, and so does what is made from it.
+ */
+static void a_copy_is_not_inherited_without_its_source(void **state UNUSED)
+{
+    const char *id = volume_on_h0(), *copy = copy_of(id);
+    attach_to(id, H0);
+    down(H0, true);
+    vworld_expire(&w);
+    assert_string_equal(vworld_host_of(&w, id), H0);
+    assert_string_equal(vworld_host_of(&w, copy), H0);
+    rehost(H1, REHOST_NOW);
+    assert_string_equal(vworld_host_of(&w, copy), H1);
+    assert_non_null(vworld_spec_of(&w, H1, copy));
+}
+
 /* ---------------------------------------------------------------- deletion */
 
 static void deletion_is_told_and_done_once(void **state UNUSED)
@@ -284,11 +394,14 @@ static void another_host_deletes_what_a_gone_one_had(void **state UNUSED)
 static void hosts_outside_are_refused(void **state UNUSED)
 {
     const char *id = volume_on_h0();
-    struct attach a = {id, SERVER_A, H2, {0}};
-    struct err *e = vworld_as(&w, "p1", attach_fn, &a);
-    assert_err(&w.t.cx, ERR_INVALID, e);
-    assert_non_null(strstr(e->message, "storage that host h2 does not reach"));
-    assert_string_equal(vworld_host_of(&w, id), H0);
+    const char *const ids[] = {id, vworld_volume(&w, "p1")}; /* one is not made yet */
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        struct attach a = {ids[i], SERVER_A, H2, {0}};
+        struct err *e = vworld_as(&w, "p1", attach_fn, &a);
+        assert_err(&w.t.cx, ERR_INVALID, e);
+        assert_non_null(strstr(e->message, "storage that host h2 does not reach"));
+        assert_string_equal(vworld_host_of(&w, ids[i]), H0);
+    }
 }
 
 static void room_is_the_pools(void **state UNUSED)
@@ -315,10 +428,17 @@ int main(void)
         TEST(snapshots_go_along),
         TEST(one_that_is_made_still_follows_later),
         TEST(copies_stay_with_their_source),
+        TEST(a_copy_that_failed_stays_with_its_source),
+        TEST(an_unwanted_copy_needs_no_source),
+        TEST(a_copy_goes_to_its_server_once_it_is_made),
+        TEST(a_server_comes_to_what_is_made),
+        TEST(who_makes_it_goes_on_with_it),
+        TEST(nobody_waits_for_it_any_more),
         TEST(a_running_guest_takes_it_along),
         TEST(a_gone_host_is_not_waited_for),
         TEST(a_host_that_dies_while_it_is_waited_for),
         TEST(what_was_being_made_is_made_elsewhere),
+        TEST(a_copy_is_not_inherited_without_its_source),
         TEST(deletion_is_told_and_done_once),
         TEST(another_host_deletes_what_a_gone_one_had),
         TEST(hosts_outside_are_refused),

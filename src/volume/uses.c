@@ -91,6 +91,7 @@ struct err *attachment_end(struct ctx *cx, struct tx *tx, struct attachment *a)
     struct volume *v;
     TRY(res_delete(cx, tx, &attachment_resource, a));
     TRY(volume_of(cx, tx, a->volume_id, &v));
+    v->next_host_id = NULL; /* nobody waits for it there */
     return volume_settle(cx, tx, v, 0);
 }
 
