@@ -5,9 +5,6 @@
  */
 #include "compute/impl.h"
 
-/* A host that is away this long is not waited for with a deletion: its agent clears up when it
- * comes back. */
-#define LOST_HOST_US (5 * 60 * 1000000LL)
 /* A deadline found that late passed while nobody swept: no host could report either, so what was
  * under way gets this time more. */
 #define SWEEP_LATE_US (60 * 1000000LL)
@@ -28,24 +25,19 @@ static bool host_away(struct ctx *cx, struct tx *tx, const char *host_id)
     return fleet_host_get(cx, tx, host_id, &host) != NULL || !host.alive;
 }
 
-/* Away for so long, not only now: each host looks away to a control plane that has just started. */
-static bool host_lost(struct ctx *cx, struct tx *tx, const char *host_id)
-{
-    struct fleet_host host;
-    return fleet_host_get(cx, tx, host_id, &host) != NULL ||
-           now_us(cx) - host.last_seen_us > LOST_HOST_US;
-}
-
 static struct err *leave_lost_host(struct ctx *cx, struct tx *tx, struct server *s)
 {
     TRY(server_offloaded(cx, tx, s));
     return res_update(cx, tx, &server_resource, s);
 }
 
+/* Not waited for with a deletion: a lost host's agent clears up when it comes back. */
 static struct err *retry(struct ctx *cx, struct tx *tx, struct server *s, const struct lifecycle *l)
 {
-    if (!s->host_id ||
-        (now_us(cx) - s->state_since > LOST_HOST_US && host_lost(cx, tx, s->host_id)))
+    bool lost = !s->host_id;
+    if (!lost)
+        TRY(fleet_host_lost(cx, tx, s->host_id, s->state_since, &lost));
+    if (lost)
         return state_of(s) == ST_OFFLOADING ? leave_lost_host(cx, tx, s) : server_remove(cx, tx, s);
     s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
     return server_save(cx, tx, s);
@@ -196,6 +188,7 @@ struct err *compute_sweep(struct ctx *cx, struct store *store, size_t *ret_chang
     size_t n;
     *ret_changed = 0;
     TRY(expired(cx, store, &rows, &n));
+    fleet_listens(cx, store);
     for (size_t i = 0; i < n && i < BATCH; i++) {
         bool moved;
         struct err *e = expire_one(cx, store, ROW(server, rows, i)->id, &moved);

@@ -56,6 +56,14 @@ struct fleet_host {
 };
 /* Its lease is over: no guest with `ha` runs there. */
 bool fleet_host_silent(struct ctx *cx, const struct fleet_host *h);
+/*
+ * It was told something at told_us, and is not waited for any more: it is not there, or it has been
+ * away for minutes, and not because nobody listened.
+ */
+MUST_USE struct err *fleet_host_lost(struct ctx *cx, struct tx *tx, const char *host_id,
+                                     int64_t told_us, bool *ret);
+/* Every few seconds by whoever asks that: this process has its database, so hosts can be heard. */
+void fleet_listens(struct ctx *cx, struct store *s);
 MUST_USE struct err *fleet_hosts(struct ctx *cx, struct tx *tx, struct fleet_host **ret,
                                  size_t *ret_n);
 MUST_USE struct err *fleet_host_get(struct ctx *cx, struct tx *tx, const char *host_id,

@@ -380,6 +380,52 @@ static void who_counts_as_alive(void **state UNUSED)
     assert_false(fleet_heard(201 * S, 231 * S, over));
 }
 
+static bool lost_since(int64_t told_us)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    bool lost;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_lost(&t.cx, tx, host, told_us, &lost));
+    return lost;
+}
+
+static void listen_for(int64_t seconds)
+{
+    for (; seconds > 0; seconds -= 20) {
+        test_api_later(&t, 20);
+        fleet_listens(&t.cx, t.store);
+    }
+}
+
+/* Silence counts for as long as somebody listens. */
+static void who_counts_as_lost(void **state UNUSED)
+{
+    struct fleet_host h;
+    beat(&h);
+    int64_t told_us = now_us(&t.cx);
+    listen_for(280);
+    assert_false(lost_since(told_us));
+    listen_for(40);
+    assert_true(lost_since(told_us));
+    assert_false(lost_since(told_us + 60 * S)); /* told later */
+    test_api_later(&t, 40);                     /* nobody listened */
+    assert_false(lost_since(told_us));
+    fleet_listens(&t.cx, t.store);
+    assert_false(lost_since(told_us));
+    listen_for(40);
+    assert_false(lost_since(told_us));
+    listen_for(20);
+    assert_true(lost_since(told_us));
+    beat(&h);
+    assert_false(lost_since(told_us));
+
+    AUTO_TXN struct tx *tx = NULL;
+    bool lost;
+    assert_ok(&t.cx, tx_read(&t.cx, t.store, &tx));
+    assert_ok(&t.cx, fleet_host_lost(&t.cx, tx, "nobody", told_us, &lost));
+    assert_true(lost);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,7 +434,7 @@ int main(void)
         cmocka_unit_test(test_reports),        cmocka_unit_test(test_absent),
         cmocka_unit_test(test_hosts),          cmocka_unit_test(test_lease),
         cmocka_unit_test(test_secrets),        cmocka_unit_test(test_strangers),
-        cmocka_unit_test(who_counts_as_alive),
+        cmocka_unit_test(who_counts_as_alive), cmocka_unit_test(who_counts_as_lost),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

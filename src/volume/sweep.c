@@ -5,9 +5,6 @@
  */
 #include "volume/impl.h"
 
-/* A host that is away this long is not waited for with a deletion: its agent clears up when it
- * comes back. */
-#define LOST_HOST_US (5 * 60 * 1000000LL)
 /* A deadline found that late passed while nobody swept: no host could report either, so what was
  * under way gets this time more. */
 #define SWEEP_LATE_US (60 * 1000000LL)
@@ -20,12 +17,13 @@ const struct res_where snapshots_expired = {
 const struct res_where attachments_expired = {
     &attachment_resource, "state_deadline IS NOT NULL AND state_deadline <= $1", "state_deadline"};
 
-/* Away for so long, not only now: each host looks away to a control plane that has just started. */
-static bool host_lost(struct ctx *cx, struct tx *tx, const char *host_id)
+/* A deletion does not wait for it: its agent clears up when it comes back. In a pool another host
+ * does it. */
+static struct err *is_lost(struct ctx *cx, struct tx *tx, const char *host_id, bool in_pool,
+                           int64_t told_us, bool *ret)
 {
-    struct fleet_host host;
-    return fleet_host_get(cx, tx, host_id, &host) != NULL ||
-           now_us(cx) - host.last_seen_us > LOST_HOST_US;
+    *ret = !host_id;
+    return host_id && !in_pool ? fleet_host_lost(cx, tx, host_id, told_us, ret) : NULL;
 }
 
 static const char *why(struct ctx *cx, struct tx *tx, const struct volume *v)
@@ -90,6 +88,7 @@ static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
 {
     struct volume *v = row;
     const struct volume_life *l = volume_life_of(volume_state_of(v));
+    bool lost;
     switch (l->expiry) {
     case VEXP_ERROR:
         return expire_waiting(cx, tx, v, l);
@@ -99,8 +98,8 @@ static struct err *expire_volume(struct ctx *cx, struct tx *tx, void *row)
     case VEXP_RETRY:
         if (v->wanted)
             return expire_wanted(cx, tx, v, l);
-        if (!v->host_id || (!v->pool_id && now_us(cx) - v->state_since > LOST_HOST_US &&
-                            host_lost(cx, tx, v->host_id))) /* in a pool another host does it */
+        TRY(is_lost(cx, tx, v->host_id, v->pool_id, v->state_since, &lost));
+        if (lost)
             return volume_remove(cx, tx, v);
         v->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return volume_save(cx, tx, v);
@@ -118,10 +117,11 @@ static struct err *expire_snapshot(struct ctx *cx, struct tx *tx, void *row)
     const struct snapshot_life *l = snapshot_life_of(snapshot_state_of(s));
     if (l->retry && !s->wanted) {
         void *of = NULL;
+        bool lost;
         TRY(res_find(cx, tx, &volume_resource, s->volume_id, &of));
-        bool in_pool = ((const struct volume *)of)->pool_id != NULL;
-        if (!s->host_id || (!in_pool && now_us(cx) - s->state_since > LOST_HOST_US &&
-                            host_lost(cx, tx, s->host_id)))
+        TRY(is_lost(cx, tx, s->host_id, ((const struct volume *)of)->pool_id, s->state_since,
+                    &lost));
+        if (lost)
             return snapshot_remove(cx, tx, s);
         s->state_deadline = now_us(cx) + l->deadline_s * 1000000;
         return snapshot_save(cx, tx, s);
@@ -243,6 +243,7 @@ struct err *volume_sweep(struct ctx *cx, struct store *store, size_t *ret_change
     *ret_changed = 0;
     for (size_t i = 0; i < ARRAY_LEN(sweeps); i++)
         TRY(sweep(cx, store, &sweeps[i], ret_changed));
+    fleet_listens(cx, store);
     TRY(volume_pools_sweep(cx, store, ret_changed));
     return purge_messages(cx, store);
 }
