@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Image data: in and out byte for byte, cut off, too large, at the same time, refused, left over.
- */
+/* Image data: in and out byte for byte, cut off, too large, no room on the disk, at the same time,
+ * refused, left over. */
+#include "image/intake.h"
 #include "image/test_images.h"
 #include <arpa/inet.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -192,6 +194,37 @@ static void cut_off(void **state UNUSED)
     }
 }
 
+static void wait_for_helpers(int n)
+{
+    for (int i = 0; i < 6000 && intake_helpers() != n; i++)
+        usleep(10000);
+    assert_int_equal(intake_helpers(), n);
+}
+
+/* Large ones, whose digests are taken by threads of their own; more than have one. */
+static void clients_go_away(void **state UNUSED)
+{
+    int fds[INTAKE_HELPERS_MAX + 2];
+    const char *ids[ARRAY_LEN(fds)];
+    uint8_t *data = noise(2 << 20);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        ids[i] = new_image("p1", "");
+        fds[i] = begin_upload(ids[i], "Content-Length: 4000000");
+        send_all(fds[i], data, 2 << 20);
+    }
+    wait_for_helpers(INTAKE_HELPERS_MAX);
+    wait_for_files(ARRAY_LEN(fds));
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    wait_for_files(0);
+    wait_for_helpers(0);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        struct test_reply r = test_expect(&t, 200, "p1", "GET", image_path(ids[i]), NULL);
+        assert_string_equal(test_str(&t, &r, "status"), "queued");
+        test_expect(&t, 204, "p1", "DELETE", image_path(ids[i]), NULL);
+    }
+}
+
 static void too_large(void **state UNUSED)
 {
     uint8_t *data = noise(SIZE_MAX_BYTES + 1);
@@ -202,6 +235,47 @@ static void too_large(void **state UNUSED)
     r = test_expect(&t, 200, "p1", "GET", image_path(id), NULL);
     assert_string_equal(test_str(&t, &r, "status"), "queued");
     assert_true(json_is_null(test_at(&r, "size")));
+}
+
+static _Atomic int64_t disk_room = INT64_MAX; /* bytes that images' files may still take */
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = atomic_load(&disk_room) < INT64_MAX ? readlink(link, path, sizeof(path) - 1) : 0;
+    path[n > 0 ? n : 0] = 0;
+    if (str_starts(path, image_dir)) {
+        int64_t room = atomic_load(&disk_room);
+        size = (size_t)min_i64(room, (int64_t)size);
+        atomic_fetch_sub(&disk_room, (int64_t)size);
+        if (room <= 0) {
+            errno = ENOSPC;
+            return -1;
+        }
+    }
+    return syscall(SYS_write, fd, data, size);
+}
+
+static void full_disk(void **state UNUSED)
+{
+    static const size_t size = 3 << 20;
+    uint8_t *data = noise(size);
+    const int64_t rooms[] = {0, 500000, (1 << 20) + 100000, (int64_t)size - 1};
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+        const char *id = new_image("p1", "");
+        atomic_store(&disk_room, rooms[i]);
+        struct test_reply r = upload("p1", id, data, size);
+        atomic_store(&disk_room, INT64_MAX);
+        assert_int_equal(r.status, 413);
+        assert_non_null(strstr(r.text, "No space left"));
+        wait_for_files(0);
+        wait_for_helpers(0);
+        r = test_expect(&t, 200, "p1", "GET", image_path(id), NULL);
+        assert_string_equal(test_str(&t, &r, "status"), "queued");
+        assert_int_equal(upload("p1", id, data, size).status, 204); /* once there is room again */
+        test_expect(&t, 204, "p1", "DELETE", image_path(id), NULL);
+    }
 }
 
 static void two_at_once(void **state UNUSED)
@@ -393,7 +467,9 @@ int main(void)
         cmocka_unit_test(ranges),
         cmocka_unit_test(in_chunks),
         cmocka_unit_test(cut_off),
+        cmocka_unit_test(clients_go_away),
         cmocka_unit_test(too_large),
+        cmocka_unit_test(full_disk),
         cmocka_unit_test(two_at_once),
         cmocka_unit_test(changed_while_it_came),
         cmocka_unit_test(disks_and_what_they_are_called),

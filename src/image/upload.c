@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Uploads: data streams into a file of its own, digests taken on the way; the row turns active in
- * one compare-and-swap after the file is on disk. Staged data is kept beside the row, which an
- * import, a deadline or the image's deletion takes it away from.
+ * Uploads: data streams into a file of its own, digests taken on the way (intake.c); the row turns
+ * active in one compare-and-swap after the file is on disk. Staged data is kept beside the row,
+ * which an import, a deadline or the image's deletion takes it away from.
  */
+#include "image/intake.h"
 #include "image/resources.h"
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -20,7 +20,7 @@ struct upload {
     struct image *image;
     const char *name, *path;
     int fd;
-    EVP_MD_CTX *md5, *sha512;
+    struct intake *intake;
     int64_t size;
     uint8_t head[IMAGE_HEAD_BYTES];
     size_t head_size;
@@ -33,10 +33,8 @@ struct upload {
 static void upload_release(void *arg)
 {
     struct upload *u = arg;
+    intake_free(TAKE_PTR(u->intake));
     close_fd_p(&u->fd);
-    EVP_MD_CTX_free(u->md5);
-    EVP_MD_CTX_free(u->sha512);
-    u->md5 = u->sha512 = NULL;
 }
 
 static void upload_discard(struct upload *u)
@@ -65,16 +63,7 @@ static struct err *upload_write(struct http_sink *sink, struct ctx *cx, const ch
     if (u->size > image_settings()->size_max_bytes)
         return fail(cx, ERR_TOO_LARGE, "The image is larger than the limit of %" PRId64 " bytes",
                     image_settings()->size_max_bytes);
-    EVP_DigestUpdate(u->md5, data, size);
-    EVP_DigestUpdate(u->sha512, data, size);
-    for (size_t done = 0; done < size;) {
-        ssize_t w = write(u->fd, data + done, size - done);
-        if (w < 0 && errno != EINTR)
-            return fail(cx, errno == ENOSPC || errno == EDQUOT ? ERR_TOO_LARGE : ERR_UNAVAILABLE,
-                        "The image's data can't be written: %m");
-        done += w > 0 ? (size_t)w : 0;
-    }
-    return NULL;
+    return intake_write(u->intake, cx, data, size);
 }
 
 static struct err *create_file(struct ctx *cx, struct upload *u)
@@ -155,24 +144,11 @@ static struct err *open_upload(struct call *c, image_find_fn *find, bool stages,
     TRY(load_for_upload(c, find, &u->image));
     TRY(check_queued(c->cx, u, u->image));
     TRY(open_file(c->cx, u));
-    u->md5 = EVP_MD_CTX_new();
-    u->sha512 = EVP_MD_CTX_new();
+    u->intake = intake_new(u->fd);
     arena_defer(c->cx->arena, upload_release, u);
-    must(u->md5 && u->sha512 && EVP_DigestInit_ex(u->md5, EVP_md5(), NULL) == 1 &&
-         EVP_DigestInit_ex(u->sha512, EVP_sha512(), NULL) == 1);
     c->state = u;
     *ret_sink = &u->sink;
     return NULL;
-}
-
-static const char *digest_hex(struct ctx *cx, EVP_MD_CTX *md)
-{
-    uint8_t raw[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    must(EVP_DigestFinal_ex(md, raw, &size) == 1);
-    char *hex = arena_alloc(cx->arena, 2 * (size_t)size + 1);
-    hex_encode(raw, size, hex);
-    return hex;
 }
 
 static struct err *sync_dir(struct ctx *cx)
@@ -195,8 +171,7 @@ static struct err *settle(struct call *c, struct upload *u)
     TRY(image_format_check(c->cx, u->image->disk_format, u->head, u->head_size, u->size, &f));
     u->virtual_size = f.virtual_size;
     u->unbootable = f.unbootable;
-    u->md5_hex = digest_hex(c->cx, u->md5);
-    u->sha512_hex = digest_hex(c->cx, u->sha512);
+    TRY(intake_end(u->intake, c->cx, &u->md5_hex, &u->sha512_hex));
     if (fsync(u->fd) < 0)
         return fail(c->cx, ERR_UNAVAILABLE, "The image's data can't be synced: %m");
     return sync_dir(c->cx);
