@@ -295,7 +295,7 @@ static struct err *to_where_it_came_from(struct ctx *cx, struct tx *tx, struct s
     const char *to = s->other_host_id;
     s->other_host_id = s->move_stage = NULL;
     server_hold(s);
-    TRY(server_rehost(cx, tx, s, to, REHOST_NOW));
+    TRY(server_rehost(cx, tx, s, to, REHOST_WAIT));
     return migration_status(cx, tx, s->id, "reverted");
 }
 

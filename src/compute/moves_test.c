@@ -143,6 +143,37 @@ static void cold_is_reverted(void **state UNUSED)
     assert_string_equal(migration("status"), "reverted");
 }
 
+static void behind(const char *sql)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    const struct stmt st = {"behind", sql};
+    assert_ok(&T->cx, tx_write(&T->cx, T->store, &tx));
+    assert_ok(&T->cx, db_run(&T->cx, tx, &st));
+    assert_ok(&T->cx, tx_commit(&T->cx, &tx));
+}
+
+/* That the guest is gone there does not say that nothing is at work on its volumes. */
+static void a_revert_waits_for_shared_volumes(void **state UNUSED)
+{
+    behind("UPDATE fleet_hosts SET pool_id = 'eeeeeeee-0000-4000-8000-000000000001', pool_gib = 1");
+    const char *id = world_running(&w, "p1"), *from = world_host_of(&w, id), *to = other_of(from);
+    world_act(&w, 202, "admin", id, "{'migrate':null}");
+    ready(to, id, 1);
+    sent(from, id, 1, "off");
+    runs(to, id, 2);
+    test_expect(T, 200, "p1", "POST", world_at(&w, id, "/os-volume_attachments"),
+                "{'volumeAttachment':{'volumeId':'%s'}}", world_volume(&w));
+    behind("UPDATE volumes SET from_host_id = NULL"); /* whoever had it before has let go */
+    world_act(&w, 202, "p1", id, "{'revertResize':null}");
+    world_report(&w, to, id, "{'power':'absent'}");
+    assert_string_equal(world_host_of(&w, id), from);
+    assert_int_equal(world_count(&w, world_path(&w,
+                                                "SELECT 1 FROM volumes WHERE host_id = '%s' AND "
+                                                "from_host_id = '%s'",
+                                                from, to)),
+                     1);
+}
+
 static void trouble_leaves_it_where_it_was(void **state UNUSED)
 {
     const char *id = world_running(&w, "p1"), *from = world_host_of(&w, id), *to = other_of(from);
@@ -289,6 +320,7 @@ int main(void)
         TEST(live_and_there),
         TEST(cold_is_confirmed),
         TEST(cold_is_reverted),
+        TEST(a_revert_waits_for_shared_volumes),
         TEST(trouble_leaves_it_where_it_was),
         TEST(one_that_goes_off_stays),
         TEST(aborted),
