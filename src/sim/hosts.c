@@ -50,8 +50,12 @@ static struct err *driver_fault(struct ctx *cx, void *arg, const char *call, con
 {
     struct host *h = arg;
     struct world *w = h->world;
-    if (chance(w, 1)) /* it takes its time */
+    if (chance(w, 1)) { /* it takes its time */
+        int64_t was = w->now_us;
         w->now_us += between_us(w, 100, 30000);
+        trace(w, "%s: %s %s %s takes %.3f s", h->id, after ? "after" : "before", call, id ? id : "",
+              (double)(w->now_us - was) / 1e6);
+    }
     if (chance(w, 10) && h->agent)
         answer_meanwhile(w, h);
     if (chance(w, 1)) {

@@ -40,6 +40,13 @@ static struct err *move_snapshots(struct ctx *cx, struct tx *tx, const struct vo
     return NULL;
 }
 
+/* One that is away, too: when it is back it asks what is new, and still has the older word. */
+static struct err *tell_old(struct ctx *cx, struct tx *tx, const char *host_id, const char *id)
+{
+    struct err *e = fleet_touch(cx, tx, host_id, "volume", id);
+    return e && e->kind == ERR_NOT_FOUND ? NULL : e; /* it was removed */
+}
+
 static struct err *hand_to(struct ctx *cx, struct tx *tx, struct volume *v,
                            const struct fleet_host *to, enum rehost how)
 {
@@ -57,8 +64,7 @@ static struct err *hand_to(struct ctx *cx, struct tx *tx, struct volume *v,
         v->next_host_id = NULL;
     TRY(res_update(cx, tx, &volume_resource, v));
     TRY(move_snapshots(cx, tx, v));
-    if (!gone)
-        TRY(fleet_touch(cx, tx, old, "volume", v->id));
+    TRY(tell_old(cx, tx, old, v->id));
     return fleet_touch(cx, tx, to->id, "volume", v->id);
 }
 

@@ -302,8 +302,10 @@ static void a_gone_host_is_not_waited_for(void **state UNUSED)
     const char *id = volume_on_h0(), *used = vworld_ready(&w, "p1");
     attach_to(used, H0);
     down(H0, true);
+    int64_t told = vworld_revision(&w, H0, id);
     vworld_expire(&w);
     assert_string_equal(vworld_host_of(&w, id), H1);
+    assert_true(vworld_revision(&w, H0, id) > told); /* it hears that when it comes back */
     assert_non_null(vworld_spec_of(&w, H1, id));
     assert_string_equal(vworld_host_of(&w, used), H0); /* its server has the word */
     rehost(H1, REHOST_NOW);

@@ -136,7 +136,7 @@ void vworld_stop(struct volume_world *w)
     test_api_stop(&w->t);
 }
 
-static int64_t revision_of(struct volume_world *w, const char *host_id, const char *volume_id)
+int64_t vworld_revision(struct volume_world *w, const char *host_id, const char *volume_id)
 {
     AUTO_TXN struct tx *tx = NULL;
     int64_t n;
@@ -165,7 +165,7 @@ static void report(struct volume_world *w, const char *host_id, const char *volu
     struct jw jw;
     for (char *p; (p = strstr(text, "{R}"));)
         text = arena_printf(cx->arena, "%.*s%" PRId64 "%s", (int)(p - text), text,
-                            revision_of(w, host_id, volume_id), p + 3);
+                            vworld_revision(w, host_id, volume_id), p + 3);
     text = arena_printf(cx->arena, "{'reports':[{'kind':'volume','id':'%s','observed':%s}]}",
                         volume_id, text);
     for (char *p = text; *p; p++)

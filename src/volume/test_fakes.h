@@ -44,6 +44,8 @@ const json_t *vworld_spec_of(struct volume_world *w, const char *host_id, const 
 void vworld_share(struct volume_world *w, size_t n_hosts, int64_t gib);
 #define VWORLD_POOL "dddddddd-0000-4000-8000-000000000001"
 const char *vworld_host_of(struct volume_world *w, const char *volume_id);
+/* Of the host's latest word about it; 0: none. */
+int64_t vworld_revision(struct volume_world *w, const char *host_id, const char *volume_id);
 /* Rows that the statement gives; the statement run. */
 size_t vworld_count(struct volume_world *w, const char *sql);
 void vworld_run(struct volume_world *w, const char *sql);
