@@ -79,6 +79,8 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac);
 bool guest_dhcp_refused(struct stage *s, const char *guest, const char *mac);
 /* The answer to a DHCPv6 SOLICIT (RFC 8415) offers this address. */
 bool guest_solicits(const char *guest, const char *mac, const char *address);
+/* A server's answer (DNS over udp; type: 1 A, 28 AAAA) to the guest: its code; how many records. */
+int dns_ask(const char *guest, const char *server, const char *name, int type, int *ret_n);
 bool can_ping(const char *guest, const char *to);
 bool cannot_ping(const char *guest, const char *to);
 /* A socket that takes connections on any address of the guest. */

@@ -175,6 +175,41 @@ bool guest_solicits(const char *guest, const char *mac, const char *address)
     return false;
 }
 
+int dns_ask(const char *guest, const char *server, const char *name, int type, int *ret_n)
+{
+    struct ctx *cx = scratch();
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(53)};
+    uint8_t ask[300] = {7, 7, 1, 0, 0, 1}, got[1500];
+    size_t n = 12;
+    assert_int_equal(inet_pton(AF_INET, server, &at.sin_addr), 1);
+    for (const char *p = name; *p; p += strcspn(p, "."), p += *p == '.') {
+        size_t label = strcspn(p, ".");
+        ask[n++] = (uint8_t)label;
+        memcpy(ask + n, p, label);
+        n += label;
+    }
+    ask[n + 2] = (uint8_t)type;
+    ask[n + 4] = 1;
+    n += 5;
+    AUTO_NETNS int back = -1;
+    assert_ok(cx, netns_enter(cx, guest, &back));
+    AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    for (int i = 0; i < E2E_WAIT_S; i++) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        send(fd, ask, n, 0); /* refused, while nobody listens */
+        if (poll(&p, 1, 1000) <= 0)
+            continue;
+        if (recv(fd, got, sizeof(got), 0) < 12)
+            continue;
+        assert_memory_equal(got, ask, 2);
+        *ret_n = got[6] << 8 | got[7];
+        return got[3] & 15;
+    }
+    fail_msg("%s does not answer %s about %s", server, guest, name);
+    return -1;
+}
+
 bool can_ping(const char *guest, const char *to)
 {
     int64_t until = mono_us(scratch()) + E2E_WAIT_S * 1000000LL;

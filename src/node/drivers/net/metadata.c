@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * One epoll thread. Listeners come and go from other threads under the lock; connections belong to
+ * One epoll thread, for questions about names, too. Listeners come and go from other threads under the lock; connections belong to
  * the thread alone. A closed listener is freed by the thread between two turns, when no event can
  * name it any more.
  */
@@ -24,7 +24,11 @@
 #define LISTEN_TRIES 50
 #define ASK_AGAIN_MS 50
 
-enum source_kind { SOURCE_WAKE, SOURCE_LISTENER, SOURCE_CONNECTION };
+#define DATAGRAM_MAX 1500
+
+enum source_kind { SOURCE_WAKE, SOURCE_LISTENER, SOURCE_NAMES, SOURCE_CONNECTION };
+/* Of a network: the metadata address, that of IPv6, names. */
+enum { LISTEN_4, LISTEN_6, LISTEN_NAMES, LISTENERS };
 
 struct network {
     struct network *next;
@@ -34,7 +38,9 @@ struct network {
         enum source_kind kind;
         int fd;
         struct network *network;
-    } listeners[2];
+    } listeners[LISTENERS];
+    metadata_names_fn *names; /* NULL: it listens for none */
+    char domain[256];         /* of its guests; "": none */
     struct alias *aliases;
     size_t n_aliases;
     unsigned n_connections;
@@ -134,12 +140,31 @@ MUST_USE static struct err *watch(struct ctx *cx, struct metadata *md, struct ne
     for (size_t i = 0; i < ARRAY_LEN(n->listeners); i++) {
         struct listener *l = &n->listeners[i];
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = l};
-        l->kind = SOURCE_LISTENER;
+        l->kind = i == LISTEN_NAMES ? SOURCE_NAMES : SOURCE_LISTENER;
         l->network = n;
         if (l->fd >= 0 && epoll_ctl(md->epoll, EPOLL_CTL_ADD, l->fd, &ev) < 0)
             return fail(cx, ERR_UNAVAILABLE, "cannot watch the metadata address: %m");
     }
     return NULL;
+}
+
+/* Answers come from the address that was asked, of several: each question says which. */
+static int listen_for_names(void)
+{
+    const struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(53)};
+    const struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+    int on = 1, off = 0, rc;
+    AUTO_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) { /* of both versions */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+        rc = bind(fd, (const struct sockaddr *)&a6, sizeof(a6));
+    } else { /* a host without IPv6 */
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+        rc = bind(fd, (const struct sockaddr *)&a4, sizeof(a4));
+    }
+    return rc == 0 ? TAKE_FD(fd) : -1;
 }
 
 /* What a killed agent left between fork and exec may hold the address for a moment. */
@@ -173,8 +198,11 @@ MUST_USE static struct err *take_aliases(struct ctx *cx, const struct spec_netwo
     return NULL;
 }
 
-static void set_aliases(struct network *n, const struct alias *aliases, size_t count)
+static void set_known(struct network *n, const struct spec_network *spec,
+                      const struct alias *aliases)
 {
+    size_t count = spec->n_ports;
+    snprintf(n->domain, sizeof(n->domain), "%s", spec->dns_domain ? spec->dns_domain : "");
     free(n->aliases);
     n->aliases = calloc(count + 1, sizeof(*aliases));
     must(n->aliases);
@@ -189,7 +217,7 @@ static bool needs_listeners(struct metadata *md, const struct spec_network *spec
     AUTO_LOCK(&md->lock);
     struct network **at = find_network(md, spec->id);
     if (*at && (*at)->netns == netns) {
-        set_aliases(*at, aliases, spec->n_ports);
+        set_known(*at, spec, aliases);
         return false;
     }
     if (*at)
@@ -198,12 +226,12 @@ static bool needs_listeners(struct metadata *md, const struct spec_network *spec
 }
 
 struct err *metadata_listen(struct ctx *cx, struct metadata *md, const struct spec_network *spec,
-                            const char *netns)
+                            const char *netns, metadata_names_fn *names)
 {
     struct stat st;
     struct alias *aliases;
     TRY(take_aliases(cx, spec, &aliases));
-    AUTO_FD int ns = -1, fd4 = -1, fd6 = -1;
+    AUTO_FD int ns = -1, fd4 = -1, fd6 = -1, fd_names = -1;
     TRY(netns_open(cx, netns, &ns));
     if (fstat(ns, &st) < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot look at the namespace %s: %m", netns);
@@ -218,14 +246,18 @@ struct err *metadata_listen(struct ctx *cx, struct metadata *md, const struct sp
     /* Any address of the bridge; the rules let only the metadata one in. Hosts without IPv6 do
      * without. */
     fd6 = listen_soon(AF_INET6, NULL);
+    if (names && (fd_names = listen_for_names()) < 0)
+        return fail(cx, ERR_UNAVAILABLE, "cannot listen for names in %s: %m", netns);
 
     struct network *n = calloc(1, sizeof(*n));
     must(n);
     snprintf(n->id, sizeof(n->id), "%s", spec->id);
-    set_aliases(n, aliases, spec->n_ports);
+    set_known(n, spec, aliases);
     n->netns = st.st_ino;
-    n->listeners[0].fd = TAKE_FD(fd4);
-    n->listeners[1].fd = TAKE_FD(fd6);
+    n->names = names;
+    n->listeners[LISTEN_4].fd = TAKE_FD(fd4);
+    n->listeners[LISTEN_6].fd = TAKE_FD(fd6);
+    n->listeners[LISTEN_NAMES].fd = TAKE_FD(fd_names);
     AUTO_LOCK(&md->lock);
     struct err *e = watch(cx, md, n);
     if (e) {
@@ -449,6 +481,31 @@ static void on_listener(struct metadata *md, struct listener *l)
     md->n_connections++;
 }
 
+/* One question; what came with it (the address it was sent to) goes with the answer. */
+static void on_names(struct metadata *md, struct listener *l)
+{
+    uint8_t question[DATAGRAM_MAX], answer[DATAGRAM_MAX];
+    _Alignas(struct cmsghdr) char control[128];
+    struct sockaddr_storage from;
+    struct iovec v = {question, sizeof(question)};
+    struct msghdr m = {.msg_name = &from,
+                       .msg_namelen = sizeof(from),
+                       .msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    AUTO_LOCK(&md->lock);
+    if (l->network->closed)
+        return;
+    ssize_t got = recvmsg(l->fd, &m, 0);
+    if (got < 0 || m.msg_flags & MSG_TRUNC)
+        return;
+    v = (struct iovec){answer, l->network->names(question, (size_t)got, l->network->domain,
+                                                 answer)};
+    if (v.iov_len)
+        sendmsg(l->fd, &m, MSG_NOSIGNAL); /* one that is lost is asked for again */
+}
+
 /* Between two turns: ended connections, then closed networks that none of them names. */
 static void sweep(struct metadata *md, bool all)
 {
@@ -487,6 +544,9 @@ static void dispatch(struct metadata *md, void *source)
     }
     case SOURCE_LISTENER:
         on_listener(md, source);
+        break;
+    case SOURCE_NAMES:
+        on_names(md, source);
         break;
     case SOURCE_CONNECTION:
         on_connection(md, source);

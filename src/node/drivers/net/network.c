@@ -132,7 +132,7 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     TRY(network_addresses(cx, spec, l, &bridge));
     TRY(ports_mtu(cx, l, &bridge, (uint32_t)spec->mtu));
     TRY(run_file_write(cx, netns, "ra", ra));
-    TRY(metadata_listen(cx, net->metadata, spec, netns));
+    TRY(metadata_listen(cx, net->metadata, spec, netns, NULL));
     TRY(dhcp_conf_text(cx, spec, bridge.index, &dns.conf));
     return dnsmasq_apply(cx, netns, &dns);
 }

@@ -7,6 +7,7 @@
 #include "node/drivers/driver.h"
 #include "node/drivers/net/kernel.h"
 #include "node/drivers/net/netns.h"
+#include "node/drivers/ovn/dns.h"
 #include "node/drivers/ovn/nb_map.h"
 #include "node/drivers/ovn/ovs.h"
 
@@ -89,7 +90,7 @@ static struct err *host_network_apply(struct ctx *cx, void *drv, const struct sp
     TRY(metadata_link(cx, h, spec, netns, outer, &l, &link));
     TRY(network_ipv6(cx, spec, netns, INNER));
     TRY(network_addresses(cx, spec, l, &link));
-    TRY(metadata_listen(cx, h->net.metadata, spec, netns));
+    TRY(metadata_listen(cx, h->net.metadata, spec, netns, dns_answer));
     return ovs_plug(cx, h->ovs_db, outer, metadata_port(cx, spec->id), h->net.owner);
 }
 

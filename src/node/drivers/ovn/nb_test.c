@@ -4,6 +4,7 @@
  * from the rows that are there, with a database in memory. COLVERT_REGEN=1 writes the files anew.
  */
 #include "base/test.h"
+#include "node/drivers/ovn/dns.h"
 #include "node/drivers/ovn/nb_map.h"
 
 static const char *golden, *specs; /* folders */
@@ -366,11 +367,66 @@ static void test_frames(void **state)
     assert_err(&cx, ERR_BAD_GATEWAY, ovsdb_results_check(&cx, results, 4));
 }
 
+/* Of a question of one name, the answer's code; the question comes back, and nothing else. */
+static int asked(const char *name, uint8_t flags, const char *domain)
+{
+    uint8_t query[DNS_MESSAGE_MAX] = {7, 9, flags, 0, 0, 1}, answer[DNS_MESSAGE_MAX];
+    size_t n = 12;
+    for (const char *p = name; *p; p += p[strcspn(p, ".")] ? strcspn(p, ".") + 1 : strlen(p)) {
+        size_t label = strcspn(p, ".");
+        query[n++] = (uint8_t)label;
+        memcpy(query + n, p, label);
+        n += label;
+    }
+    memcpy(query + n, "\0\0\x1c\0\1", 5);
+    n += 5;
+    for (size_t cut = 0; cut < n; cut++) {
+        size_t size = dns_answer(query, cut, domain, answer);
+        if (cut < 12 ? size != 0 : size != 12 || (answer[3] != 1 && answer[3] != 4))
+            fail_msg("%zu of %zu bytes are answered by %zu", cut, n, size);
+    }
+    size_t size = dns_answer(query, n, domain, answer);
+    if (!size)
+        return -1;
+    assert_memory_equal(answer, query, 2);
+    assert_int_equal(answer[2] & 0xf9, 0x80 | flags);
+    assert_int_equal(answer[5], size > 12);
+    assert_int_equal(answer[7] + answer[9] + answer[11], 0);
+    assert_memory_equal(answer + 12, query + 12, size - 12);
+    return answer[3];
+}
+
+static void test_dns(void **state)
+{
+    enum { NOTHING = 0, FORMERR = 1, NOTIMP = 4, REFUSED = 5 };
+    char long_name[600], label[70];
+    (void)state;
+    assert_int_equal(asked("web", 1, ""), NOTHING);
+    assert_int_equal(asked("web.Example.org", 1, "example.org."), NOTHING);
+    assert_int_equal(asked("example.org", 0, "example.ORG"), NOTHING);
+    assert_int_equal(asked("web.example.org", 1, ""), REFUSED);
+    assert_int_equal(asked("web.badexample.org", 1, "example.org."), REFUSED);
+    assert_int_equal(asked("org", 1, "example.org."), NOTHING);
+    assert_int_equal(asked("", 1, "example.org."), REFUSED);
+    assert_int_equal(asked("web", 0x28, ""), NOTIMP); /* an update */
+    snprintf(label, sizeof(label), "%064d", 0);
+    assert_int_equal(asked(label, 1, ""), FORMERR);
+    for (size_t i = 0; i < sizeof(long_name); i++)
+        long_name[i] = i % 30 ? 'a' : '.';
+    long_name[sizeof(long_name) - 1] = 0;
+    assert_int_equal(asked(long_name + 1, 1, ""), FORMERR);
+    long_name[250] = 0;
+    assert_int_equal(asked(long_name + 1, 1, ""), REFUSED);
+    uint8_t answer[12] = {7, 9, 0x80}, out[12]; /* is none to an answer */
+    assert_int_equal(dns_answer(answer, sizeof(answer), "", out), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden), cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_frames)};
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_dns)};
     must(argc == 3);
     golden = argv[1];
     specs = argv[2];
