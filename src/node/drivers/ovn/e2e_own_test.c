@@ -51,6 +51,25 @@ static void test_distributed(void **state)
         assert_int_equal(sh(HOST_NS, "ip neigh show %s | grep -q fa:16:3e:00:ee", to), 1);
     }
     assert_true(can_ping("cvt-a1", "203.0.113.102"));
+    /* They change hands, and hosts: the outside's switch learns it, though it forgets nothing and
+     * neighbours have no doubts. */
+    sh(HOST_NS, "sysctl -qw net.ipv4.neigh.br-ext.base_reachable_time_ms=3600000; ip neigh flush all");
+    assert_true(can_ping(HOST_NS, "203.0.113.101"));
+    assert_true(can_ping(HOST_NS, "203.0.113.102"));
+    route_with(s, printed(s, "%s,%s", printed(s, floating, 1, 1, 2, PORT_A2),
+                          printed(s, floating, 2, 2, 1, PORT_A1)));
+    for (int i = 1; i <= 2; i++) {
+        AUTO_FD int listener = tcp_listen(i == 1 ? "cvt-a2" : "cvt-a1", 22);
+        char peer[INET_ADDRSTRLEN];
+        AUTO_FD int fd = tcp_connect(HOST_NS, printed(s, "203.0.113.10%d", i), 22);
+        assert_true(fd >= 0);
+        AUTO_FD int accepted = tcp_accept(listener, peer);
+        assert_true(accepted >= 0);
+    }
+    sh(HOST_NS, "sysctl -qw net.ipv4.neigh.br-ext.base_reachable_time_ms=30000");
+    route_with(s, printed(s, "%s,%s", printed(s, floating, 1, 1, 1, PORT_A1),
+                          printed(s, floating, 2, 2, 2, PORT_A2)));
+    assert_true(can_ping(HOST_NS, "203.0.113.102"));
     AUTO_FD int host = tcp_listen(HOST_NS, 8000);
     AUTO_FD int out = tcp_connect("cvt-a2", "203.0.113.1", 8000);
     assert_true(out >= 0);

@@ -21,9 +21,10 @@ static const struct nb_router_net *net_of(const struct nb_router_facts *f, const
     return NULL;
 }
 
-/* The two ends: the router's, and the network's. */
+/* The two ends: the router's, and the network's. Outside, whoever answers for an address from now
+ * on says so, lest neighbours and switches go on to who did before. */
 static struct err *plug(struct nb_want *w, const char *port_id, const char *network_id,
-                        const char *mac, struct nb_row **ret)
+                        const char *mac, bool outside, struct nb_row **ret)
 {
     struct mac m;
     TRY(mac_parse(w->cx, mac, &m));
@@ -37,6 +38,8 @@ static struct err *plug(struct nb_want *w, const char *port_id, const char *netw
     nb_str(p, "type", "router");
     nb_put(p, "addresses", "router");
     nb_map(p, "options", "router-port", name);
+    if (outside)
+        nb_map(p, "options", "nat-addresses", "router");
     *ret = r;
     return NULL;
 }
@@ -79,7 +82,7 @@ static struct err *interface(struct nb_want *w, const struct nb_router_facts *f,
     bool v6 = false;
     if (!i->n_ips)
         return NULL;
-    TRY(plug(w, i->port_id, i->network_id, i->mac, &r));
+    TRY(plug(w, i->port_id, i->network_id, i->mac, false, &r));
     for (size_t k = 0; k < i->n_ips; k++) {
         struct ip ip;
         TRY(ip_parse_with(w->cx, i->ips[k].ip, i->ips[k].prefix, &ip));
@@ -124,7 +127,8 @@ static struct err *outside(struct nb_want *w, const struct spec_router *spec,
     int64_t mtu = smallest_mtu(spec, f);
     const struct nb_router_net *net = net_of(f, spec->external.network_id);
     TRY(ip_parse_with(w->cx, spec->external.ip, spec->external.prefix, &ip));
-    TRY(plug(w, spec->external.port_id, spec->external.network_id, spec->external.mac, &r));
+    TRY(plug(w, spec->external.port_id, spec->external.network_id, spec->external.mac, true,
+             &r));
     nb_put(r, "networks", ip_cidr(w->cx, &ip));
     gateways(w, f);
     nb_ref(r, "ha_chassis_group", "gateways");
