@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Questions about names, from guests: whatever they are, the answer is bounded, and never a question. */
+/* Questions about names, from guests: whatever they are, the answer is bounded, and never a
+ * question. */
 #include "node/drivers/ovn/dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -79,10 +79,11 @@ static void test_names(void **state)
      * which some resolvers take for both. */
     assert_int_equal(dns_ask("cvt-a1", "10.0.0.2", "web.example.org", TYPE_AAAA, &n), DNS_NOTHING);
     assert_int_equal(n, 0);
-    assert_int_equal(sh("cvt-a1", "echo nameserver 10.0.0.2 >%s/resolv.conf; echo search example.org "
-                                  ">>%s/resolv.conf; unshare -m sh -c 'mount --bind %s/resolv.conf "
-                                  "/etc/resolv.conf; getent ahosts web; ! getent ahosts other; ! "
-                                  "getent ahosts example.com'",
+    assert_int_equal(sh("cvt-a1",
+                        "echo nameserver 10.0.0.2 >%s/resolv.conf; echo search example.org "
+                        ">>%s/resolv.conf; unshare -m sh -c 'mount --bind %s/resolv.conf "
+                        "/etc/resolv.conf; getent ahosts web; ! getent ahosts other; ! "
+                        "getent ahosts example.com'",
                         s->dir, s->dir, s->dir),
                      0);
     expect_out("10.0.0.11");

@@ -141,7 +141,7 @@ bool guest_dhcp(struct stage *s, const char *guest, const char *mac)
 
 bool guest_dhcp_refused(struct stage *s, const char *guest, const char *mac)
 {
-    return !ask_dhcp(s, guest, mac, 3);
+    return !ask_dhcp(s, guest, mac, 2);
 }
 
 bool guest_solicits(const char *guest, const char *mac, const char *address)
@@ -221,7 +221,7 @@ bool can_ping(const char *guest, const char *to)
 
 bool cannot_ping(const char *guest, const char *to)
 {
-    return sh(guest, "busybox ping -c 2 -W 1 -A %s", to) != 0;
+    return sh(guest, "ping -c 3 -i 0.2 -W 0.5 %s", to) != 0;
 }
 
 int tcp_listen(const char *guest, int port)
@@ -265,7 +265,7 @@ int tcp_connect(const char *guest, const char *to, int port)
 
 bool cannot_connect(const char *guest, const char *to, int port)
 {
-    AUTO_FD int fd = connect_for(guest, to, port, 2000);
+    AUTO_FD int fd = connect_for(guest, to, port, 1200); /* asks twice */
     return fd < 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * One epoll thread, for questions about names, too. Listeners come and go from other threads under the lock; connections belong to
- * the thread alone. A closed listener is freed by the thread between two turns, when no event can
- * name it any more.
+ * One epoll thread, for questions about names, too. Listeners come and go from other threads under
+ * the lock; connections belong to the thread alone. A closed listener is freed by the thread
+ * between two turns, when no event can name it any more.
  */
 #include "node/drivers/net/addr.h"
 #include "node/drivers/net/metadata.h"
@@ -500,8 +500,8 @@ static void on_names(struct metadata *md, struct listener *l)
     ssize_t got = recvmsg(l->fd, &m, 0);
     if (got < 0 || m.msg_flags & MSG_TRUNC)
         return;
-    v = (struct iovec){answer, l->network->names(question, (size_t)got, l->network->domain,
-                                                 answer)};
+    v = (struct iovec){answer,
+                       l->network->names(question, (size_t)got, l->network->domain, answer)};
     if (v.iov_len)
         sendmsg(l->fd, &m, MSG_NOSIGNAL); /* one that is lost is asked for again */
 }

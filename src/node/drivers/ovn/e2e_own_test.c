@@ -53,7 +53,8 @@ static void test_distributed(void **state)
     assert_true(can_ping("cvt-a1", "203.0.113.102"));
     /* They change hands, and hosts: the outside's switch learns it, though it forgets nothing and
      * neighbours have no doubts. */
-    sh(HOST_NS, "sysctl -qw net.ipv4.neigh.br-ext.base_reachable_time_ms=3600000; ip neigh flush all");
+    sh(HOST_NS,
+       "sysctl -qw net.ipv4.neigh.br-ext.base_reachable_time_ms=3600000; ip neigh flush all");
     assert_true(can_ping(HOST_NS, "203.0.113.101"));
     assert_true(can_ping(HOST_NS, "203.0.113.102"));
     route_with(s, printed(s, "%s,%s", printed(s, floating, 1, 1, 2, PORT_A2),

@@ -127,8 +127,7 @@ static struct err *outside(struct nb_want *w, const struct spec_router *spec,
     int64_t mtu = smallest_mtu(spec, f);
     const struct nb_router_net *net = net_of(f, spec->external.network_id);
     TRY(ip_parse_with(w->cx, spec->external.ip, spec->external.prefix, &ip));
-    TRY(plug(w, spec->external.port_id, spec->external.network_id, spec->external.mac, true,
-             &r));
+    TRY(plug(w, spec->external.port_id, spec->external.network_id, spec->external.mac, true, &r));
     nb_put(r, "networks", ip_cidr(w->cx, &ip));
     gateways(w, f);
     nb_ref(r, "ha_chassis_group", "gateways");

@@ -425,8 +425,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden), cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_dns)};
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_frames), cmocka_unit_test(test_dns)};
     must(argc == 3);
     golden = argv[1];
     specs = argv[2];
