@@ -218,6 +218,8 @@ void server_took_over(struct world *w, struct known *k, const char *host_id, boo
     snprintf(k->host_id, sizeof(k->host_id), "%s", host_id);
     if (returns) /* it was on its way back: that host has all of it */
         return;
+    if (from)
+        fake_guest_forsake(&from->guests, k->id);
     k->boots++;
     k->builds++;
     k->on = wanted_on;

@@ -38,6 +38,8 @@ bool fake_guest_power_off(struct guest_backend *b, const char *id);
 bool fake_guest_crash(struct guest_backend *b, const char *id);
 /* The host ends it, at once; true if it was on. */
 bool fake_guest_fence(struct guest_backend *b, const char *id);
+/* Its server begins anew on another host: what a suspended one's memory knows keeps no volume. */
+void fake_guest_forsake(struct guest_backend *b, const char *id);
 /* ACPI's button is not heard, no device is let go (default: the guest obeys at once). */
 void fake_guests_set_deaf(struct guest_backend *b, bool deaf);
 

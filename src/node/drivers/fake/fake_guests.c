@@ -93,14 +93,20 @@ struct err *fake_guest_done(struct ctx *cx, struct fake_guests *f, const char *c
 
 /* ---- disks ---- */
 
+static void let_volumes_go(struct fake_guests *f, const struct guest *g)
+{
+    for (size_t i = 0; i < g->volumes.n; i++)
+        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f,
+                           false);
+}
+
 /* What a process had, or a suspended one's memory still has. */
 static void lose_devices(struct fake_guests *f, struct guest *g)
 {
-    for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f,
-                           false);
+    if (f->volumes && !g->forsaken)
+        let_volumes_go(f, g);
     g->volumes.n = g->ports.n = 0;
-    g->is.suspended = g->is.paused = false;
+    g->is.suspended = g->is.paused = g->forsaken = false;
 }
 
 static struct err *fake_prepare(struct ctx *cx, void *drv, const struct spec_server *spec,
@@ -163,6 +169,7 @@ static struct err *fake_restore(struct ctx *cx, void *drv, const char *id, int64
 /* A suspended guest finds the devices it had, no more and no fewer. */
 static void must_be_the_same(const struct guest *g, const struct spec_server *spec)
 {
+    must(!g->forsaken);
     must(g->volumes.n == spec->n_volumes && g->ports.n == spec->n_nics);
     for (size_t i = 0; i < spec->n_volumes; i++)
         must(fake_ids_have(&g->volumes, spec->volumes[i].volume_id));
@@ -467,6 +474,17 @@ bool fake_guest_fence(struct guest_backend *b, const char *id)
 bool fake_guest_crash(struct guest_backend *b, const char *id)
 {
     return by_itself(b, id, GUEST_CRASHED, false);
+}
+
+void fake_guest_forsake(struct guest_backend *b, const char *id)
+{
+    struct fake_guests *f = fake_of(b);
+    AUTO_LOCK(&f->lock);
+    struct guest *g = fake_guest_find(f, id);
+    if (!g || !g->is.suspended || g->forsaken)
+        return;
+    let_volumes_go(f, g);
+    g->forsaken = true;
 }
 
 void fake_guests_set_deaf(struct guest_backend *b, bool deaf)

@@ -25,6 +25,7 @@ struct guest {
     struct ids volumes, ports;
     int64_t rescue_disk; /* made for this number; 0: there is none */
     uint64_t starts;
+    bool forsaken; /* suspended, and never to go on */
 };
 
 struct fake_guests {

@@ -262,6 +262,48 @@ static void test_open_volume(void **state UNUSED)
     v.ops->free(v.drv);
 }
 
+/* Two hosts with one storage: what is left of a server on the first is nothing to the second. */
+static void test_forsaken(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct guest_backend b[2];
+    struct volume_backend own[2], v;
+    struct fake_volume is;
+    int tap = 0;
+    struct spec_volume spec = {.id = V1, .size_gib = 2};
+    struct spec_use use = {.volume_id = V1, .boot_index = -1};
+    struct volume_access access = {"/v", "qcow2"};
+    struct spec_server s = server;
+    s.volumes = &use;
+    s.n_volumes = 1;
+    fake_volumes_new(&v);
+    assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, NULL, NULL));
+    for (int i = 0; i < 2; i++) {
+        fake_guests_new(&b[i]);
+        fake_volumes_new(&own[i]);
+        fake_guests_set_shared(&b[i], &v);
+        fake_guests_set_volumes(&b[i], &own[i]);
+        assert_ok(&cx, b[i].ops->prepare(&cx, b[i].drv, &s, "/image"));
+    }
+    assert_ok(&cx, b[0].ops->start(&cx, b[0].drv, &s, &tap, &access));
+    assert_ok(&cx, b[0].ops->suspend(&cx, b[0].drv, s.id));
+    fake_guest_forsake(&b[0], s.id);
+    assert_true(fake_volume_get(&v, V1, &is));
+    assert_string_equal(is.holder, "");
+    assert_ok(&cx, b[1].ops->start(&cx, b[1].drv, &s, &tap, &access));
+    assert_ok(&cx, b[0].ops->destroy(&cx, b[0].drv, s.id)); /* it is back */
+    assert_true(fake_volume_get(&v, V1, &is));
+    assert_string_equal(is.holder, s.id);
+    assert_ok(&cx, b[1].ops->destroy(&cx, b[1].drv, s.id));
+    assert_ok(&cx, v.ops->remove(&cx, v.drv, V1));
+    for (int i = 0; i < 2; i++) {
+        b[i].ops->free(b[i].drv);
+        own[i].ops->free(own[i].drv);
+    }
+    v.ops->free(v.drv);
+}
+
 static struct err *third_call_fails(struct ctx *cx, void *arg, const char *call UNUSED,
                                     const char *id UNUSED, bool after)
 {
@@ -324,7 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),         cmocka_unit_test(test_file),
         cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
-        cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
+        cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),       cmocka_unit_test(test_forsaken),
         cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
