@@ -366,8 +366,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),         cmocka_unit_test(test_file),
         cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
-        cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),       cmocka_unit_test(test_forsaken),
-        cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
+        cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
+        cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_fault_after),
+        cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
