@@ -138,12 +138,17 @@ static void test_json(void **state UNUSED)
     jw_arr_end(&w);
     jw_kbool(&w, "yes", true);
     jw_kraw(&w, "raw", "{\"x\":[]}");
-    jw_kjoin(&w, "joined", "a", "\"", "", "b", NULL);
-    jw_kjoin(&w, "empty", NULL);
+    jw_key(&w, "url");
+    jw_url(&w, "http://h/v2", 8, "things", "1");
+    jw_karr(&w, "urls");
+    jw_url(&w, "", 0, "", "");
+    jw_url(&w, "http://h", 8, "things", "a\"b");
+    jw_arr_end(&w);
     jw_obj_end(&w);
     assert_string_equal(buf_cstr(&b),
                         "{\"name\":\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\",\"n\":-3,\"list\":[1,null,{}],"
-                        "\"yes\":true,\"raw\":{\"x\":[]},\"joined\":\"a\\\"b\",\"empty\":\"\"}");
+                        "\"yes\":true,\"raw\":{\"x\":[]},\"url\":\"http://h/things/1\","
+                        "\"urls\":[\"//\",\"http://h/things/a\\\"b\"]}");
     json_t *j = NULL;
     assert_ok(&cx, json_read(&cx, b.data, b.len, &j));
     assert_string_equal(json_get_str(j, "name"), "a\"b\\c\n\x01\xc3\xa9");

@@ -54,12 +54,12 @@ bool deadline_passed(struct ctx *cx)
 #define YEAR_0 INT64_C(-62167219200)
 #define YEAR_9999 INT64_C(253402300799)
 
-/* Decimal, filled up with zeros; returns the end. */
-static char *digits(char *p, int64_t v, int n)
+/* 0 to 99 as two digits; returns the end. */
+static char *pair(char *p, int64_t v)
 {
-    for (int i = n; i-- > 0; v /= 10)
-        p[i] = (char)('0' + v % 10);
-    return p + n;
+    p[0] = (char)('0' + v / 10);
+    p[1] = (char)('0' + v % 10);
+    return p + 2;
 }
 
 #define DAY_S 86400
@@ -95,14 +95,18 @@ const char *time_iso(struct ctx *cx, int64_t us, enum time_style style)
     int64_t day = secs / DAY_S - (secs % DAY_S < 0), second = secs - day * DAY_S;
     struct date date = date_of(day);
     char text[] = "0000-00-00T00:00:00.000000Z", *p = text;
-    p = digits(p, date.year, 4) + 1;
-    p = digits(p, date.month, 2) + 1;
-    p = digits(p, date.day, 2) + 1;
-    p = digits(p, second / 3600, 2) + 1;
-    p = digits(p, second / 60 % 60, 2) + 1;
-    p = digits(p, second % 60, 2);
-    if (style != TIME_Z)
-        p = digits(p + 1, micros, 6);
+    p = pair(p, date.year / 100);
+    p = pair(p, date.year % 100) + 1;
+    p = pair(p, date.month) + 1;
+    p = pair(p, date.day) + 1;
+    p = pair(p, second / 3600) + 1;
+    p = pair(p, second / 60 % 60) + 1;
+    p = pair(p, second % 60);
+    if (style != TIME_Z) {
+        p = pair(p + 1, micros / 10000);
+        p = pair(p, micros / 100 % 100);
+        p = pair(p, micros % 100);
+    }
     if (style != TIME_MICROS)
         *p++ = 'Z';
     return arena_strndup(cx->arena, text, (size_t)(p - text));

@@ -236,23 +236,28 @@ void jw_str(struct jw *w, const char *s)
         jw_null(w);
 }
 
-void jw_kjoin(struct jw *w, const char *key, ...)
+static char *put(char *p, const char *s, size_t size)
+{
+    return (char *)memcpy(p, s, size) + size;
+}
+
+void jw_url(struct jw *w, const char *base, size_t base_size, const char *collection,
+            const char *id)
 {
     struct buf *b = w->out;
-    va_list ap;
-    jw_key(w, key);
+    size_t c_size = strlen(collection), id_size = strlen(id), n = plain_size(id, id_size);
+    separate(w);
+    char *from = buf_reserve(b, base_size + c_size + id_size + 4), *p = from;
+    *p++ = '"';
+    p = put(p, base, base_size);
+    *p++ = '/';
+    p = put(p, collection, c_size);
+    *p++ = '/';
+    p = put(p, id, n);
+    b->len += (size_t)(p - from);
+    if (n < id_size)
+        escape(b, id + n, id_size - n);
     buf_char(b, '"');
-    va_start(ap, key);
-    for (const char *s; (s = va_arg(ap, const char *));) {
-        size_t size = strlen(s), n = plain_size(s, size);
-        memcpy(buf_reserve(b, size + 1), s, n);
-        b->len += n;
-        if (n < size)
-            escape(b, s + n, size - n);
-    }
-    va_end(ap);
-    buf_char(b, '"');
-    w->comma[w->depth] = true;
 }
 
 void jw_int(struct jw *w, int64_t v)

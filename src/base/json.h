@@ -58,10 +58,12 @@ void jw_null(struct jw *w);
 void jw_raw(struct jw *w, const char *json); /* text that is JSON already; NULL writes null */
 void jw_json(struct jw *w, const json_t *j); /* NULL writes null */
 
+/* base/collection/id: base and collection need no escape, id may hold anything. */
+void jw_url(struct jw *w, const char *base, size_t base_size, const char *collection,
+            const char *id);
+
 /* Key and value at once. */
 void jw_kstr(struct jw *w, const char *key, const char *s);
-/* One string of several, NULL after the last. */
-void jw_kjoin(struct jw *w, const char *key, ...) __attribute__((sentinel));
 void jw_kint(struct jw *w, const char *key, int64_t v);
 void jw_kbool(struct jw *w, const char *key, bool v);
 void jw_knull(struct jw *w, const char *key);

@@ -40,10 +40,10 @@ static void encode_swap(struct ctx *cx UNUSED, struct jw *w, const void *row, co
         jw_int(w, f->swap);
 }
 
-static void flavor_links(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void flavor_links(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v)
 {
     const struct flavor *f = row;
-    write_links(cx, w, v->base_url, "flavors", f->id);
+    write_links(w, v->base_url, "flavors", f->id);
 }
 
 #define RESOURCE flavor

@@ -16,11 +16,11 @@ static const char *status_of(const struct image_info *i)
     return str_eq(i->status, "queued") || str_eq(i->status, "saving") ? "SAVING" : "UNKNOWN";
 }
 
-static void write_server(struct ctx *cx, struct jw *w, const char *base_url, const char *server_id)
+static void write_server(struct jw *w, const char *base_url, const char *server_id)
 {
     jw_kobj(w, "server");
     jw_kstr(w, "id", server_id);
-    write_links(cx, w, base_url, "servers", server_id);
+    write_links(w, base_url, "servers", server_id);
     jw_obj_end(w);
 }
 
@@ -40,7 +40,7 @@ static struct err *write_details(struct call *c, struct jw *w, const struct imag
     jw_kint(w, "OS-EXT-IMG-SIZE:size", i->size_bytes);
     const char *server_id = json_get_str(properties, "instance_uuid");
     if (server_id)
-        write_server(c->cx, w, v.base_url, server_id);
+        write_server(w, v.base_url, server_id);
     return NULL;
 }
 
@@ -50,7 +50,7 @@ static struct err *write_image(struct call *c, struct jw *w, const struct image_
     jw_obj(w);
     jw_kstr(w, "id", i->id);
     jw_kstr(w, "name", i->name);
-    write_links(c->cx, w, v.base_url, "images", i->id);
+    write_links(w, v.base_url, "images", i->id);
     if (!brief)
         TRY(write_details(c, w, i));
     jw_obj_end(w);

@@ -71,10 +71,8 @@ MUST_USE struct err *only_members(struct call *c, const char *what, const json_t
 MUST_USE struct err *body_only_member(struct call *c, const char **ret_name,
                                       const json_t **ret_value);
 const char *check_name(struct ctx *cx, const json_t *v, json_t **ret);
-void write_links(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
-                 const char *id);
-void write_bookmark(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
-                    const char *id);
+void write_links(struct jw *w, const char *base_url, const char *collection, const char *id);
+void write_bookmark(struct jw *w, const char *base_url, const char *collection, const char *id);
 /* Truth of a query argument; false when absent or not a boolean. */
 bool arg_true(const struct call *c, const char *name);
 

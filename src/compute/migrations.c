@@ -55,8 +55,7 @@ static void migration_links(struct ctx *cx, struct jw *w, const void *row, const
 {
     const struct server_migration *m = row;
     if (v->microversion >= 23 && live_and_running(m))
-        write_links(cx, w, v->base_url,
-                    arena_printf(cx->arena, "servers/%s/migrations", m->server_id),
+        write_links(w, v->base_url, arena_printf(cx->arena, "servers/%s/migrations", m->server_id),
                     arena_printf(cx->arena, "%" PRId64, m->number));
 }
 
@@ -81,9 +80,9 @@ const struct resource server_migration_resource = {.name = "migration",
 const struct stmt stmt_migration_next = {"migration_next",
                                          "SELECT COALESCE(MAX(number), 0) + 1 FROM migrations"};
 #define LATEST "id = (SELECT id FROM migrations WHERE server_id = $3 ORDER BY number DESC LIMIT 1)"
-const struct stmt stmt_migration_status = {
-    "migration_status",
-    "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE " LATEST};
+const struct stmt stmt_migration_status = {"migration_status",
+                                           "UPDATE migrations SET status = $1, updated_at = $2, "
+                                           "generation = generation + 1 WHERE " LATEST};
 const struct stmt stmt_migration_step = {
     "migration_step",
     "UPDATE migrations SET status = $1, updated_at = $2, generation = generation + 1 WHERE " LATEST

@@ -288,7 +288,7 @@ static void reply_created(struct call *c, const struct creation *cr, const struc
     }
     jw_kobj(&w, "server");
     jw_kstr(&w, "id", s->id);
-    write_links(c->cx, &w, base, "servers", s->id);
+    write_links(&w, base, "servers", s->id);
     jw_kstr(&w, "OS-DCF:diskConfig", s->disk_config);
     jw_kraw(&w, "security_groups",
             cr->n_groups ? cr->first->show_groups : "[{\"name\":\"default\"}]");

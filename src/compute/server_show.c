@@ -232,7 +232,7 @@ static void encode_fault(struct ctx *cx, struct jw *w, const void *row, const st
     jw_obj_end(w);
 }
 
-static void encode_image(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void encode_image(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v)
 {
     const struct server *s = row;
     if (!s->image_id) {
@@ -241,7 +241,7 @@ static void encode_image(struct ctx *cx, struct jw *w, const void *row, const st
     }
     jw_obj(w);
     jw_kstr(w, "id", s->image_id);
-    write_bookmark(cx, w, v->base_url, "images", s->image_id);
+    write_bookmark(w, v->base_url, "images", s->image_id);
     jw_obj_end(w);
 }
 
@@ -255,13 +255,14 @@ static const int *flavor_needs(const struct view *v)
     return v->microversion < 47 ? id : whole;
 }
 
-static void encode_flavor(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void encode_flavor(struct ctx *cx UNUSED, struct jw *w, const void *row,
+                          const struct view *v)
 {
     const struct server *s = row;
     jw_obj(w);
     if (v->microversion < 47) {
         jw_kstr(w, "id", s->flavor_id);
-        write_bookmark(cx, w, v->base_url, "flavors", s->flavor_id);
+        write_bookmark(w, v->base_url, "flavors", s->flavor_id);
     } else {
         jw_kstr(w, "original_name", s->flavor_name);
         jw_kint(w, "vcpus", s->vcpus);
@@ -348,11 +349,11 @@ static void encode_security_groups(struct ctx *cx, struct jw *w, const void *row
     jw_arr_end(w);
 }
 
-static void server_links(struct ctx *cx, struct jw *w, const void *row, const struct view *v)
+static void server_links(struct ctx *cx UNUSED, struct jw *w, const void *row, const struct view *v)
 {
     const struct server *s = row;
     const struct call *c = v->call;
-    write_links(cx, w, v->base_url, "servers", s->id);
+    write_links(w, v->base_url, "servers", s->id);
     if (v->brief || !c || c->route->handler != server_act)
         return;
     /* The reply to rebuild. */
@@ -448,7 +449,7 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
     const char **ids = arena_new_array(cx->arena, const char *, n);
     for (size_t i = 0; i < n; i++)
         ids[i] = ROW(server, rows, i)->id;
-    TRY(network_ports_of(cx, tx, ids, n, &ports, &n_ports));
+    TRY(network_ports_shown(cx, tx, ids, n, &ports, &n_ports));
     TRY(volume_uses_of(cx, tx, ids, n, &uses, &n_uses));
     if (v->admin && v->microversion >= 16)
         TRY(fleet_hosts(cx, tx, &hosts, &n_hosts));

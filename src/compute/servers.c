@@ -231,7 +231,7 @@ static struct err *find_by_ip(struct call *c, struct server_filter *f)
     const char **ids = arena_new_array(c->cx->arena, const char *, rows.n_rows + 1);
     for (size_t i = 0; i < rows.n_rows; i++)
         ids[i] = db_text(&rows, i, 0);
-    TRY(network_ports_of(c->cx, c->tx, ids, rows.n_rows, &ports, &n));
+    TRY(network_ports_shown(c->cx, c->tx, ids, rows.n_rows, &ports, &n));
     f->by_ip = true;
     f->ids = arena_new_array(c->cx->arena, const char *, n + 1);
     for (size_t i = 0; i < n; i++) {

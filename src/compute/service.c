@@ -100,36 +100,36 @@ const char *check_name(struct ctx *cx, const json_t *v, json_t **ret UNUSED)
                         json_python(cx, v));
 }
 
-static void write_link(struct jw *w, const char *rel, const char *base, const char *collection,
-                       const char *id)
+#define LINK(rel) "\"rel\":\"" rel "\",\"href\":"
+
+/* start: LINK(…); base: base_url, or what is left of it. */
+static void write_link(struct jw *w, const char *start, const char *base, size_t base_size,
+                       const char *collection, const char *id)
 {
     jw_obj(w);
-    jw_kstr(w, "rel", rel);
-    jw_kjoin(w, "href", base, "/", collection, "/", id, NULL);
+    jw_key_ready(w, start, strlen(start));
+    jw_url(w, base, base_size, collection, id);
     jw_obj_end(w);
 }
 
-/* Of permanent links, which have no version: base_url without its last segment. */
-static const char *unversioned(struct ctx *cx, const char *base_url)
+/* Permanent links have no version: base_url without its last segment. */
+static size_t unversioned_size(const char *base_url)
 {
-    const char *slash = strrchr(base_url, '/');
-    return arena_strndup(cx->arena, base_url, (size_t)(slash - base_url));
+    return (size_t)(strrchr(base_url, '/') - base_url);
 }
 
-void write_links(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
-                 const char *id)
+void write_links(struct jw *w, const char *base_url, const char *collection, const char *id)
 {
     jw_karr(w, "links");
-    write_link(w, "self", base_url, collection, id);
-    write_link(w, "bookmark", unversioned(cx, base_url), collection, id);
+    write_link(w, LINK("self"), base_url, strlen(base_url), collection, id);
+    write_link(w, LINK("bookmark"), base_url, unversioned_size(base_url), collection, id);
     jw_arr_end(w);
 }
 
-void write_bookmark(struct ctx *cx, struct jw *w, const char *base_url, const char *collection,
-                    const char *id)
+void write_bookmark(struct jw *w, const char *base_url, const char *collection, const char *id)
 {
     jw_karr(w, "links");
-    write_link(w, "bookmark", unversioned(cx, base_url), collection, id);
+    write_link(w, LINK("bookmark"), base_url, unversioned_size(base_url), collection, id);
     jw_arr_end(w);
 }
 

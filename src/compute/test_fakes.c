@@ -131,6 +131,17 @@ struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *i
     return NULL;
 }
 
+struct err *network_ports_shown(struct ctx *cx, struct tx *tx, const char *const *ids, size_t n,
+                                struct server_port **ret, size_t *ret_n)
+{
+    TRY(network_ports_of(cx, tx, ids, n, ret, ret_n));
+    for (size_t i = 0; i < *ret_n; i++) {
+        (*ret)[i].status = (*ret)[i].tag = NULL;
+        (*ret)[i].preserve = (*ret)[i].leaving = false;
+    }
+    return NULL;
+}
+
 struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const char *port_id, bool plugged)
 {
     return db_run(cx, tx, &port_plug, V_INT(plugged), V_TEXT(port_id));

@@ -29,7 +29,8 @@ struct port_request {                                  /* one entry of the serve
 /*
  * Creates the port (or takes the user's own), bound to the server on the host: device_id,
  * device_owner "compute:<zone>". ERR_INVALID for what the tenant must correct (of the types
- * NetworkNotFound and PortNotFound, and others; port in use is ERR_CONFLICT), ERR_QUOTA, … security_group_ids NULL: the project's default group.
+ * NetworkNotFound and PortNotFound, and others; port in use is ERR_CONFLICT), ERR_QUOTA, …
+ * security_group_ids NULL: the project's default group.
  */
 MUST_USE struct err *network_port_attach(struct call *c, const struct port_request *rq,
                                          const char *const *security_group_ids, size_t n_groups,
@@ -49,6 +50,11 @@ MUST_USE struct err *network_ports_release(struct ctx *cx, struct tx *tx, const 
  * servers. */
 MUST_USE struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *server_ids,
                                       size_t n, struct server_port **ret, size_t *ret_n);
+/* The same with no more of each than a list of servers shows: status, tag, preserve and leaving are
+ * not read. */
+MUST_USE struct err *network_ports_shown(struct ctx *cx, struct tx *tx,
+                                         const char *const *server_ids, size_t n,
+                                         struct server_port **ret, size_t *ret_n);
 /* The agent saw the NIC plugged or not: the port's status becomes ACTIVE or DOWN. */
 MUST_USE struct err *network_port_plugged(struct ctx *cx, struct tx *tx, const char *port_id,
                                           bool plugged);

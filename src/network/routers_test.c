@@ -498,6 +498,20 @@ static void server_ports(void **state)
     assert_ok(&t->cx,
               network_ports_of(&t->cx, tx, (const char *[]){SERVER, SERVER2}, 2, &ports, &n));
     assert_int_equal(n, 2);
+    struct server_port *shown;
+    assert_ok(&t->cx,
+              network_ports_shown(&t->cx, tx, (const char *[]){SERVER, SERVER2}, 2, &shown, &n));
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(shown[i].id, ports[i].id);
+        assert_string_equal(shown[i].server_id, SERVER);
+        assert_string_equal(shown[i].network_name, ports[i].network_name);
+        assert_string_equal(shown[i].mac, ports[i].mac);
+        assert_int_equal(shown[i].n_ips, ports[i].n_ips);
+        assert_string_equal(shown[i].ips[0].ip, ports[i].ips[0].ip);
+        assert_int_equal(shown[i].n_security_groups, 1);
+        assert_string_equal(shown[i].security_groups[0], "default");
+    }
     struct call c = as_p1(t, tx);
     struct server_port out;
     assert_err(&t->cx, ERR_CONFLICT,

@@ -9,6 +9,10 @@ static const char *const described_columns[] = {
 const struct res_where nw_w_ports_of_servers = {&port_resource, "server_id IN " IN_BATCH,
                                                 "server_id, nic_order, id",
                                                 .only = described_columns};
+static const char *const shown_columns[] = {
+    "id", "server_id", "network_id", "mac_address", "fixed_ips", "security_groups", NULL};
+const struct res_where nw_w_ports_shown = {&port_resource, "server_id IN " IN_BATCH,
+                                           "server_id, nic_order, id", .only = shown_columns};
 const struct res_where nw_w_ports_of_server = {&port_resource, "server_id = $1", "nic_order, id"};
 const struct res_where nw_w_own_networks = {
     &network_resource,
@@ -178,6 +182,14 @@ struct err *network_ports_of(struct ctx *cx, struct tx *tx, const char *const *s
 {
     void **ports;
     TRY(res_select_in(cx, tx, &nw_w_ports_of_servers, server_ids, n, &ports, ret_n));
+    return describe(cx, tx, ports, *ret_n, ret);
+}
+
+struct err *network_ports_shown(struct ctx *cx, struct tx *tx, const char *const *server_ids,
+                                size_t n, struct server_port **ret, size_t *ret_n)
+{
+    void **ports;
+    TRY(res_select_in(cx, tx, &nw_w_ports_shown, server_ids, n, &ports, ret_n));
     return describe(cx, tx, ports, *ret_n, ret);
 }
 

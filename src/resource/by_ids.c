@@ -4,6 +4,11 @@
 
 #define BATCH 16
 #define MANY 112
+#define TEN(t)                                                                                     \
+    "$" t "0, $" t "1, $" t "2, $" t "3, $" t "4, $" t "5, $" t "6, $" t "7, $" t "8, $" t "9, "
+#define IN_MANY                                                                                    \
+    "($1, $2, $3, $4, $5, $6, $7, $8, $9, " TEN("1") TEN("2") TEN("3") TEN("4") TEN("5") TEN("6")  \
+        TEN("7") TEN("8") TEN("9") TEN("10") "$110, $111, $112)"
 
 /* Each IN_BATCH with MANY parameters instead. */
 static const char *for_many(struct ctx *cx, const char *sql)
@@ -12,9 +17,7 @@ static const char *for_many(struct ctx *cx, const char *sql)
     buf_init(&b, cx->arena);
     for (const char *at; (at = strstr(sql, IN_BATCH)); sql = at + strlen(IN_BATCH)) {
         buf_add(&b, sql, (size_t)(at - sql));
-        for (int i = 1; i <= MANY; i++)
-            buf_printf(&b, "%s$%d", i == 1 ? "(" : ", ", i);
-        buf_char(&b, ')');
+        buf_str(&b, IN_MANY);
     }
     buf_str(&b, sql);
     return buf_cstr(&b);
