@@ -262,46 +262,110 @@ static void test_open_volume(void **state UNUSED)
     v.ops->free(v.drv);
 }
 
-/* Two hosts with one storage: what is left of a server on the first is nothing to the second. */
+/* Two hosts with one storage, and a server with a volume on it. */
+struct two {
+    struct ctx cx;
+    struct guest_backend guests[2];
+    struct volume_backend own[2], shared;
+    struct spec_use use;
+    struct spec_server server;
+};
+static const struct volume_access access_of_it = {"/v", "qcow2"};
+
+static void two_open(struct two *t)
+{
+    struct spec_volume spec = {.id = V1, .size_gib = 2};
+    *t = (struct two){.use = {.volume_id = V1, .boot_index = -1}, .server = server};
+    ctx_init(&t->cx);
+    t->server.volumes = &t->use;
+    t->server.n_volumes = 1;
+    fake_volumes_new(&t->shared);
+    assert_ok(&t->cx, t->shared.ops->make(&t->cx, t->shared.drv, &spec, NULL, NULL));
+    for (int i = 0; i < 2; i++) {
+        struct guest_backend *b = &t->guests[i];
+        fake_guests_new(b);
+        fake_volumes_new(&t->own[i]);
+        fake_guests_set_shared(b, &t->shared);
+        fake_guests_set_volumes(b, &t->own[i]);
+        assert_ok(&t->cx, b->ops->prepare(&t->cx, b->drv, &t->server, "/image"));
+    }
+}
+
+static void two_close(struct two *t)
+{
+    for (int i = 0; i < 2; i++) {
+        t->guests[i].ops->free(t->guests[i].drv);
+        t->own[i].ops->free(t->own[i].drv);
+    }
+    t->shared.ops->free(t->shared.drv);
+    ctx_release(&t->cx);
+}
+
+static void two_start(struct two *t, int i)
+{
+    const struct guest_backend *b = &t->guests[i];
+    int tap = 0;
+    assert_ok(&t->cx, b->ops->start(&t->cx, b->drv, &t->server, &tap, &access_of_it));
+}
+
+static void two_destroy(struct two *t, int i)
+{
+    const struct guest_backend *b = &t->guests[i];
+    assert_ok(&t->cx, b->ops->destroy(&t->cx, b->drv, t->server.id));
+}
+
+static void two_expect_holder(struct two *t, const char *id)
+{
+    struct fake_volume is;
+    assert_true(fake_volume_get(&t->shared, V1, &is));
+    assert_string_equal(is.holder, id);
+}
+
+/* What is left of a server on the first is nothing to the second. */
 static void test_forsaken(void **state UNUSED)
 {
-    AUTO_CTX struct ctx cx;
-    ctx_init(&cx);
-    struct guest_backend b[2];
-    struct volume_backend own[2], v;
-    struct fake_volume is;
-    int tap = 0;
-    struct spec_volume spec = {.id = V1, .size_gib = 2};
-    struct spec_use use = {.volume_id = V1, .boot_index = -1};
-    struct volume_access access = {"/v", "qcow2"};
-    struct spec_server s = server;
-    s.volumes = &use;
-    s.n_volumes = 1;
-    fake_volumes_new(&v);
-    assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, NULL, NULL));
-    for (int i = 0; i < 2; i++) {
-        fake_guests_new(&b[i]);
-        fake_volumes_new(&own[i]);
-        fake_guests_set_shared(&b[i], &v);
-        fake_guests_set_volumes(&b[i], &own[i]);
-        assert_ok(&cx, b[i].ops->prepare(&cx, b[i].drv, &s, "/image"));
+    struct two t;
+    two_open(&t);
+    const struct guest_backend *b = &t.guests[0];
+    two_start(&t, 0);
+    assert_ok(&t.cx, b->ops->suspend(&t.cx, b->drv, t.server.id));
+    fake_guest_forsake(&t.guests[0], t.server.id);
+    two_expect_holder(&t, "");
+    two_start(&t, 1);
+    two_destroy(&t, 0); /* it is back */
+    two_expect_holder(&t, t.server.id);
+    two_destroy(&t, 1);
+    assert_ok(&t.cx, t.shared.ops->remove(&t.cx, t.shared.drv, V1));
+    two_close(&t);
+}
+
+static struct err *received(struct ctx *cx, void *arg, const char *text)
+{
+    struct two *t = arg;
+    const struct guest_backend *b = &t->guests[1];
+    return b->ops->receive_end(cx, b->drv, t->server.id, text);
+}
+
+/* One that came live has the volume in its memory only until it runs here: the one before has it
+ * open, and who goes first does not matter. */
+static void test_came_live(void **state UNUSED)
+{
+    const atomic_bool given_up = false;
+    for (int first = 0; first < 2; first++) {
+        struct two t;
+        two_open(&t);
+        const struct guest_backend *b = &t.guests[0];
+        const struct move_link link = {NULL, received, &t};
+        two_start(&t, 0);
+        assert_ok(&t.cx, b->ops->send(&t.cx, b->drv, t.server.id, 1, true, &link, &given_up));
+        two_expect_holder(&t, t.server.id);
+        two_destroy(&t, first);
+        two_expect_holder(&t, first ? t.server.id : "");
+        if (!first)
+            assert_ok(&t.cx, t.shared.ops->remove(&t.cx, t.shared.drv, V1));
+        two_destroy(&t, !first);
+        two_close(&t);
     }
-    assert_ok(&cx, b[0].ops->start(&cx, b[0].drv, &s, &tap, &access));
-    assert_ok(&cx, b[0].ops->suspend(&cx, b[0].drv, s.id));
-    fake_guest_forsake(&b[0], s.id);
-    assert_true(fake_volume_get(&v, V1, &is));
-    assert_string_equal(is.holder, "");
-    assert_ok(&cx, b[1].ops->start(&cx, b[1].drv, &s, &tap, &access));
-    assert_ok(&cx, b[0].ops->destroy(&cx, b[0].drv, s.id)); /* it is back */
-    assert_true(fake_volume_get(&v, V1, &is));
-    assert_string_equal(is.holder, s.id);
-    assert_ok(&cx, b[1].ops->destroy(&cx, b[1].drv, s.id));
-    assert_ok(&cx, v.ops->remove(&cx, v.drv, V1));
-    for (int i = 0; i < 2; i++) {
-        b[i].ops->free(b[i].drv);
-        own[i].ops->free(own[i].drv);
-    }
-    v.ops->free(v.drv);
 }
 
 static struct err *third_call_fails(struct ctx *cx, void *arg, const char *call UNUSED,
@@ -367,8 +431,8 @@ int main(void)
         cmocka_unit_test(test_life),         cmocka_unit_test(test_file),
         cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
         cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
-        cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_fault_after),
-        cmocka_unit_test(test_net),
+        cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_came_live),
+        cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
