@@ -475,8 +475,8 @@ static struct err *server_prepare(struct ctx *cx, struct tx *tx, void *const *ro
 }
 
 static const struct res_index server_indexes[] = {
-    {"servers_project", "project_id, created_at, id", false, NULL},
-    /* With what is summed for placement. */
+    /* With what is summed: here for quotas, below for placement. */
+    {"servers_project", "project_id, created_at, id, held_vcpus, held_memory_mib", false, NULL},
     {"servers_host", "host_id, held_vcpus, held_memory_mib, held_disk_gib", false,
      "host_id IS NOT NULL"},
     {"servers_other_host", "other_host_id, held_vcpus, held_memory_mib, held_disk_gib", false,

@@ -76,8 +76,9 @@ static bool visible(struct ctx *cx, struct tx *tx, const void *row, const struct
            m;
 }
 
-static const struct res_index image_indexes[] = {{"images_owner", "owner, created_at, id"},
-                                                 {"images_created", "created_at, id"}};
+static const struct res_index image_indexes[] = {
+    {"images_owner", "owner, created_at, id, size, staged_size, status"},
+    {"images_created", "created_at, id"}};
 static const struct res_index member_indexes[] = {{"image_members_image", "image_id"},
                                                   {"image_members_member", "member_id"}};
 

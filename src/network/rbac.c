@@ -15,6 +15,7 @@ static const char *const rbac_actions[] = {RBAC_SHARED, RBAC_EXTERNAL, NULL};
 #include "resource/declare_fields.h"
 
 static const struct res_index rbac_policy_indexes[] = {
+    {"rbac_policies_project", "project_id, id", false, NULL},
     {"rbac_policies_object", "object_id, action, target_project", true, NULL},
     {"rbac_policies_target", "target_project, object_type, object_id", false, NULL},
 };

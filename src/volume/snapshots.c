@@ -40,7 +40,7 @@ static void encode_true(struct ctx *cx UNUSED, struct jw *w, const void *row UNU
 #include "resource/declare_fields.h"
 
 static const struct res_index snapshot_indexes[] = {
-    {"snapshots_project", "project_id, created_at, id", false, NULL},
+    {"snapshots_project", "project_id, created_at, id, size_gib", false, NULL}, /* for quotas */
     {"snapshots_volume", "volume_id", false, NULL},
     {"snapshots_host", "host_id", false, "host_id IS NOT NULL"},
     {"snapshots_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},

@@ -194,7 +194,7 @@ static struct err *volume_prepare(struct ctx *cx, struct tx *tx, void *const *ro
 }
 
 static const struct res_index volume_indexes[] = {
-    {"volumes_project", "project_id, created_at, id", false, NULL},
+    {"volumes_project", "project_id, created_at, id, size_gib", false, NULL}, /* for quotas */
     {"volumes_host", "host_id", false, "host_id IS NOT NULL"},
     {"volumes_deadline", "state_deadline", false, "state_deadline IS NOT NULL"},
     {"volumes_being_made", "state, source_id, snapshot_id, image_id", false, "state = 'creating'"},

@@ -365,7 +365,7 @@ CREATE TABLE images (
     unbootable TEXT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX images_owner ON images (owner, created_at, id);
+CREATE INDEX images_owner ON images (owner, created_at, id, size, staged_size, status);
 CREATE INDEX images_created ON images (created_at, id);
 CREATE TABLE image_tasks (
     id TEXT PRIMARY KEY NOT NULL,
@@ -625,6 +625,7 @@ CREATE TABLE rbac_policies (
     target_project TEXT NOT NULL,
     generation BIGINT NOT NULL
 );
+CREATE INDEX rbac_policies_project ON rbac_policies (project_id, id);
 CREATE UNIQUE INDEX rbac_policies_object ON rbac_policies (object_id, action, target_project);
 CREATE INDEX rbac_policies_target ON rbac_policies (target_project, object_type, object_id);
 CREATE TABLE routers (
@@ -800,7 +801,7 @@ CREATE TABLE volumes (
     state_deadline BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX volumes_project ON volumes (project_id, created_at, id);
+CREATE INDEX volumes_project ON volumes (project_id, created_at, id, size_gib);
 CREATE INDEX volumes_host ON volumes (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX volumes_deadline ON volumes (state_deadline) WHERE state_deadline IS NOT NULL;
 CREATE INDEX volumes_being_made ON volumes (state, source_id, snapshot_id, image_id) WHERE state = 'creating';
@@ -828,7 +829,7 @@ CREATE TABLE snapshots (
     state_deadline BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX snapshots_project ON snapshots (project_id, created_at, id);
+CREATE INDEX snapshots_project ON snapshots (project_id, created_at, id, size_gib);
 CREATE INDEX snapshots_volume ON snapshots (volume_id);
 CREATE INDEX snapshots_host ON snapshots (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX snapshots_deadline ON snapshots (state_deadline) WHERE state_deadline IS NOT NULL;
@@ -1061,7 +1062,7 @@ CREATE TABLE servers (
     fault_at BIGINT,
     generation BIGINT NOT NULL
 );
-CREATE INDEX servers_project ON servers (project_id, created_at, id);
+CREATE INDEX servers_project ON servers (project_id, created_at, id, held_vcpus, held_memory_mib);
 CREATE INDEX servers_host ON servers (host_id, held_vcpus, held_memory_mib, held_disk_gib) WHERE host_id IS NOT NULL;
 CREATE INDEX servers_other_host ON servers (other_host_id, held_vcpus, held_memory_mib, held_disk_gib) WHERE other_host_id IS NOT NULL;
 CREATE INDEX servers_deadline ON servers (state_deadline) WHERE state_deadline IS NOT NULL;
