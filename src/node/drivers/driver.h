@@ -63,8 +63,8 @@ struct guest_driver {
     /* Starts it, recording boot_seq and reset_seq. taps[i] is the open tap of spec->nics[i] (driver
      * dups what it keeps), volumes[i] the disk of spec->volumes[i]. The root disk has at least
      * spec->root_gib from here on. A suspended guest goes on where it stood (with spec->paused it
-     * stands), with the devices it had, unless spec->boot_seq is higher than its own: then its memory is thrown away. With
-     * spec->rescue it stands on the rescue disk. */
+     * stands), with the devices it had, unless spec->boot_seq is higher than its own: then its
+     * memory is thrown away. With spec->rescue it stands on the rescue disk. */
     struct err *(*start)(struct ctx *cx, void *drv, const struct spec_server *spec, const int *taps,
                          const struct volume_access *volumes);
     /* vCPUs stop, or go on. */
@@ -103,8 +103,9 @@ struct guest_driver {
     struct err *(*connect)(struct ctx *cx, void *drv, const char *id, enum console_kind kind,
                            int *ret_fd);
     /* All of it to another host: disks, and (live) its memory as it stands in the end; one that is
-     * off: as it is. From then on `sent_seq` says so, and it stands still until pause() says
-     * otherwise. An error leaves it as it was. Ends early, ERR_TIMEOUT, once *given_up is true. */
+     * off: as it is. From then on `sent_seq` says so, and it stands still, its volumes closed,
+     * until pause() says otherwise. An error leaves it as it was. Ends early, ERR_TIMEOUT, once
+     * *given_up is true. */
     struct err *(*send)(struct ctx *cx, void *drv, const char *id, int64_t seq, bool live,
                         const struct move_link *link, const atomic_bool *given_up);
     /* The other side, for a guest that is prepared here and off: one part's bytes, until the peer

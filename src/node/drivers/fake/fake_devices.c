@@ -20,6 +20,10 @@ struct err *fake_pause(struct ctx *cx, void *drv, const char *id, bool paused)
     TRY(fake_guest_fault(cx, f, "pause", id, false));
     TRY(find_on(cx, f, id, &g));
     g->is.paused = paused;
+    if (g->sent && !paused) {
+        fake_guest_open_volumes(f, g);
+        g->sent = false;
+    }
     return fake_guest_done(cx, f, "pause", id);
 }
 
@@ -30,8 +34,7 @@ struct err *fake_suspend(struct ctx *cx, void *drv, const char *id)
     AUTO_LOCK(&f->lock);
     TRY(fake_guest_fault(cx, f, "suspend", id, false));
     TRY(find_on(cx, f, id, &g));
-    for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], id, f, true);
+    fake_guest_close_volumes(f, g);
     g->is.power = GUEST_OFF;
     g->is.paused = false;
     g->is.suspended = true;
@@ -144,7 +147,8 @@ static struct err *find_with(struct ctx *cx, struct fake_guests *f, const char *
     struct guest *g = NULL;
     TRY(find_on(cx, f, id, &g));
     must(f->volumes && fake_ids_have(&g->volumes, volume_id));
-    return NULL;
+    return g->sent ? fail(cx, ERR_CONFLICT, "guest %s is sent, and has given its volumes up", id)
+                   : NULL;
 }
 
 struct err *fake_guest_volume_grow(struct ctx *cx, void *drv, const char *id, const char *volume_id,

@@ -93,20 +93,31 @@ struct err *fake_guest_done(struct ctx *cx, struct fake_guests *f, const char *c
 
 /* ---- disks ---- */
 
-static void let_volumes_go(struct fake_guests *f, const struct guest *g)
+static void let_volumes_go(struct fake_guests *f, const struct guest *g, bool kept)
 {
-    for (size_t i = 0; i < g->volumes.n; i++)
+    for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
         fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f,
-                           false);
+                           kept);
+}
+
+void fake_guest_close_volumes(struct fake_guests *f, const struct guest *g)
+{
+    let_volumes_go(f, g, true);
+}
+
+void fake_guest_open_volumes(struct fake_guests *f, const struct guest *g)
+{
+    for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
+        fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f);
 }
 
 /* What a process had, or a suspended one's memory still has. */
 static void lose_devices(struct fake_guests *f, struct guest *g)
 {
-    if (f->volumes && !g->forsaken)
-        let_volumes_go(f, g);
+    if (!g->forsaken)
+        let_volumes_go(f, g, false);
     g->volumes.n = g->ports.n = 0;
-    g->is.suspended = g->is.paused = g->forsaken = false;
+    g->is.suspended = g->is.paused = g->forsaken = g->sent = false;
 }
 
 static struct err *fake_prepare(struct ctx *cx, void *drv, const struct spec_server *spec,
@@ -223,6 +234,7 @@ static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_serve
     else
         lose_devices(f, g);
     take_devices(f, g, spec, taps, volumes);
+    g->sent = false;
     if (!goes_on)
         boot(cx, g, spec);
     g->is.power = GUEST_ON;
@@ -438,13 +450,11 @@ void fake_guests_set_volumes(struct guest_backend *b, struct volume_backend *vol
     struct fake_guests *f = fake_of(b);
     AUTO_LOCK(&f->lock);
     f->volumes = volumes->drv;
-    for (const struct guest *g = f->guests; g; g = g->next)
-        for (size_t i = 0; i < g->volumes.n; i++) {
-            fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f);
-            if (g->is.suspended)
-                fake_volume_let_go(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id,
-                                   f, true);
-        }
+    for (const struct guest *g = f->guests; g; g = g->next) {
+        fake_guest_open_volumes(f, g);
+        if (g->is.suspended)
+            fake_guest_close_volumes(f, g);
+    }
 }
 
 static bool by_itself(struct guest_backend *b, const char *id, enum guest_power power,
@@ -483,7 +493,7 @@ void fake_guest_forsake(struct guest_backend *b, const char *id)
     struct guest *g = fake_guest_find(f, id);
     if (!g || !g->is.suspended || g->forsaken)
         return;
-    let_volumes_go(f, g);
+    let_volumes_go(f, g, false);
     g->forsaken = true;
 }
 

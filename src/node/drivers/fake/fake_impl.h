@@ -26,6 +26,7 @@ struct guest {
     int64_t rescue_disk; /* made for this number; 0: there is none */
     uint64_t starts;
     bool forsaken; /* suspended, and never to go on */
+    bool sent;     /* live, and stands since: it has given its volumes up, until it goes on */
 };
 
 struct fake_guests {
@@ -42,6 +43,9 @@ struct fake_guests {
     void *changed_arg;
 };
 
+/* Its volumes are open in it; closed, though it is who has them. */
+void fake_guest_open_volumes(struct fake_guests *f, const struct guest *g);
+void fake_guest_close_volumes(struct fake_guests *f, const struct guest *g);
 struct guest *fake_guest_find(struct fake_guests *f, const char *id);
 struct guest *fake_guest_find_or_add(struct fake_guests *f, const char *id);
 struct err *fake_guest_fault(struct ctx *cx, struct fake_guests *f, const char *call,

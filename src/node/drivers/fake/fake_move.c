@@ -55,6 +55,9 @@ struct err *fake_send(struct ctx *cx, void *drv, const char *id, int64_t seq, bo
         return e;
     }
     g->is.sent_seq = seq;
+    if (live)
+        fake_guest_close_volumes(f, g);
+    g->sent = live;
     return fake_guest_done(cx, f, "send", id);
 }
 

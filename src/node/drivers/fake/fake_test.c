@@ -346,8 +346,8 @@ static struct err *received(struct ctx *cx, void *arg, const char *text)
     return b->ops->receive_end(cx, b->drv, t->server.id, text);
 }
 
-/* One that came live has the volume in its memory only until it runs here: the one before has it
- * open, and who goes first does not matter. */
+/* One that came live has the volume in its memory only until it runs here: the one before is its
+ * holder, and who goes first does not matter. */
 static void test_came_live(void **state UNUSED)
 {
     const atomic_bool given_up = false;
@@ -366,6 +366,42 @@ static void test_came_live(void **state UNUSED)
         two_destroy(&t, !first);
         two_close(&t);
     }
+}
+
+static struct err *at_the_end(struct ctx *cx UNUSED, void *arg UNUSED, const char *text UNUSED)
+{
+    return NULL;
+}
+
+/* From then on the other host may change its volumes, until the guest goes on here after all. */
+static void test_sent(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    ctx_init(&cx);
+    struct guest_backend b;
+    struct volume_backend v;
+    int tap = 0;
+    struct spec_volume spec = {.id = V1, .size_gib = 2};
+    struct spec_use use = {.volume_id = V1, .boot_index = -1};
+    struct volume_access access = {"/v", "qcow2"};
+    const struct move_link link = {.end = at_the_end};
+    atomic_bool given_up = false;
+    fake_guests_new(&b);
+    fake_volumes_new(&v);
+    fake_guests_set_volumes(&b, &v);
+    assert_ok(&cx, v.ops->make(&cx, v.drv, &spec, NULL, NULL));
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &server, "/image"));
+    assert_ok(&cx, b.ops->start(&cx, b.drv, &server, &tap, NULL));
+    assert_ok(&cx, b.ops->plug_volume(&cx, b.drv, server.id, &use, &access));
+    assert_ok(&cx, b.ops->send(&cx, b.drv, server.id, 1, true, &link, &given_up));
+    assert_err(&cx, ERR_CONFLICT, b.ops->volume_grow(&cx, b.drv, server.id, V1, 3));
+    assert_ok(&cx, v.ops->grow(&cx, v.drv, V1, 3));
+    assert_ok(&cx, b.ops->pause(&cx, b.drv, server.id, false));
+    assert_ok(&cx, b.ops->volume_grow(&cx, b.drv, server.id, V1, 4));
+    assert_ok(&cx, b.ops->destroy(&cx, b.drv, server.id));
+    assert_ok(&cx, v.ops->remove(&cx, v.drv, V1));
+    b.ops->free(b.drv);
+    v.ops->free(v.drv);
 }
 
 static struct err *third_call_fails(struct ctx *cx, void *arg, const char *call UNUSED,
@@ -432,7 +468,8 @@ int main(void)
         cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
         cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
         cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_came_live),
-        cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
+        cmocka_unit_test(test_sent),         cmocka_unit_test(test_fault_after),
+        cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
