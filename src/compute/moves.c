@@ -168,7 +168,10 @@ struct err *move_forget(struct ctx *cx, struct tx *tx, struct server *s)
 {
     const char *other = s->other_host_id;
     s->other_host_id = s->move_stage = NULL;
-    return other ? fleet_touch(cx, tx, other, "server", s->id) : NULL;
+    if (!other)
+        return NULL;
+    TRY(network_ports_expect(cx, tx, s->id, NULL));
+    return fleet_touch(cx, tx, other, "server", s->id);
 }
 
 struct err *server_rehost(struct ctx *cx, struct tx *tx, struct server *s, const char *host_id,
@@ -285,8 +288,10 @@ struct err *move_report_there(struct ctx *cx, struct tx *tx, struct server *s,
         return NULL;
     s->move_stage = SEND;
     s->state_deadline = now_us(cx) + sending_us(s);
-    if (is_live(s))
+    if (is_live(s)) {
+        TRY(network_ports_expect(cx, tx, s->id, s->other_host_id));
         TRY(migration_status(cx, tx, s->id, "running"));
+    }
     return server_save(cx, tx, s);
 }
 

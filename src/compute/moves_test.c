@@ -81,6 +81,7 @@ static void live_and_there(void **state UNUSED)
     assert_string_equal(role_on(from, id), "none");
     ready(to, id, 1);
     assert_string_equal(role_on(from, id), "out");
+    assert_string_equal(fake_expected_on, to);
     assert_string_equal(migration("status"), "running");
     const json_t *move = json_get(world_spec(&w, from, id), "move");
     assert_true(json_get_bool(move, "live", false));
@@ -184,11 +185,13 @@ static void trouble_leaves_it_where_it_was(void **state UNUSED)
     assert_string_equal(role_on(to, id), "unwanted");
     live(id);
     ready(to, id, 2);
+    assert_string_equal(fake_expected_on, to);
     world_report(&w, from, id, "{'power':'on','boot_seq':1,'build_seq':1,'error':'old trouble'}");
     expect(id, "MIGRATING", "migrating"); /* not of the move */
     world_report(&w, from, id,
                  "{'power':'on','boot_seq':1,'build_seq':1,'error':'cut','move':{'seq':2}}");
     expect(id, "MIGRATING", "migrating"); /* it may stand still: its host says */
+    assert_string_equal(fake_expected_on, "");
     assert_string_equal(role_on(from, id), "none");
     assert_string_equal(role_on(to, id), "unwanted");
     sent(from, id, 2, "on"); /* too late */

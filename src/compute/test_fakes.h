@@ -15,6 +15,7 @@
 #define IMAGE_P2 "bbbbbbbb-0000-4000-8000-000000000004" /* private to project p2 */
 
 extern const struct service fake_network_service;
+extern char fake_expected_on[64]; /* where ports are sent to, by the last call */
 /* Its tables are the network's too. */
 #define FAKE_IMAGES_DDL                                                                            \
     "CREATE TABLE fake_images (\n"                                                                 \

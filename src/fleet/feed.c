@@ -6,7 +6,8 @@
  */
 #include "fleet/fleet_impl.h"
 
-enum { WAIT_MAX_S = 60, REPORTS_MAX = 1000, UPTIME_MAX = 255 };
+enum { WAIT_MAX_S = 60, REPORTS_MAX = 1000, UPTIME_MAX = 255, CHASSIS_MAX = 255 };
+#define CHASSIS_OF "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 #define LATE_MAX_US (INT64_C(3600) * 1000000) /* older than that: the host's clock was set back */
 
 static const char ddl[] =
@@ -30,6 +31,7 @@ static const char ddl[] =
     "  uptime TEXT,\n"
     "  pool_id TEXT,\n"
     "  pool_gib BIGINT NOT NULL DEFAULT 0,\n"
+    "  chassis TEXT,\n"
     "  revision BIGINT NOT NULL DEFAULT 0,\n"
     "  last_seen_at BIGINT,\n"
     "  lease_until BIGINT NOT NULL DEFAULT 0,\n"
@@ -84,6 +86,47 @@ struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id, in
     return NULL;
 }
 
+static fleet_chassis_fn *on_chassis;
+
+void fleet_on_chassis(fleet_chassis_fn *fn)
+{
+    on_chassis = fn;
+}
+
+/* NULL: it tells none this time. */
+static struct err *take_chassis(struct ctx *cx, struct tx *tx, const char *host_id,
+                                const char *chassis)
+{
+    struct db_value id = V_TEXT(host_id);
+    struct db_rows rows;
+    if (!chassis)
+        return NULL;
+    if (!*chassis || strlen(chassis) > CHASSIS_MAX ||
+        strspn(chassis, CHASSIS_OF) != strlen(chassis))
+        return fail(cx, ERR_INVALID, "a chassis's name has letters, digits and -_.: only");
+    TRY(db_query(cx, tx, &fleet_stmt_host_chassis, &id, 1, &rows));
+    if (!rows.n_rows || str_eq(db_text(&rows, 0, 0), chassis))
+        return NULL;
+    TRY(db_run(cx, tx, &fleet_stmt_host_set_chassis, id, V_TEXT(chassis)));
+    return on_chassis ? on_chassis(cx, tx, host_id) : NULL;
+}
+
+static struct err *take_row(struct ctx *cx, const struct db_value *cells, size_t n UNUSED,
+                            void *names)
+{
+    (void)cx;
+    if (cells[1].s)
+        json_object_set_new(names, cells[0].s, json_string(cells[1].s));
+    return NULL;
+}
+
+struct err *fleet_chassis(struct ctx *cx, struct tx *tx, const char *const *host_ids, size_t n,
+                          json_t **ret)
+{
+    *ret = json_own(cx, json_object());
+    return db_each_in(cx, tx, &fleet_stmt_chassis_of, host_ids, n, take_row, *ret);
+}
+
 struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const json_t *body)
 {
     int64_t vcpus = json_get_int(body, "vcpus", -1), memory = json_get_int(body, "memory_mib", -1);
@@ -98,6 +141,7 @@ struct err *fleet_beat(struct ctx *cx, struct tx *tx, const char *host_id, const
         return fail(cx, ERR_INVALID, "pool_id is not an id");
     if (uptime && strlen(uptime) > UPTIME_MAX)
         return fail(cx, ERR_INVALID, "uptime has more than %d bytes", UPTIME_MAX);
+    TRY(take_chassis(cx, tx, host_id, json_get_str(body, "chassis")));
     return db_run(cx, tx, &fleet_stmt_host_beat, V_TEXT(host_id), V_INT(vcpus), V_INT(memory),
                   V_INT(disk), V_TEXT(json_get_str(body, "hypervisor_type")),
                   V_INT(json_get_int(body, "hypervisor_version", 0)),

@@ -190,6 +190,12 @@ void fleet_set_upload(const struct fleet_upload *upload); /* at start-up, static
 #define FLEET_LEASE_MARGIN_S 10
 void fleet_set_lease(int64_t lease_s); /* at start-up */
 int64_t fleet_lease_span_us(void);     /* with the margin */
+/* Runs in the transaction in which a host's name in OVN becomes another one. Once, at start-up. */
+typedef struct err *fleet_chassis_fn(struct ctx *cx, struct tx *tx, const char *host_id);
+void fleet_on_chassis(fleet_chassis_fn *fn);
+/* host id → its name in OVN, of those that told one. */
+MUST_USE struct err *fleet_chassis(struct ctx *cx, struct tx *tx, const char *const *host_ids,
+                                   size_t n, json_t **ret);
 /* What the answer to a heartbeat says; 0: the host is forced down, and gets none. */
 MUST_USE struct err *fleet_lease_s(struct ctx *cx, struct tx *tx, const char *host_id,
                                    int64_t *ret);

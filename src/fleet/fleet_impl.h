@@ -22,6 +22,9 @@
                  " leased_since = CASE WHEN lease_until >= $10 THEN leased_since ELSE $10 END,"    \
                  " lease_until = CASE WHEN forced_down = 1 OR lease_until > $12 THEN lease_until"  \
                  " ELSE $12 END, pool_id = $13, pool_gib = $14 WHERE id = $1")                     \
+    X(host_chassis, "SELECT chassis FROM fleet_hosts WHERE id = $1")                               \
+    X(host_set_chassis, "UPDATE fleet_hosts SET chassis = $2 WHERE id = $1")                       \
+    X(chassis_of, "SELECT id, chassis FROM fleet_hosts WHERE id IN " IN_BATCH)                     \
     X(host_is_down, "SELECT forced_down FROM fleet_hosts WHERE id = $1")                           \
     X(host_set_enabled, "UPDATE fleet_hosts SET enabled = $2, disabled_reason = $3,"               \
                         " updated_at = $4 WHERE id = $1")                                          \

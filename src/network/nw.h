@@ -92,6 +92,10 @@ MUST_USE struct err *nw_touch_router(struct ctx *cx, struct tx *tx, const char *
 /* The port's network, its router, and networks whose rules name one of its groups: nothing for one
  * that isn't bound. */
 MUST_USE struct err *nw_touch_port(struct ctx *cx, struct tx *tx, const struct port *p);
+/* The writer alone, where there is one. */
+MUST_USE struct err *nw_touch_writer(struct ctx *cx, struct tx *tx, const char *network_id);
+/* The host has another name in OVN. */
+MUST_USE struct err *nw_chassis_changed(struct ctx *cx, struct tx *tx, const char *host_id);
 MUST_USE struct err *nw_touch_group(struct ctx *cx, struct tx *tx,
                                     const char *group_id); /* its rules changed */
 MUST_USE struct err *nw_touch_routers_of_network(struct ctx *cx, struct tx *tx,

@@ -40,6 +40,9 @@ MUST_USE struct err *network_port_attach(struct call *c, const struct port_reque
 /* All ports of the server are on this host from now on, and not plugged yet; NULL: on none. */
 MUST_USE struct err *network_ports_bind(struct ctx *cx, struct tx *tx, const char *server_id,
                                         const char *host_id, const char *zone);
+/* They are sent to this host with their running guest, until network_ports_bind; NULL: no more. */
+MUST_USE struct err *network_ports_expect(struct ctx *cx, struct tx *tx, const char *server_id,
+                                          const char *host_id);
 /* It is to go: once its host has unplugged it, network_port_detach follows. */
 MUST_USE struct err *network_port_leave(struct ctx *cx, struct tx *tx, const char *port_id);
 /* Gives back what network_port_attach took, exactly once; a port that is gone is fine. */

@@ -14,6 +14,7 @@ static struct err *bind(struct ctx *cx, struct tx *tx, struct port *p, const cha
 {
     TRY(nw_touch_port(cx, tx, p)); /* while it is where it was */
     p->host_id = host_id;
+    p->next_host_id = NULL;
     p->binding_host = host_name ? host_name : "";
     p->device_owner = arena_printf(cx->arena, "compute:%s", zone ? zone : "");
     p->status = "DOWN";
@@ -31,6 +32,25 @@ struct err *network_ports_bind(struct ctx *cx, struct tx *tx, const char *server
     TRY(ports_of(cx, tx, server_id, &rows, &n));
     for (size_t i = 0; i < n; i++)
         TRY(bind(cx, tx, rows[i], host_id, host.name, zone));
+    return NULL;
+}
+
+struct err *network_ports_expect(struct ctx *cx, struct tx *tx, const char *server_id,
+                                 const char *host_id)
+{
+    void **rows;
+    size_t n;
+    if (!network_config()->has_writer)
+        return NULL; /* nobody would ask */
+    TRY(ports_of(cx, tx, server_id, &rows, &n));
+    for (size_t i = 0; i < n; i++) {
+        struct port *p = rows[i];
+        if (str_eq(p->next_host_id, host_id) || (!p->next_host_id && !host_id))
+            continue;
+        p->next_host_id = host_id;
+        TRY(res_update(cx, tx, &port_resource, p));
+        TRY(nw_touch_writer(cx, tx, p->network_id));
+    }
     return NULL;
 }
 

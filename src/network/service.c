@@ -13,6 +13,7 @@ void network_configure(const struct network_config *cfg)
     if (!added) {
         fleet_add_kind(&nw_kind_network);
         fleet_add_kind(&nw_kind_router);
+        fleet_on_chassis(nw_chassis_changed);
         added = true;
     }
     config.has_writer = cfg->has_writer;

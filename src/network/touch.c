@@ -38,6 +38,9 @@ const struct stmt nw_st_touch_with_writer = {
     "touch_with_writer", "SELECT host_id FROM ports WHERE network_id = $1 AND host_id IS NOT NULL "
                          "UNION SELECT CAST($2 AS TEXT)"};
 
+const struct stmt nw_st_touch_chassis = {
+    "touch_chassis", "SELECT DISTINCT network_id FROM ports WHERE host_id = $1"};
+
 /* A writer has all of them; hosts, those that their guests are in. */
 static struct err *with_writer(struct ctx *cx, struct tx *tx, const char *network_id)
 {
@@ -100,6 +103,24 @@ struct err *nw_touch_networks_by(struct ctx *cx, struct tx *tx, const struct stm
     struct db_rows rows;
     TRY(db_query(cx, tx, st, &param, 1, &rows));
     return touch_networks(cx, tx, &rows);
+}
+
+struct err *nw_touch_writer(struct ctx *cx, struct tx *tx, const char *network_id)
+{
+    const char *writer;
+    TRY(fleet_writer(cx, tx, &writer));
+    return writer ? fleet_touch(cx, tx, writer, "network", network_id) : NULL;
+}
+
+struct err *nw_chassis_changed(struct ctx *cx, struct tx *tx, const char *host_id)
+{
+    struct db_value param = V_TEXT(host_id);
+    struct db_rows rows = {0};
+    if (network_config()->has_writer)
+        TRY(db_query(cx, tx, &nw_st_touch_chassis, &param, 1, &rows));
+    for (size_t i = 0; i < rows.n_rows; i++)
+        TRY(nw_touch_writer(cx, tx, db_text(&rows, i, 0)));
+    return NULL;
 }
 
 struct err *nw_touch_group(struct ctx *cx, struct tx *tx, const char *group_id)

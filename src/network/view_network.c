@@ -64,6 +64,7 @@ struct viewing {
     size_t n_ports;
     struct view_rule *rules;
     size_t n_rules;
+    json_t *chassis;  /* for the writer: host id → its name in OVN */
     json_t *members;  /* remote group → {address: true} */
     void **addresses; /* address groups that rules name */
     size_t n_addresses;
@@ -116,7 +117,7 @@ static struct err *load_address_groups(struct viewing *vw)
             json_object_set_new(wanted, vw->rules[i].rule->remote_address_group_id, json_true());
     const char **ids = keys_of(vw->cx, wanted, &n);
     return res_select_in(vw->cx, vw->tx, &nw_w_address_groups_by_ids, ids, n, &vw->addresses,
-                        &vw->n_addresses);
+                         &vw->n_addresses);
 }
 
 static bool is_of(const struct security_rule *r, const char *ip)
@@ -229,6 +230,33 @@ static void write_subnet(struct ctx *cx, struct jw *w, const struct subnet *s,
     jw_obj_end(w);
 }
 
+static struct err *load_chassis(struct viewing *vw)
+{
+    json_t *hosts = json_own(vw->cx, json_object());
+    size_t n;
+    for (size_t i = 0; i < vw->n_ports; i++) {
+        json_object_set_new(hosts, vw->ports[i]->host_id, json_true());
+        if (vw->ports[i]->next_host_id)
+            json_object_set_new(hosts, vw->ports[i]->next_host_id, json_true());
+    }
+    const char **ids = keys_of(vw->cx, hosts, &n);
+    return fleet_chassis(vw->cx, vw->tx, ids, n, &vw->chassis);
+}
+
+/* A host that has told no name may be any. */
+static void write_chassis(struct viewing *vw, struct jw *w, const struct port *p)
+{
+    const char *name = json_get_str(vw->chassis, p->host_id);
+    const char *next = p->next_host_id ? json_get_str(vw->chassis, p->next_host_id) : NULL;
+    if (!name || (p->next_host_id && !next))
+        return;
+    jw_karr(w, "chassis");
+    jw_str(w, name);
+    if (next)
+        jw_str(w, next);
+    jw_arr_end(w);
+}
+
 static void write_port(struct viewing *vw, struct jw *w, const struct port *p)
 {
     jw_obj(w);
@@ -240,6 +268,8 @@ static void write_port(struct viewing *vw, struct jw *w, const struct port *p)
     jw_kstr(w, "dns_domain", p->dns_domain && *p->dns_domain ? p->dns_domain : NULL);
     jw_kbool(w, "admin_state_up", p->admin_state_up);
     jw_kbool(w, "port_security", p->port_security_enabled);
+    if (vw->chassis)
+        write_chassis(vw, w, p);
     jw_kraw(w, "fixed_ips", p->fixed_ips);
     jw_kraw(w, "allowed_address_pairs", p->allowed_address_pairs);
     jw_kraw(w, "extra_dhcp_opts", p->extra_dhcp_opts ? p->extra_dhcp_opts : "[]");
@@ -303,6 +333,8 @@ static struct err *view(struct ctx *cx, struct tx *tx, const char *host_id, cons
         TRY(res_select_by(cx, tx, &nw_w_ports_on_host, &ports, &vw.n_ports, V_TEXT(id),
                           V_TEXT(host_id)));
     vw.ports = (struct port **)ports;
+    if (part == PART_WRITER)
+        TRY(load_chassis(&vw));
     TRY(load_rules(&vw));
     const struct network *n = row;
     jw_obj(w);

@@ -169,9 +169,76 @@ static void whose_word(void **state)
     assert_string_equal(test_str(t, &r, "network.status"), "ERROR");
 }
 
+static void beat(struct test_api *t, const char *host, const char *chassis)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    json_t *body = json_own(&t->cx, json_pack("{s:i,s:i,s:i,s:s*}", "vcpus", 1, "memory_mib", 1,
+                                              "disk_gib", 1, "chassis", chassis));
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    assert_ok(&t->cx, fleet_beat(&t->cx, tx, host, body));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+}
+
+static void bind_to(struct test_api *t, const char *host, const char *next)
+{
+    AUTO_TXN struct tx *tx = NULL;
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    assert_ok(&t->cx, host ? network_ports_bind(&t->cx, tx, SERVER, host, "nova")
+                           : network_ports_expect(&t->cx, tx, SERVER, next));
+    assert_ok(&t->cx, tx_commit(&t->cx, &tx));
+}
+
+/* Where the writer is told that the network's port may be; "": anywhere. */
+static const char *chassis(struct test_api *t, const char *writer, const char *net)
+{
+    const json_t *port = json_array_get(json_get(told(t, writer, "network", net), "ports"), 0);
+    const json_t *names = json_get(port, "chassis");
+    return names ? json_text(&t->cx, names) : "";
+}
+
+static void where_ports_may_be(void **state)
+{
+    struct test_api *t = *state;
+    const char *one = add(t, "one"), *two = add(t, "two"), *writer = add(t, NULL);
+    const char *net = make_network(t, "p1", "n");
+    make_subnet(t, "p1", net, "10.0.0.0/24");
+    attach(t, net, SERVER, one);
+    assert_string_equal(chassis(t, writer, net), "");
+    int64_t before = revision(t, writer, "network", net);
+    beat(t, one, "c1");
+    assert_true(revision(t, writer, "network", net) > before);
+    assert_string_equal(chassis(t, writer, net), "[\"c1\"]");
+    before = revision(t, writer, "network", net);
+    beat(t, one, "c1"); /* nothing new */
+    beat(t, one, NULL);
+    assert_int_equal(revision(t, writer, "network", net), before);
+    assert_string_equal(chassis(t, writer, net), "[\"c1\"]");
+    assert_null(json_get(json_array_get(json_get(told(t, one, "network", net), "ports"), 0),
+                         "chassis")); /* the writer's business */
+    /* On its way to a host that has told no name: any; then both. */
+    bind_to(t, NULL, two);
+    assert_string_equal(chassis(t, writer, net), "");
+    beat(t, two, "c2");
+    bind_to(t, NULL, NULL);
+    assert_string_equal(chassis(t, writer, net), "[\"c1\"]");
+    before = revision(t, writer, "network", net);
+    bind_to(t, NULL, two);
+    assert_true(revision(t, writer, "network", net) > before);
+    assert_string_equal(chassis(t, writer, net), "[\"c1\",\"c2\"]");
+    bind_to(t, two, NULL);
+    assert_string_equal(chassis(t, writer, net), "[\"c2\"]");
+    /* A name is part of a list with commas. */
+    AUTO_TXN struct tx *tx = NULL;
+    json_t *bad = json_own(&t->cx, json_pack("{s:i,s:i,s:i,s:s}", "vcpus", 1, "memory_mib", 1,
+                                             "disk_gib", 1, "chassis", "c1,c2"));
+    assert_ok(&t->cx, tx_write(&t->cx, t->store, &tx));
+    assert_err(&t->cx, ERR_INVALID, fleet_beat(&t->cx, tx, one, bad));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_with_writer, stop_with_writer)
-    const struct CMUnitTest tests[] = {TEST(who_is_told), TEST(no_host), TEST(whose_word)};
+    const struct CMUnitTest tests[] = {TEST(who_is_told), TEST(no_host), TEST(whose_word),
+                                       TEST(where_ports_may_be)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -323,6 +323,15 @@ static struct err *tell_pool(struct ctx *cx, struct loop *l, struct jw *w)
     return NULL;
 }
 
+/* A switch that doesn't answer now has told its name before, or will. */
+static void tell_chassis(struct ctx *cx, struct loop *l, struct jw *w)
+{
+    const struct net_backend *net = &l->backends.net;
+    const char *name;
+    if (net->ops && net->ops->chassis && !net->ops->chassis(cx, net->drv, &name))
+        jw_kstr(w, "chassis", name);
+}
+
 static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartbeat_s)
 {
     char hostname[256] = "";
@@ -335,6 +344,7 @@ static struct err *beat_once(struct ctx *cx, struct loop *l, int64_t *ret_heartb
     jw_kstr(&w, "hostname", hostname);
     TRY(l->backends.guests.ops->inventory(cx, l->backends.guests.drv, &w));
     TRY(tell_pool(cx, l, &w));
+    tell_chassis(cx, l, &w);
     jw_kstr(&w, "agent_url", l->cfg.advertise_url);
     jw_kstr(&w, "version", COLVERT_VERSION);
     jw_kstr(&w, "uptime", uptime_text(cx));

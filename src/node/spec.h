@@ -110,6 +110,10 @@ struct spec_dhcp_option {
 struct spec_port {
     const char *id, *mac, *tap, *device_id, *hostname, *dns_domain; /* the last two may be NULL */
     bool admin_state_up, port_security;
+    /* For the writer: hosts that may have it plugged, by OVN's names: where its guest runs, then
+     * where it is about to. None: any. */
+    const char **chassis;
+    size_t n_chassis;
     struct spec_address *fixed_ips, *pairs;
     size_t n_fixed_ips, n_pairs;
     struct spec_dhcp_option *options;

@@ -10,6 +10,7 @@ enum {
     REMOTES_MAX = 65536,
     ADDRESSES_MAX = 256,
     ROUTES_MAX = 256,
+    CHASSIS_MAX = 2,
     INTERFACES_MAX = 256,
     FLOATING_MAX = 8192,
     OPTIONS_MAX = 64
@@ -181,6 +182,12 @@ static void read_options(struct reader *r, const json_t *j, struct spec_port *ou
     }
 }
 
+/* One of a list with commas between. */
+static bool is_chassis(const char *s)
+{
+    return spec_only(s, "-_.:", 255);
+}
+
 static void read_port(struct reader *r, const json_t *j, struct spec_port *out)
 {
     *out = (struct spec_port){
@@ -193,6 +200,8 @@ static void read_port(struct reader *r, const json_t *j, struct spec_port *out)
         .admin_state_up = read_boolean(r, j, "admin_state_up"),
         .port_security = read_boolean(r, j, "port_security"),
     };
+    if (json_get(j, "chassis"))
+        out->chassis = read_text_list(r, j, "chassis", is_chassis, CHASSIS_MAX, &out->n_chassis);
     out->fixed_ips = address_list(r, j, "fixed_ips", false, &out->n_fixed_ips);
     out->pairs = address_list(r, j, "allowed_address_pairs", true, &out->n_pairs);
     read_options(r, j, out);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Several hosts: PostgreSQL, two `colvert api`, OVN, agents that joined with tokens, real guests. tools/cluster makes it."""
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,36 @@ def they_talk():
         says(r.addresses[name], f"ping -c 2 -W 2 {ports[0]['fixed_ips'][0]['ip_address']}")
 
 
+def bound(server):
+    """OVN's names of the hosts that may have its port."""
+    port = Region.admin.must(200, "GET", f"/network/v2.0/ports?device_id={server}")["ports"][0]["id"]
+    return subprocess.run(
+        ["ovn-nbctl", f"--db=unix:{Region.cluster.ovn.dir}/nb.sock", "get", "Logical_Switch_Port", port, "options:requested-chassis"],
+        check=True, capture_output=True, text=True).stdout.strip().strip('"')
+
+
+def moved():
+    """Pinged all the while, a guest goes to the other host and back; its port is bound to where it is."""
+    r = Region
+    server, (ip, home) = r.servers["s1"], r.addresses["s1"]
+    check(bound(server) == home.name, f"bound to {bound(server)}")
+    ping = subprocess.Popen(r.cluster.outside("ping", "-D", "-i", "0.1", ip, host=home), stdout=subprocess.PIPE, text=True)
+    for to in [h for h in r.cluster.hosts if h is not home] + [home]:
+        r.admin.must(202, "POST", f"/compute/v2.1/servers/{server}/action", {
+            "os-migrateLive": {"host": to.name, "block_migration": "auto"}}, headers={"OpenStack-API-Version": "compute 2.60"})
+        wait_for(f"it is on {to.name}", lambda to=to: r.cluster.host_of(r.admin, server) is to, 120)
+        r.admin.wait_status(server, "ACTIVE")
+        wait_for(f"it is bound to {to.name}", lambda to=to: bound(server) == to.name, 60)
+        r.addresses["s1"] = (ip, to)
+        check(says(r.addresses["s1"], "hostname").strip() == "s1", "another guest answers")
+    ping.send_signal(signal.SIGINT)
+    answers = ping.communicate()[0]
+    check(" 0 duplicates" in answers or "duplicates" not in answers, answers[-300:])
+    if os.environ.get("PINGS"):
+        with open(os.environ["PINGS"], "w", encoding="ascii") as f:
+            f.write(answers)
+
+
 def attach(server, volume):
     admin = Region.admin
     admin.must(200, "POST", f"/compute/v2.1/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
@@ -240,7 +271,7 @@ def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
     try:
-        cloud.main(end_of_process, region, guests, they_talk, shared_volumes, one_api_gone, host_killed, nothing_left)
+        cloud.main(end_of_process, region, guests, they_talk, moved, shared_volumes, one_api_gone, host_killed, nothing_left)
     except BaseException:
         if Region.cluster:
             if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:

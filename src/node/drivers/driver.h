@@ -149,6 +149,8 @@ struct net_driver {
      * host. */
     struct err *(*list)(struct ctx *cx, void *drv, const char ***ret_networks,
                         size_t *ret_n_networks, const char ***ret_routers, size_t *ret_n_routers);
+    /* What the networks' own daemons call this host. The member may be NULL: nothing. */
+    struct err *(*chassis)(struct ctx *cx, void *drv, const char **ret);
     void (*free)(void *drv); /* lets networks stand */
 };
 

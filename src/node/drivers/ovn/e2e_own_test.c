@@ -3,7 +3,9 @@
  * left of one that was killed, and taps. Root only. */
 #include "node/drivers/net/e2e_specs.h"
 #include "node/drivers/ovn/e2e_ovn.h"
+#include "node/drivers/ovn/ovs.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -198,11 +200,83 @@ static void test_tap(void **state)
            str_starts(sh_out, "down"));
 }
 
+/* The first guest's port, with OVN's names of the hosts that may have it. */
+static void place(struct stage *s, const char *first, const char *second)
+{
+    const char *names[] = {first, second};
+    const char *json =
+        printed(s, "%s,%s", port_json(s, PORT_A1, MAC_A1, ip4_json(s, "10.0.0.11"), OPEN, NULL),
+                port_json(s, PORT_A2, MAC_A2, ip4_json(s, "10.0.0.12"), OPEN, NULL));
+    struct spec_network *spec = network_of(s, network_json(s, NET_A, json));
+    spec->ports[0].chassis = names;
+    spec->ports[0].n_chassis = second ? 2 : 1;
+    assert_ok(&s->cx, s->net.ops->network_apply(&s->cx, s->net.drv, spec));
+}
+
+/* Who takes a connection from the second guest to the first one's address: 0: cvt-a1, on the first
+ * host, 1: cvt-b1, on the second one. */
+static int reached(const int *listeners)
+{
+    struct pollfd p[] = {{.fd = listeners[0], .events = POLLIN},
+                         {.fd = listeners[1], .events = POLLIN}};
+    char peer[INET_ADDRSTRLEN];
+    AUTO_FD int fd = tcp_connect("cvt-a2", "10.0.0.11", 7000);
+    assert_true(fd >= 0);
+    assert_int_equal(poll(p, 2, E2E_WAIT_S * 1000), 1);
+    int i = p[0].revents ? 0 : 1;
+    AUTO_FD int accepted = tcp_accept(listeners[i], peer);
+    assert_true(accepted >= 0);
+    return i;
+}
+
+static void plug_at(struct stage *s, size_t host, bool plug)
+{
+    const char *db = ovn_host_db(&s->cx, host);
+    assert_ok(&s->cx, plug ? ovs_plug(&s->cx, db, "tap" PORT_A1, PORT_A1 TAIL, "test")
+                           : ovs_unplug(&s->cx, db, "tap" PORT_A1));
+    assert_int_equal(sh(NULL, "ovn-nbctl --db=unix:%s/cloud/nb.sock --wait=hv sync", ovn_dir), 0);
+}
+
+/* The same port is plugged on two hosts: as on one that returns after its guests were evacuated,
+ * and as a guest that moves leaves it behind. */
+static void test_bound(void **state)
+{
+    struct stage *s = *state;
+    place(s, OVN_HOST "1", NULL);
+    plug_two(s);
+    guest_plug("cvt-b1", NET_A, PORT_A1, MAC_A1);
+    sh("cvt-b1", "ip addr add 10.0.0.11/24 dev eth0");
+    const int listeners[] = {tcp_listen("cvt-a1", 7000), tcp_listen("cvt-b1", 7000)};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(reached(listeners), 0); /* though the other one is on the asker's host */
+    place(s, OVN_HOST "2", NULL);
+    WITHIN(reached(listeners) == 1);
+    plug_at(s, 0, false); /* the first host comes back */
+    plug_at(s, 0, true);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(reached(listeners), 1);
+    /* On its way back: once the guest stands on one host and is plugged on the other, that one has
+     * the traffic, whether or not the writer comes to say so. */
+    plug_at(s, 0, false);
+    place(s, OVN_HOST "2", OVN_HOST "1");
+    assert_int_equal(reached(listeners), 1);
+    sh("cvt-b1", "ip link set eth0 down");
+    plug_at(s, 0, true);
+    assert_int_equal(reached(listeners), 0);
+    plug_at(s, 1, false);
+    assert_int_equal(reached(listeners), 0);
+    place(s, OVN_HOST "1", NULL);
+    assert_int_equal(reached(listeners), 0);
+    close(listeners[0]);
+    close(listeners[1]);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
     const struct CMUnitTest tests[] = {TEST(test_distributed), TEST(test_idempotent),
-                                       TEST(test_one_writer), TEST(test_killed), TEST(test_tap)};
+                                       TEST(test_one_writer),  TEST(test_killed),
+                                       TEST(test_tap),         TEST(test_bound)};
     if (geteuid() != 0) {
         fprintf(stderr, "needs root: it makes network namespaces\n");
         return 77;

@@ -171,6 +171,12 @@ static struct err *host_list(struct ctx *cx, void *drv, const char ***ret_networ
     return namespaces_list(cx, &h->net, h->prefix, ret_networks, ret_n_networks);
 }
 
+static struct err *host_chassis(struct ctx *cx, void *drv, const char **ret)
+{
+    struct ovn_host *h = drv;
+    return ovs_chassis(cx, h->ovs_db, ret);
+}
+
 static void host_free(void *drv)
 {
     struct ovn_host *h = drv;
@@ -188,6 +194,7 @@ static const struct net_driver host_driver = {
     .tap_open = host_tap_open,
     .tap_remove = host_tap_remove,
     .list = host_list,
+    .chassis = host_chassis,
     .free = host_free,
 };
 

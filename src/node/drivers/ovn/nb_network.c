@@ -101,6 +101,18 @@ static struct err *port_security(struct nb_want *w, const struct spec_port *port
     return NULL;
 }
 
+/* No other host gets its traffic, whatever is plugged there under its name. The guest that is on
+ * its way has it on both: on the other one from the moment that it runs there. */
+static void requested_chassis(struct nb_want *w, const struct spec_port *p, struct nb_row *lsp)
+{
+    struct buf b;
+    buf_init(&b, w->cx->arena);
+    for (size_t i = 0; i < p->n_chassis; i++)
+        buf_printf(&b, "%s%s", i ? "," : "", p->chassis[i]);
+    if (p->n_chassis)
+        nb_map(lsp, "options", "requested-chassis", buf_cstr(&b));
+}
+
 static struct err *port(struct nb_want *w, const struct spec_network *spec,
                         const struct spec_port *p)
 {
@@ -122,6 +134,7 @@ static struct err *port(struct nb_want *w, const struct spec_network *spec,
     nb_str(r, "name", p->id);
     nb_put(r, "addresses", buf_cstr(&b));
     nb_bool(r, "enabled", p->admin_state_up);
+    requested_chassis(w, p, r);
     if (p->port_security)
         TRY(port_security(w, p, &mac, r));
     else

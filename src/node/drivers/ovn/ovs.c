@@ -6,7 +6,7 @@
 #include "node/drivers/ovn/ovs.h"
 #include "node/drivers/ovn/ovsdb.h"
 
-enum { PASS_MS = 10000, LOOK_MS = 10 };
+enum { PASS_MS = 10000, LOOK_MS = 10, CHASSIS_US = 1000000 };
 
 static struct err *open_db(struct ctx *cx, const char *db, struct ovsdb **ret)
 {
@@ -90,6 +90,15 @@ static struct err *unplug(struct ctx *cx, struct ovsdb *o, const char *link)
     return wait_pass(cx, o);
 }
 
+static const char *map_get(const json_t *map, const char *key)
+{
+    const json_t *pairs = json_array_get(map, 1);
+    for (size_t i = 0; i < json_array_size(pairs); i++)
+        if (str_eq(json_string_value(json_array_get(json_array_get(pairs, i), 0)), key))
+            return json_string_value(json_array_get(json_array_get(pairs, i), 1));
+    return NULL;
+}
+
 static struct err *is_plugged(struct ctx *cx, struct ovsdb *o, const char *link,
                               const char *logical_port, bool *ret)
 {
@@ -99,13 +108,9 @@ static struct err *is_plugged(struct ctx *cx, struct ovsdb *o, const char *link,
                        json_pack("[o,o]", select_op("Interface", link, "external_ids"),
                                  select_op("Interface", link, "ofport")),
                        &results));
-    const json_t *pairs = json_array_get(json_get(first_row(results, 0), "external_ids"), 1);
-    int64_t port = json_get_int(first_row(results, 1), "ofport", -1);
-    for (size_t i = 0; i < json_array_size(pairs) && port > 0; i++) {
-        const json_t *p = json_array_get(pairs, i);
-        *ret |= str_eq(json_string_value(json_array_get(p, 0)), "iface-id") &&
-                str_eq(json_string_value(json_array_get(p, 1)), logical_port);
-    }
+    const json_t *ids = json_get(first_row(results, 0), "external_ids");
+    *ret = json_get_int(first_row(results, 1), "ofport", -1) > 0 &&
+           str_eq(map_get(ids, "iface-id"), logical_port);
     return NULL;
 }
 
@@ -165,5 +170,28 @@ struct err *ovs_unplug(struct ctx *cx, const char *db, const char *link)
     TRY(open_db(cx, db, &o));
     struct err *e = unplug(cx, o, link);
     ovsdb_close(o);
+    return e;
+}
+
+static struct err *read_chassis(struct ctx *cx, const char *db, const char **ret)
+{
+    struct ovsdb *o;
+    json_t *results;
+    TRY(open_db(cx, db, &o));
+    struct err *e = ovsdb_transact(
+        cx, o, json_pack("[o]", select_op("Open_vSwitch", NULL, "external_ids")), &results);
+    ovsdb_close(o);
+    if (e)
+        return e;
+    *ret = map_get(json_get(first_row(results, 0), "external_ids"), "system-id");
+    return *ret ? NULL : fail(cx, ERR_UNAVAILABLE, "Open vSwitch has no external_ids:system-id");
+}
+
+struct err *ovs_chassis(struct ctx *cx, const char *db, const char **ret)
+{
+    int64_t deadline_us = cx->deadline_us, soon_us = mono_us(cx) + CHASSIS_US;
+    cx->deadline_us = deadline_us ? min_i64(deadline_us, soon_us) : soon_us;
+    struct err *e = read_chassis(cx, db, ret);
+    cx->deadline_us = deadline_us;
     return e;
 }

@@ -14,4 +14,6 @@ MUST_USE struct err *ovs_plug(struct ctx *cx, const char *db, const char *link,
                               const char *logical_port, const char *owner);
 /* Absent is success. Before a new link takes the name of one that is gone: the switch gives a
  * port's link its former state back when it lets it go, by its name. */
+/* The host's name in OVN (system-id); within a second. */
+MUST_USE struct err *ovs_chassis(struct ctx *cx, const char *db, const char **ret);
 MUST_USE struct err *ovs_unplug(struct ctx *cx, const char *db, const char *link);
