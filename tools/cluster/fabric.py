@@ -15,6 +15,11 @@ def exists(netns):
     return os.path.exists(f"/run/netns/{netns}")
 
 
+def card(bridge, number):
+    """A MAC address."""
+    return f"0a:00:00:00:{int(bridge == 'outside'):02x}:{number:02x}"
+
+
 class Fabric:
     def __init__(self, name, outside):
         self.netns, self.outside = f"{name}-net", outside
@@ -32,7 +37,8 @@ class Fabric:
             self.bridge("outside", f"{OUTSIDE_GATEWAY}/{OUTSIDE.split('/')[1]}")
 
     def bridge(self, name, address):
-        self.ip("link", "add", name, "type", "bridge")
+        """Its address is its own: else it were one of its ports', and another when that goes."""
+        self.ip("link", "add", name, "address", card(name, 255), "type", "bridge")
         self.ip("addr", "add", address, "dev", name)
         self.ip("link", "set", name, "up")
         self.whole_checksums(name)
@@ -43,8 +49,10 @@ class Fabric:
             run("nsenter", f"--net=/run/netns/{self.netns}", "ethtool", "-K", link, "tx", "off")
 
     def cable(self, host, bridge, inside, far):
-        """`inside` in the host's namespace, at the other end a port of the bridge."""
-        run("ip", "-n", host.netns, "link", "add", inside, "type", "veth", "peer", "name", far, "netns", self.netns)
+        """`inside` in the host's namespace, at the other end a port of the bridge. The host's card has its address after a loss of
+        power too, and the others know it still."""
+        run("ip", "-n", host.netns, "link", "add", inside, "address", card(bridge, host.number), "type", "veth", "peer", "name", far,
+            "netns", self.netns)
         self.ip("link", "set", far, "master", bridge, "up")
         self.whole_checksums(far)
         run("ip", "-n", host.netns, "link", "set", inside, "up")
