@@ -4,13 +4,14 @@
  * thread, so that a cancelled call ends at once. No proxy is ever used: Colvert's parts talk to
  * each other directly.
  */
-#include "http/client.h"
+#include "http/tunnel.h"
 #include <curl/curl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
 #define TIMEOUT_DEFAULT_MS ((int64_t)30000)
 #define CONNECT_MAX_MS 5000L /* of which a machine that is gone takes no more */
+#define LONG_MS 60000        /* who may wait longer asks whether the other side is there still */
 #define REPLY_MAX_DEFAULT ((size_t)16 * 1024 * 1024)
 #define HEADERS_MAX 64
 
@@ -227,6 +228,9 @@ static void set_options(CURL *h, struct call *call, struct curl_slist *headers, 
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MAX_MS);
+    curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, (long)(timeout_ms > LONG_MS));
+    curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, (long)ALIVE_IDLE_S);
+    curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, (long)ALIVE_AGAIN_S);
     curl_easy_setopt(h, CURLOPT_USERAGENT, "colvert/" COLVERT_VERSION);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);

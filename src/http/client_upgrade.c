@@ -4,10 +4,12 @@
 #include "http/tunnel.h"
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #define HEAD_MAX 8192
+#define ALIVE_PROBES 3
 
 struct peer {
     const char *host, *port, *path;
@@ -43,6 +45,19 @@ static struct err *await(struct ctx *cx, int fd, short events, int64_t until_us,
     return n > 0 ? NULL : fail(cx, ERR_TIMEOUT, "%s does not answer in time", url);
 }
 
+static void keep_alive(int fd)
+{
+    const struct {
+        int level, name, value;
+    } options[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, ALIVE_IDLE_S},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, ALIVE_AGAIN_S},
+                   {IPPROTO_TCP, TCP_KEEPCNT, ALIVE_PROBES}};
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        must(setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+                        sizeof(options[i].value)) == 0);
+}
+
 static struct err *open_socket(struct ctx *cx, const char *url, const struct peer *at,
                                int64_t until_us, int *ret_fd)
 {
@@ -60,6 +75,7 @@ static struct err *open_socket(struct ctx *cx, const char *url, const struct pee
     socklen_t size = sizeof(error);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error)
         return fail(cx, ERR_UNAVAILABLE, "%s can't be reached: %s", url, strerror(error));
+    keep_alive(fd);
     *ret_fd = TAKE_FD(fd);
     return NULL;
 }

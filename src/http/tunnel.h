@@ -4,6 +4,11 @@
 
 #include "http/client.h"
 
+/* A machine without power hangs up on nobody. Whoever only waits for its answer asks so often
+ * whether it is there, once nothing came for a while. */
+#define ALIVE_IDLE_S 5
+#define ALIVE_AGAIN_S 3
+
 /*
  * Shakes hands over the connected, non-blocking socket, which is the tunnel's from then on (closed
  * on errors too). ret_fd: a non-blocking socket of the caller's; a thread moves what it carries,
