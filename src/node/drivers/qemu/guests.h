@@ -45,7 +45,8 @@ struct guest {
     struct qmp *qmp;
     const struct shutdown_cause *cause; /* heard from this process */
     enum guest_vcpus vcpus;
-    uint64_t n_let_go; /* devices that this process' guest let go */
+    uint64_t n_let_go;      /* devices that this process' guest let go */
+    atomic_uint n_arriving; /* threads that receive parts of it; not the lock's */
 };
 
 struct qemu {

@@ -21,11 +21,11 @@
 #define CONNECT_TRIES 500
 #define ARRIVE_TRIES 3000 /* a minute: a part's last bytes are on their way to the disk */
 
-/* ".move-NONCE-root.tmp": whole; with "open-" in front of the end, not yet. */
+/* ".move-NONCE-root.tmp": whole; with "-open" behind the part, not yet. */
 static const char *temp_name(struct ctx *cx, const char *nonce, const char *part, bool whole)
 {
-    return arena_printf(cx->arena, TEMP_PREFIX "%.*s-%s.%stmp", NONCE_CHARS, nonce, part,
-                        whole ? "" : "open-");
+    return arena_printf(cx->arena, TEMP_PREFIX "%.*s-%s%s.tmp", NONCE_CHARS, nonce, part,
+                        whole ? "" : "-open");
 }
 
 static bool is_nonce(const char *text)
@@ -158,11 +158,8 @@ static struct err *receive_mirror(struct ctx *cx, struct guest *g, int dir, cons
     return file_settle(cx, dir, temp, temp_name(cx, nonce, PART_ROOT, true));
 }
 
-struct err *op_receive(struct ctx *cx, void *drv, const char *id, const char *part, int fd)
+static struct err *receive_part(struct ctx *cx, struct guest *g, int dir, const char *part, int fd)
 {
-    AUTO_GUEST struct guest *g = guest_find(drv, id);
-    AUTO_FD int dir = -1;
-    TRY(open_home(cx, g, id, &dir));
     if (!is_nonce(part) || part[NONCE_CHARS] != '-')
         return fail(cx, ERR_INVALID, "'%s' is no part of a server", part);
     const char *what = part + NONCE_CHARS + 1;
@@ -174,6 +171,17 @@ struct err *op_receive(struct ctx *cx, void *drv, const char *id, const char *pa
     return fail(cx, ERR_INVALID, "'%s' is no part of a server", part);
 }
 
+struct err *op_receive(struct ctx *cx, void *drv, const char *id, const char *part, int fd)
+{
+    AUTO_GUEST struct guest *g = guest_find(drv, id);
+    AUTO_FD int dir = -1;
+    TRY(open_home(cx, g, id, &dir));
+    atomic_fetch_add(&g->n_arriving, 1);
+    struct err *e = receive_part(cx, g, dir, part, fd);
+    atomic_fetch_sub(&g->n_arriving, 1);
+    return e;
+}
+
 /* ---- the end ---- */
 
 static bool is_there(int dir, const char *name)
@@ -181,14 +189,17 @@ static bool is_there(int dir, const char *name)
     return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The sender let it go; our thread may still be at its end. */
-static struct err *settle_part(struct ctx *cx, int dir, const char *nonce, const char *part,
-                               const char *name)
+/* The sender let it go; our thread may still be at its end: not one of before this process. */
+static struct err *settle_part(struct ctx *cx, struct guest *g, int dir, const char *nonce,
+                               const char *part, const char *name)
 {
     const char *whole = temp_name(cx, nonce, part, true);
     const char *open = temp_name(cx, nonce, part, false);
-    for (int i = 0; !is_there(dir, whole); i++) {
-        if (i == ARRIVE_TRIES || !is_there(dir, open))
+    for (int i = 0;; i++) {
+        bool arriving = atomic_load(&g->n_arriving) > 0; /* asked before: it ends with the whole */
+        if (is_there(dir, whole))
+            break;
+        if (i == ARRIVE_TRIES || !arriving || !is_there(dir, open))
             return fail(cx, ERR_CONFLICT, "its %s is not here", part);
         usleep(TRY_US);
     }
@@ -209,11 +220,11 @@ static struct err *settle_parts(struct ctx *cx, struct guest *g, int dir, const 
     const char *nonce = json_get_str(j, "nonce");
     const char *root = root_disk_name(cx, json_get_int(j, "build_seq", 0));
     if (json_get_bool(j, "root", false)) {
-        TRY(settle_part(cx, dir, nonce, PART_ROOT, root));
+        TRY(settle_part(cx, g, dir, nonce, PART_ROOT, root));
         TRY(check_root(cx, dir, root));
     }
     if (json_get_bool(j, "memory", false))
-        return settle_part(cx, dir, nonce, PART_MEMORY, MEMORY_NAME);
+        return settle_part(cx, g, dir, nonce, PART_MEMORY, MEMORY_NAME);
     TRY(memory_forget(cx, g));
     return memory_remove(cx, dir);
 }
