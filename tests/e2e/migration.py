@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Servers move between two hosts: live, cold and back, with a shared volume, by a drain; and an agent or an API is killed
-in the middle. After each of it one guest runs, with its memory and its disk."""
+"""Servers move between two hosts: live, cold and back, with a shared volume, by a drain; and somebody is killed in
+the middle. After each of it one guest runs, with its memory and its disk."""
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import cloud
 from cloud import TOP, Failure, check, wait_for
+from held import Holds
 
 sys.path.insert(0, f"{TOP}/tools")
 from cluster import Cluster  # noqa: E402
@@ -23,7 +22,7 @@ PREPARE = ("echo kept >/root/mark; sync; (n=0; while sleep 0.1; do n=$((n+1)); e
 
 class Region:
     """What the tests share: the first makes it."""
-    cluster = admin = key = server = ip = volume = None
+    cluster = admin = key = server = ip = volume = holds = None
 
 
 def host():
@@ -34,7 +33,7 @@ def other():
     return next(h for h in Region.cluster.hosts if h is not host())
 
 
-def guest(command, seconds=90):
+def guest(command, seconds=300):
     """What the guest answers, once it does."""
     r = Region
 
@@ -43,7 +42,7 @@ def guest(command, seconds=90):
             p = subprocess.run(r.cluster.outside(
                 "ssh", "-F", "none", "-i", r.key, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "-o",
                 "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"root@{r.ip}", command, host=host()),
-                capture_output=True, text=True, check=False, timeout=20)
+                capture_output=True, text=True, check=False, timeout=60)
         except subprocess.TimeoutExpired:
             return None
         last.append(f"{p.returncode} {p.stdout}{p.stderr}")
@@ -52,7 +51,7 @@ def guest(command, seconds=90):
     try:
         return wait_for(f"the guest answers to '{command}'", ask, seconds, 0.5)[0]
     except Failure as e:
-        raise Failure(f"{e}: {last[-1]}") from e
+        raise Failure(f"{e}: {last[0]}") from e
 
 
 def act(body, version="2.60"):
@@ -61,8 +60,12 @@ def act(body, version="2.60"):
     check(r.status in (202, 204), f"{body}: {r.status} {r.body[:300]}")
 
 
+def shown():
+    return Region.admin.must(200, "GET", f"{COMPUTE}/servers/{Region.server}")["server"]
+
+
 def status():
-    return Region.admin.must(200, "GET", f"{COMPUTE}/servers/{Region.server}")["server"]["status"]
+    return shown()["status"]
 
 
 def settles(want="ACTIVE", seconds=120):
@@ -70,6 +73,7 @@ def settles(want="ACTIVE", seconds=120):
 
 
 def migrations():
+    """The newest first."""
     return Region.admin.must(200, "GET", f"{COMPUTE}/os-migrations?instance_uuid={Region.server}")["migrations"]
 
 
@@ -98,8 +102,10 @@ def intact(at_least):
     """Its memory went on, and its disk is its own; returns the counter."""
     n = int(guest(f"until [ $(cat /run/n) -gt {at_least} ]; do sleep 0.1; done; cat /run/n"))
     check(n > at_least, f"the counter is {n}, was {at_least}")
-    check(guest("cat /root/mark; sync; dmesg | grep -c -i -e 'oops' -e 'BUG:' -e 'I/O error' || true") == "kept\n0",
-          "the disk or the kernel is not well: " + guest("cat /root/mark; dmesg | tail -5"))
+    check(guest("cat /root/mark; sync") == "kept", "the disk is another")
+    # That it got no time to run for long says something of the machine below, not of its state.
+    bad = guest("dmesg | grep -i -e 'oops' -e 'BUG:' -e 'I/O error' | grep -v 'soft lockup' || true")
+    check(not bad, f"the kernel is not well: {bad}")
     return n
 
 
@@ -140,7 +146,7 @@ def live():
     settles()
     intact(before)
     alone(to)
-    check(migrations()[-1]["status"] == "completed", f"{migrations()}")
+    check(migrations()[0]["status"] == "completed", f"{migrations()}")
 
 
 def live_with_volume():
@@ -180,31 +186,41 @@ def cold():
     guest(PREPARE)
 
 
-def kill(what, delay):
-    """One of the three dies while the server is on its way; it stays or arrives, whole."""
+def kill(at, victim):
+    """Somebody dies while the server is on its way; it stays or arrives, whole. True: it is there."""
     r = Region
-    before, was = int(guest("cat /run/n")), host()
-    to = other()
-    act({"os-migrateLive": {"host": None, "block_migration": "auto"}})
-    time.sleep(delay)
-    if what == "api":
-        r.cluster.book.end("api1", signal.SIGKILL)
-        r.cluster.start_api(0)
-        wait_for("the APIs are back", r.cluster.healthy, 30)
+    before, was, to = int(guest("cat /run/n")), host(), other()
+    r.holds.killed_at(lambda: act({"os-migrateLive": {"host": to.name, "block_migration": "auto"}}), at, victim, (was, to))
+    wait_for("it is at rest", lambda: not shown()["OS-EXT-STS:task_state"], 180)
+    there = host() is to
+    print(f"# {victim} killed at {' '.join(at)}: {'there' if there else 'stays'}, {migrations()[0]['status']}", flush=True)
+    if victim == "source-power" and not there:  # its memory is lost with the power
+        if status() == "SHUTOFF":
+            act({"os-start": None})
+            settles()
+        check(guest("cat /root/mark; cat /run/n || true") == "kept", "its disk is another, or it did not start anew")
+        guest(PREPARE)
     else:
-        h = was if what == "source" else to
-        h.stop_agent(signal.SIGKILL)
-        h.start_agent()
-    settles(seconds=180)
-    print(f"# {what} killed {delay} s after: {'there' if host() is to else 'stays'}, {migrations()[-1]['status']}", flush=True)
-    intact(before)
+        intact(before)
     alone(host())
+    return there
 
 
 def killed():
-    """Whoever dies, whenever: no guest twice, none lost, nothing stuck."""
-    for what, delay in (("source", 0.3), ("source", 1.0), ("target", 0.3), ("target", 1.0), ("api", 0.5)):
-        kill(what, delay)
+    """Whoever dies, at steps that tell much (move_kills.py has them all, without a look inside): no guest twice, none lost."""
+    r = Region
+    r.holds = Holds(r.cluster)
+    for n in (1, 2):
+        r.cluster.book.end(f"api{n}")
+    r.holds.live_again("api", ())
+    for h in r.cluster.hosts:
+        h.stop_agent()
+        h.start_agent()
+    check(not kill(("target", "received-file"), "source-power"), "it went without its memory")
+    kill(("source", "did-migrate"), "source")
+    check(kill(("target", "recorded-arrived"), "target"), "it did not arrive")
+    check(kill(("api", "switch"), "api"), "it did not arrive")
+    check(kill(("target", "load-memory"), "target-power"), "it did not arrive")
 
 
 def drained():
