@@ -3,10 +3,8 @@
 #include "node/drivers/qemu/disk.h"
 #include "node/drivers/tools/files.h"
 #include "node/drivers/tools/qcow2.h"
-#include "node/drivers/tools/tool.h"
 #include <sys/stat.h>
 
-#define QEMU_IMG_TIMEOUT_MS 60000
 #define TEMP_PREFIX ".disk-"
 
 const char *root_disk_name(struct ctx *cx, int64_t build_seq)
@@ -35,33 +33,23 @@ static struct err *check_image(struct ctx *cx, const struct spec_image *image, c
     return NULL;
 }
 
-struct err *overlay_make(struct ctx *cx, const char *qemu_img, int guest_fd, const char *guest_path,
-                         const struct overlay_wish *w)
+static struct err *write_overlay(struct ctx *cx, int guest_fd, const char *temp, int64_t size_bytes,
+                                 const struct overlay_wish *w)
+{
+    AUTO_FD int fd = -1;
+    TRY(file_create(cx, guest_fd, temp, &fd));
+    TRY(qcow2_create(cx, fd, size_bytes, w->image_path, w->image->disk_format));
+    return file_settle(cx, guest_fd, temp, w->name);
+}
+
+struct err *overlay_make(struct ctx *cx, int guest_fd, const struct overlay_wish *w)
 {
     TRY(check_image(cx, w->image, w->image_path));
     if (w->size_gib < 0 || w->size_gib > INT64_MAX / GIB)
         return fail(cx, ERR_INVALID, "a disk of %" PRId64 " GiB cannot be", w->size_gib);
     int64_t size = max_i64(w->size_gib * GIB, max_i64(w->image->virtual_size_bytes, 512));
-    size = (size + 511) / 512 * 512;
     const char *temp = arena_printf(cx->arena, TEMP_PREFIX "%016" PRIx64 ".tmp", rng_u64(cx->rng));
-    const char *argv[] = {qemu_img ? qemu_img : "qemu-img",
-                          "create",
-                          "-q",
-                          "-u", /* does not open the image */
-                          "-f",
-                          "qcow2",
-                          "-b",
-                          w->image_path,
-                          "-F",
-                          w->image->disk_format,
-                          arena_printf(cx->arena, "%s/%s", guest_path, temp),
-                          arena_printf(cx->arena, "%" PRId64, size),
-                          NULL};
-    struct err *e = tool_run(cx, argv, QEMU_IMG_TIMEOUT_MS, NULL);
-    if (!e && fchmodat(guest_fd, temp, 0600, 0) != 0)
-        e = fail(cx, ERR_UNAVAILABLE, "cannot protect the disk: %m");
-    if (!e)
-        e = file_settle(cx, guest_fd, temp, w->name);
+    struct err *e = write_overlay(cx, guest_fd, temp, size, w);
     if (e) {
         unlinkat(guest_fd, temp, 0);
         return wrap(cx, e, e->kind, "the disk '%s' cannot be made: %s", w->name, e->message);

@@ -18,12 +18,9 @@ struct overlay_wish {
     const char *image_path;
     int64_t size_gib; /* at least; the image's own size where that is more */
 };
-/*
- * Makes the overlay in the guest's folder (open, and its path), written beside and renamed.
- * qemu-img never opens the image: its header may be hostile.
- */
-MUST_USE struct err *overlay_make(struct ctx *cx, const char *qemu_img, int guest_fd,
-                                  const char *guest_path, const struct overlay_wish *w);
+/* Makes the overlay in the guest's folder, written beside and renamed. The image is not opened: its
+ * header may be hostile. */
+MUST_USE struct err *overlay_make(struct ctx *cx, int guest_fd, const struct overlay_wish *w);
 /* Overlays but these two (NULL: none), and what an interrupted call left, are removed. */
 MUST_USE struct err *overlays_tidy(struct ctx *cx, int guest_fd, const char *root,
                                    const char *rescue);

@@ -22,7 +22,7 @@ static struct err *make_home(struct ctx *cx, struct guest *g, int *ret_fd)
 }
 
 /* An overlay on the image; ret_image: its real path, where it is opened at each start. */
-static struct err *make_overlay(struct ctx *cx, struct guest *g, int dir, struct overlay_wish *w,
+static struct err *make_overlay(struct ctx *cx, int dir, struct overlay_wish *w,
                                 const char **ret_image)
 {
     AUTO_FREE char *image = w->image_path ? realpath(w->image_path, NULL) : NULL;
@@ -30,19 +30,18 @@ static struct err *make_overlay(struct ctx *cx, struct guest *g, int dir, struct
         return fail(cx, ERR_NOT_FOUND, "the file of image %s is not at '%s': %m", w->image->id,
                     w->image_path ? w->image_path : "");
     w->image_path = *ret_image = arena_strdup(cx->arena, image);
-    return overlay_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g), w);
+    return overlay_make(cx, dir, w);
 }
 
 /* The disk of this build, where the server doesn't boot from a volume. */
-static struct err *make_root_disk(struct ctx *cx, struct guest *g, int dir,
-                                  const struct spec_server *spec, const char *image_path,
-                                  const char **ret_image)
+static struct err *make_root_disk(struct ctx *cx, int dir, const struct spec_server *spec,
+                                  const char *image_path, const char **ret_image)
 {
     struct overlay_wish w = {.name = root_disk_name(cx, spec->build_seq),
                              .image = &spec->image,
                              .image_path = image_path,
                              .size_gib = spec->root_gib};
-    return spec->image.id ? make_overlay(cx, g, dir, &w, ret_image) : NULL;
+    return spec->image.id ? make_overlay(cx, dir, &w, ret_image) : NULL;
 }
 
 static struct err *has_root_disk(struct ctx *cx, struct guest *g, int dir, int64_t built)
@@ -58,6 +57,9 @@ static struct err *record_build(struct ctx *cx, struct guest *g, const struct sp
                                 const char *image)
 {
     AUTO_LOCK(&g->lock);
+    g->rec.config_drive = spec->config_drive;
+    if (g->rec.build_seq == spec->build_seq)
+        return guest_save(cx, g);
     record_set(&g->rec.image_path, image);
     record_set(&g->rec.image_format, image ? spec->image.disk_format : NULL);
     g->rec.build_seq = spec->build_seq;
@@ -74,13 +76,6 @@ static struct err *tidy(struct ctx *cx, struct guest *g, int dir)
     const char *rescue = g->rec.rescue_disk ? rescue_disk_name(cx, g->rec.rescue_disk) : NULL;
     pthread_mutex_unlock(&g->lock);
     return overlays_tidy(cx, dir, root, rescue);
-}
-
-static struct err *record_config_drive(struct ctx *cx, struct guest *g, bool config_drive)
-{
-    AUTO_LOCK(&g->lock);
-    g->rec.config_drive = config_drive;
-    return guest_save(cx, g);
 }
 
 struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_server *spec,
@@ -107,13 +102,12 @@ struct err *op_prepare(struct ctx *cx, void *drv, const struct spec_server *spec
     if (built == spec->build_seq) {
         TRY(has_root_disk(cx, g, dir, built));
     } else {
-        TRY(make_root_disk(cx, g, dir, spec, image_path, &image));
+        TRY(make_root_disk(cx, dir, spec, image_path, &image));
         TRY(memory_forget(cx, g)); /* of another disk */
-        TRY(record_build(cx, g, spec, image));
     }
     TRY(spec->config_drive ? config_drive_make(cx, dir, guest_path(cx, g), spec)
                            : config_drive_remove(cx, dir));
-    TRY(record_config_drive(cx, g, spec->config_drive));
+    TRY(record_build(cx, g, spec, image));
     return tidy(cx, g, dir);
 }
 
@@ -162,7 +156,7 @@ struct err *op_prepare_rescue(struct ctx *cx, void *drv, const struct spec_serve
     pthread_mutex_unlock(&g->lock);
     if (made)
         return NULL;
-    TRY(make_overlay(cx, g, dir, &w, &image));
+    TRY(make_overlay(cx, dir, &w, &image));
     TRY(record_rescue(cx, g, rescue, image));
     return tidy(cx, g, dir);
 }

@@ -367,10 +367,21 @@ static void test_refusals_say_why(void **state UNUSED)
     struct guest_backend b;
     cfg.qemu_img_path = bad_img;
     assert_ok(&cx, qemu_driver_new(&cx, &cfg, &b));
+    /* Not built before its config drive is made, too. */
+    const char *path = arena_strdup(cx.arena, getenv("PATH"));
+    setenv("PATH", data_dir, 1);
+    spec.config_drive = true;
     struct err *e = b.ops->prepare(&cx, b.drv, &spec, image);
+    setenv("PATH", path, 1);
+    spec.config_drive = false;
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "genisoimage"));
+    assert_int_equal(state_of(&b, ID_A).build_seq, 0);
+    assert_ok(&cx, b.ops->prepare(&cx, b.drv, &spec, image));
+    e = b.ops->checkpoint(&cx, b.drv, ID_A, 1);
     assert_non_null(e);
     assert_non_null(strstr(e->message, "the disk is on fire"));
-    assert_int_equal(state_of(&b, ID_A).build_seq, 0);
+    assert_int_equal(state_of(&b, ID_A).checkpoint, 0);
     b.ops->free(b.drv);
     cfg.qemu_img_path = NULL;
     cfg.qemu_path = bad_qemu;

@@ -153,7 +153,7 @@ static struct err *receive_mirror(struct ctx *cx, struct guest *g, int dir, cons
     pthread_mutex_unlock(&g->lock);
     if (!w.image_path || !str_to_i64(size, 1, INT64_MAX, &image.virtual_size_bytes))
         return fail(cx, ERR_INVALID, "server %s has no disk of that size", g->id);
-    TRY(overlay_make(cx, g->drv->qemu_img_path, dir, guest_path(cx, g), &w));
+    TRY(overlay_make(cx, dir, &w));
     TRY(serve_disk(cx, g, dir, temp, peer));
     return file_settle(cx, dir, temp, temp_name(cx, nonce, PART_ROOT, true));
 }

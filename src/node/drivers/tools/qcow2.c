@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* Reading qcow2 headers. The format: docs/interop/qcow2.txt in QEMU's sources. */
+/* Reading qcow2 headers, writing new disks. The format: docs/interop/qcow2.txt in QEMU's sources.
+ */
 #include "node/drivers/tools/qcow2.h"
 
 #define HEADER_V2_BYTES 72
@@ -8,6 +9,15 @@
 #define MAX_TABLE_BYTES ((uint64_t)16 << 20)
 #define ENTRY_BYTES 40
 #define READ_TRIES 20
+
+/* A new disk: its header, then a table and a block of reference counts, then the empty L1 table. */
+#define MAGIC 0x514649fb
+#define CLUSTER_BITS 16
+#define CLUSTER ((uint64_t)1 << CLUSTER_BITS)
+#define L2_COVERS (CLUSTER / 8 * CLUSTER)
+#define L1_CLUSTERS_MAX 512 /* QEMU's own limit: 32 MiB of L1 */
+#define NAME_MAX_BYTES 1023
+#define EXTENSION_FORMAT 0xe2792aca
 
 /* Incompatible features. */
 enum { FEATURE_DIRTY = 1, FEATURE_COMPRESSION = 8, FEATURE_EXTENDED_L2 = 16 };
@@ -37,7 +47,7 @@ static bool read_at(int fd, void *to, size_t size, uint64_t at)
 static struct err *check_header(struct ctx *cx, const uint8_t *h)
 {
     uint64_t features = be(h + 72, 8), size = be(h + 24, 8);
-    if (be(h, 4) != 0x514649fb)
+    if (be(h, 4) != MAGIC)
         return fail(cx, ERR_INVALID, "the disk is not a qcow2 file");
     if (be(h + 4, 4) == 2)
         features = 0;
@@ -126,5 +136,74 @@ const struct qcow2_snapshot *qcow2_snapshot(const struct qcow2 *q, const char *n
     for (size_t i = 0; i < q->n_snapshots; i++)
         if (str_eq(q->snapshots[i].name, name))
             return &q->snapshots[i];
+    return NULL;
+}
+
+/* ---- a new disk ---- */
+
+static void put_be(uint8_t *at, uint64_t v, size_t size)
+{
+    for (size_t i = size; i-- > 0; v >>= 8)
+        at[i] = (uint8_t)v;
+}
+
+static void new_header(uint8_t *h, uint64_t size, const char *base_path, const char *base_format)
+{
+    size_t at = HEADER_BYTES;
+    put_be(h, MAGIC, 4);
+    put_be(h + 4, 3, 4);
+    put_be(h + 20, CLUSTER_BITS, 4);
+    put_be(h + 24, size, 8);
+    put_be(h + 36, (size + L2_COVERS - 1) / L2_COVERS, 4);
+    put_be(h + 40, 3 * CLUSTER, 8);
+    put_be(h + 48, CLUSTER, 8);
+    put_be(h + 56, 1, 4); /* clusters of the table of reference counts */
+    put_be(h + 96, 4, 4); /* 1 << 4 bits each */
+    put_be(h + 100, HEADER_BYTES, 4);
+    if (!base_path)
+        return;
+    put_be(h + at, EXTENSION_FORMAT, 4);
+    put_be(h + at + 4, strlen(base_format), 4);
+    memcpy(h + at + 8, base_format, strlen(base_format));
+    at += 8 + (strlen(base_format) + 7) / 8 * 8 + 8; /* and the end of extensions */
+    put_be(h + 8, at, 8);
+    put_be(h + 16, strlen(base_path), 4);
+    memcpy(h + at, base_path, strlen(base_path));
+}
+
+static bool write_at(int fd, const void *from, size_t size, uint64_t at)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pwrite(fd, (const char *)from + done, size - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+struct err *qcow2_create(struct ctx *cx, int fd, int64_t size_bytes, const char *base_path,
+                         const char *base_format)
+{
+    uint64_t size = ((uint64_t)size_bytes + 511) / 512 * 512;
+    uint64_t l1_clusters = (size + L2_COVERS * (CLUSTER / 8) - 1) / (L2_COVERS * (CLUSTER / 8));
+    if (size_bytes < 0 || l1_clusters > L1_CLUSTERS_MAX)
+        return fail(cx, ERR_INVALID, "a disk of %" PRId64 " bytes cannot be", size_bytes);
+    if (base_path && strlen(base_path) > NAME_MAX_BYTES)
+        return fail(cx, ERR_INVALID, "the path '%s' is too long for a disk to stand on", base_path);
+    uint8_t head[HEADER_BYTES + 32 + NAME_MAX_BYTES] = {0}, table[8],
+                                     counts[2 * (3 + L1_CLUSTERS_MAX)];
+    must(!base_path || strlen(base_format) <= 16);
+    new_header(head, size, base_path, base_format);
+    put_be(table, 2 * CLUSTER, sizeof(table));
+    for (size_t i = 0; i < sizeof(counts); i += 2)
+        put_be(counts + i, 1, 2);
+    if (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)((3 + l1_clusters) * CLUSTER)) != 0 ||
+        !write_at(fd, table, sizeof(table), CLUSTER) ||
+        !write_at(fd, counts, 2 * (3 + l1_clusters), 2 * CLUSTER) ||
+        !write_at(fd, head, sizeof(head), 0))
+        return fail(cx, ERR_UNAVAILABLE, "cannot write a new disk: %m");
     return NULL;
 }

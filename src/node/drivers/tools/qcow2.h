@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * Disk files: what a qcow2 header says, read by ourselves, and qemu-img for all that changes one.
+ * Disk files: what a qcow2 header says and new disks, by ourselves (a process takes longer than all
+ * else before a guest starts), and qemu-img for all that changes one.
  *
  * A disk's bytes are its owner's, and a header may name other files of the host as its own (backing
  * file, data file). What keeps those apart: qemu-img runs as a user without any right, and gets
@@ -28,6 +29,11 @@ struct qcow2 {
 /* Of an open file, which may be in use. ERR_INVALID: not a qcow2 file, or one that we don't take.
  * In cx's arena. */
 MUST_USE struct err *qcow2_read(struct ctx *cx, int fd, struct qcow2 *ret);
+/* A new disk in a file, for reading and writing, of which nothing stays: blank, or (base_path not
+ * NULL, at most 1023 bytes) an overlay on a file of this format, which is not looked at. Not yet on
+ * disk. */
+MUST_USE struct err *qcow2_create(struct ctx *cx, int fd, int64_t size_bytes, const char *base_path,
+                                  const char *base_format);
 /* NULL: there is none. */
 const struct qcow2_snapshot *qcow2_snapshot(const struct qcow2 *q, const char *name);
 
@@ -45,7 +51,7 @@ struct disk_source {
 };
 
 /* All files are open; those that change for reading and writing. */
-/* A new blank disk in an empty file. */
+/* A new blank disk in an empty file, its program's own. */
 MUST_USE struct err *disk_create(struct ctx *cx, const struct qemu_img *q, int fd,
                                  int64_t size_bytes);
 /* All bytes of a disk into a new blank one that is no smaller. A snapshot may be copied while its

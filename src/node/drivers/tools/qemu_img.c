@@ -39,16 +39,8 @@ static struct err *run(struct ctx *cx, const struct qemu_img *q, const char *con
 
 struct err *disk_create(struct ctx *cx, const struct qemu_img *q, int fd, int64_t size_bytes)
 {
-    const char *argv[] = {q->program,
-                          "create",
-                          "-q",
-                          "-f",
-                          "qcow2",
-                          path_of(cx, FD_DISK),
-                          arena_printf(cx->arena, "%" PRId64, size_bytes),
-                          NULL};
     TRY(give_to(cx, q, fd, true));
-    return run(cx, q, argv, &fd, 1, QUICK_TIMEOUT_MS);
+    return qcow2_create(cx, fd, size_bytes, NULL, NULL);
 }
 
 /* Members of a node on an open file; a backing file is the one given, or none. */
