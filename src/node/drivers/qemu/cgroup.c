@@ -228,7 +228,8 @@ static struct err *make_one(struct ctx *cx, const struct cgroups *c, size_t tree
     if (!make_all(cx, c, tree, path))
         return fail(cx, ERR_UNAVAILABLE, "cannot create control group %s: %m", path);
     TRY(set_limits(cx, &c->trees[tree], path, lim));
-    *ret_fd = open(arena_printf(cx->arena, "%s/cgroup.procs", path), O_WRONLY | O_CLOEXEC);
+    const char *join = c->trees[tree].v2 ? "cgroup.procs" : "tasks";
+    *ret_fd = open(arena_printf(cx->arena, "%s/%s", path, join), O_WRONLY | O_CLOEXEC);
     if (*ret_fd < 0)
         return fail(cx, ERR_UNAVAILABLE, "cannot use control group %s: %m", path);
     return NULL;

@@ -35,8 +35,9 @@ void cgroups_find(const char *mountinfo, const char *instance, struct cgroups *r
 MUST_USE struct err *cgroups_use(struct ctx *cx, const struct cgroups *found, struct cgroups *ret);
 /* Both, for this host. */
 MUST_USE struct err *cgroups_open(struct ctx *cx, const char *instance, struct cgroups *ret);
-/* Makes the guest's groups, sets the limits, and opens each cgroup.procs (O_CLOEXEC): a process
- * writes "0" to join. */
+/* Makes the guest's groups, sets the limits, and opens the file (O_CLOEXEC) to which a process of
+ * one thread writes "0" to join each: v1's "tasks", where a thread that moves itself does not wait
+ * for all others of the host as "cgroup.procs" does (10 ms); v2's "cgroup.procs". */
 MUST_USE struct err *cgroup_make(struct ctx *cx, const struct cgroups *c, const char *id,
                                  const struct cgroup_limits *lim, int ret_fds[CGROUP_MAX_TREES],
                                  size_t *ret_n);

@@ -70,8 +70,6 @@ NORETURN static void child(const struct launch *l, const char *path, char *const
 {
     char go;
     child_reset_signals();
-    if (read(go_fd, &go, 1) != 1)
-        _exit(0); /* nobody has us on record */
     for (size_t i = 0; i < l->n_cgroups; i++)
         if (!write_fd(l->cgroup_fds[i], "0"))
             give_up(report_fd, "control group");
@@ -84,6 +82,8 @@ NORETURN static void child(const struct launch *l, const char *path, char *const
         give_up(report_fd, "working folder");
     setsid();
     umask(0077);
+    if (read(go_fd, &go, 1) != 1)
+        _exit(0); /* nobody has us on record */
     place_fds(l, report_fd);
     drop_privileges(l, report_fd);
     execve(path, (char *const *)l->argv, envp);
@@ -125,6 +125,12 @@ static struct err *set_aside(struct ctx *cx, const int *fds, size_t n, int *ret)
     return NULL;
 }
 
+static void await_end(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
 static struct err *await_exec(struct ctx *cx, const char *path, int report_fd, pid_t pid)
 {
     struct failure f = {0};
@@ -133,8 +139,7 @@ static struct err *await_exec(struct ctx *cx, const char *path, int report_fd, p
         ;
     if (n == 0)
         return NULL;
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    await_end(pid);
     f.step[sizeof(f.step) - 1] = 0;
     errno = f.code;
     return fail(cx, ERR_UNAVAILABLE, "cannot run %s: %s: %m", path,
@@ -167,11 +172,13 @@ static struct err *run(struct ctx *cx, const struct launch *l, const char *path,
     close_fd_p(&report_low);
     close_fd_p(&report_child);
     struct err *e = record(cx, arg, pid);
-    if (e || write(go_parent, "g", 1) != 1) {
+    if (!e && write(go_parent, "g", 1) != 1)
+        e = fail(cx, ERR_UNAVAILABLE, "cannot run %s: its process ended at once", path);
+    if (e) {
         close_fd_p(&go_parent);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-        return e ? e : fail(cx, ERR_UNAVAILABLE, "cannot run %s: its process ended at once", path);
+        TRY(await_exec(cx, path, report_parent, pid)); /* the reason, where it gave up first */
+        await_end(pid);
+        return e;
     }
     TRY(await_exec(cx, path, report_parent, pid));
     *ret_pid = pid;

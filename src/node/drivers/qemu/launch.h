@@ -2,7 +2,7 @@
 /*
  * Starts a confined process: own uid without any privilege, own network, IPC and UTS namespaces,
  * own control groups, and exactly the open files it is given. The child waits until its number is
- * on record before it becomes the program.
+ * on record before it becomes the program; it confines itself meanwhile.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ struct launch {
     int log_fd;            /* standard output and error */
     uid_t uid;             /* and gid */
     gid_t extra_gid;       /* the one supplementary group; 0: none */
-    const int *cgroup_fds; /* open cgroup.procs files */
+    const int *cgroup_fds; /* of cgroup_make() */
     size_t n_cgroups;
 };
 

@@ -208,6 +208,13 @@ static struct err *note_record(struct ctx *cx UNUSED, void *arg, pid_t pid)
     return NULL;
 }
 
+static struct err *find_ended(struct ctx *cx, void *arg UNUSED, pid_t pid)
+{
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    return fail(cx, ERR_UNAVAILABLE, "it ended at once");
+}
+
 static void test_launch(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -248,6 +255,12 @@ static void test_launch(void **state UNUSED)
     e = launch(&cx, &bad, note_record, &recorded, &pid);
     assert_non_null(e);
     assert_non_null(strstr(e->message, "exec: Permission denied"));
+    /* It may end before it is on record: the reason is its own. */
+    bad.cgroup_fds = &in;
+    bad.n_cgroups = 1;
+    e = launch(&cx, &bad, find_ended, NULL, &pid);
+    assert_non_null(e);
+    assert_non_null(strstr(e->message, "control group: Bad file descriptor"));
 }
 
 static void test_process_identity(void **state UNUSED)

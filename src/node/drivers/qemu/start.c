@@ -317,11 +317,8 @@ static struct err *let_run(struct ctx *cx, struct start *s)
 {
     AUTO_QMP struct qmp *q = NULL;
     TRY(guest_monitor(cx, s->g, &q));
-    TRY(qmp_call(cx, q, "query-status", NULL, -1, GREETING_TIMEOUT_MS, NULL));
-    if (s->resume)
-        return resume(cx, s, q);
-    TRY(mon(cx, q, "cont", NULL, NULL));
-    return record_on(cx, s);
+    TRY(qmp_call(cx, q, s->resume ? "query-status" : "cont", NULL, -1, GREETING_TIMEOUT_MS, NULL));
+    return s->resume ? resume(cx, s, q) : record_on(cx, s);
 }
 
 /* What QEMU wrote before it gave up. */
