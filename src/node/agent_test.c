@@ -51,6 +51,62 @@ static void test_waits_for_network(void **state UNUSED)
     assert_int_equal(power_of(S1), GUEST_ON);
 }
 
+struct served {
+    int calls;
+    bool fails;
+};
+
+/* While the network is being served, its guests are started. */
+static struct err *start_meanwhile(struct ctx *cx, void *arg, const char *call,
+                                   const char *id UNUSED, bool after)
+{
+    struct served *s = arg;
+    int64_t next = 0;
+    if (!str_eq(call, "network_serve") || after)
+        return NULL;
+    s->calls++;
+    if (s->fails)
+        return fail(cx, ERR_UNAVAILABLE, "no dnsmasq");
+    for (struct item *it; (it = agent_claim(fx->a, 1 << ITEM_SERVER, fx->now, &next));) {
+        AUTO_CTX struct ctx own;
+        ctx_init_with(&own, &fx->clock, fx->cx.rng);
+        agent_step(&own, fx->a, it);
+    }
+    assert_int_equal(power_of(S1), GUEST_ON);
+    return NULL;
+}
+
+static void test_starts_while_network_is_served(void **state UNUSED)
+{
+    struct served s = {0};
+    fake_net_set_fault(&fx->net, start_meanwhile, &s);
+    fx->revision = 1;
+    take(true, server_item(S1, true, 1, 1, true), network_item(true));
+    run_for(1);
+    assert_int_equal(s.calls, 1);
+    assert_int_equal(power_of(S1), GUEST_ON);
+}
+
+static void test_waits_for_network_that_is_not_served(void **state UNUSED)
+{
+    struct served s = {.fails = true};
+    fake_net_set_fault(&fx->net, start_meanwhile, &s);
+    fx->revision = 1;
+    take(true, network_item(true), NULL);
+    run_for(0);
+    fx->revision = 2;
+    take(false, server_item(S1, true, 1, 1, true), NULL);
+    run_for(10);
+    assert_in_range(s.calls, 3, 6);
+    assert_int_equal(power_of(S1), GUEST_OFF);
+    assert_string_equal(json_get_str(report_of(NET), "error"), "no dnsmasq");
+    s.fails = false;
+    run_for(60);
+    assert_int_equal(power_of(S1), GUEST_ON);
+    const json_t *healed = json_get(report_of(NET), "error");
+    assert_true(json_is_null(healed));
+}
+
 static void test_waits_for_image(void **state UNUSED)
 {
     fx->image_here = false;
@@ -279,6 +335,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         AGENT_TEST(test_life),
         AGENT_TEST(test_waits_for_network),
+        AGENT_TEST(test_starts_while_network_is_served),
+        AGENT_TEST(test_waits_for_network_that_is_not_served),
         AGENT_TEST(test_waits_for_image),
         AGENT_TEST(test_own_doing),
         AGENT_TEST(test_deaf_guest_is_forced),

@@ -45,6 +45,16 @@ static bool router_ready(struct agent *a, const struct spec_router *r)
     return !external || external->applied;
 }
 
+/* Guests on it may start meanwhile. */
+static struct err *serve(struct ctx *cx, struct agent *a, const struct job *job)
+{
+    const struct net_driver *ops = a->setup.net.ops;
+    if (job->deleted || job->it->kind != ITEM_NETWORK || !ops->network_serve)
+        return NULL;
+    agent_poke(a);
+    return ops->network_serve(cx, a->setup.net.drv, &job->desired->network);
+}
+
 static struct err *apply_or_remove(struct ctx *cx, struct agent *a, struct job *job)
 {
     const struct net_driver *ops = a->setup.net.ops;
@@ -64,11 +74,20 @@ static struct err *apply_or_remove(struct ctx *cx, struct agent *a, struct job *
     else
         TRY(network ? ops->network_apply(cx, drv, &job->desired->network)
                     : ops->router_apply(cx, drv, &job->desired->router));
-    AUTO_LOCK(&a->lock);
-    desired_unref(job->it->applied);
+    pthread_mutex_lock(&a->lock);
+    struct desired *before = job->it->applied;
     job->it->applied = job->deleted ? NULL : desired_ref(job->desired);
     job->gone = job->deleted;
-    return NULL;
+    pthread_mutex_unlock(&a->lock);
+    struct err *e = serve(cx, a, job);
+    AUTO_LOCK(&a->lock);
+    if (e) { /* those that have not started wait for the next try */
+        desired_unref(job->it->applied);
+        job->it->applied = before;
+    } else {
+        desired_unref(before);
+    }
+    return e;
 }
 
 struct err *step_net(struct ctx *cx, struct agent *a, struct job *job)

@@ -137,7 +137,11 @@ struct guest_driver {
 
 struct net_driver {
     const char *name; /* "kernel" */
+    /* What a tap needs: rules and a bridge. */
     struct err *(*network_apply)(struct ctx *cx, void *drv, const struct spec_network *spec);
+    /* What guests ask it for (addresses, names, metadata), once it has been applied as in this
+     * spec; their taps may be opened meanwhile. NULL: applying did that. */
+    struct err *(*network_serve)(struct ctx *cx, void *drv, const struct spec_network *spec);
     struct err *(*network_remove)(struct ctx *cx, void *drv, const char *network_id);
     struct err *(*router_apply)(struct ctx *cx, void *drv, const struct spec_router *spec);
     struct err *(*router_remove)(struct ctx *cx, void *drv, const char *router_id);

@@ -101,6 +101,19 @@ static struct err *fake_network_apply(struct ctx *cx, void *drv, const struct sp
     return fault(cx, f, "network_apply", spec->id, true);
 }
 
+/* Its faults may use other calls. */
+static struct err *fake_network_serve(struct ctx *cx, void *drv, const struct spec_network *spec)
+{
+    struct fake_net *f = drv;
+    pthread_mutex_lock(&f->lock);
+    bool here = find(f, THING_NETWORK, spec->id) != NULL;
+    pthread_mutex_unlock(&f->lock);
+    if (!here)
+        return fail(cx, ERR_CONFLICT, "network %s is not on this host", spec->id);
+    TRY(fault(cx, f, "network_serve", spec->id, false));
+    return fault(cx, f, "network_serve", spec->id, true);
+}
+
 static struct err *fake_network_remove(struct ctx *cx, void *drv, const char *network_id)
 {
     struct fake_net *f = drv;
@@ -205,6 +218,7 @@ static void fake_net_free(void *drv)
 static const struct net_driver fake_net_driver = {
     .name = "fake",
     .network_apply = fake_network_apply,
+    .network_serve = fake_network_serve,
     .network_remove = fake_network_remove,
     .router_apply = fake_router_apply,
     .router_remove = fake_router_remove,

@@ -61,6 +61,9 @@ int sh(const char *netns, const char *fmt, ...) PRINTF_LIKE(2, 3);
 extern char sh_out[65536];
 
 /* A spec from JSON in which ' stands for ". */
+/* Applied and served. */
+struct err *network_up(struct ctx *cx, const struct net_backend *net,
+                       const struct spec_network *spec);
 struct spec_network *network_of(struct stage *s, const char *json);
 struct spec_router *router_of(struct stage *s, const char *json);
 char *printed(struct stage *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -40,21 +40,20 @@ static struct err *apply_world(struct stage *s)
     struct ctx *cx = &s->cx;
     const struct net_driver *ops = s->net.ops;
     struct err *e =
-        ops->network_apply(cx, s->net.drv,
-                           network_of(s, "{'id':'" NET_X TAIL
-                                         "','mtu':1500,'external':true,'subnets':[],'ports':[]}"));
+        network_up(cx, &s->net,
+                   network_of(s, "{'id':'" NET_X TAIL
+                                 "','mtu':1500,'external':true,'subnets':[],'ports':[]}"));
     if (!e)
-        e = ops->network_apply(
-            cx, s->net.drv,
+        e = network_up(
+            cx, &s->net,
             network_of(s, network_json(s, NET_A,
                                        port_json(s, PORT_A1, MAC_A1, ip4_json(s, "10.0.0.11"), open,
                                                  NULL))));
     if (!e)
-        e = ops->network_apply(
-            cx, s->net.drv,
-            network_of(s, network_json(
-                              s, NET_B,
-                              port_json(s, PORT_B1, MAC_B1, ip4_json(s, "10.0.0.11"), "", NULL))));
+        e = network_up(cx, &s->net,
+                       network_of(s, network_json(s, NET_B,
+                                                  port_json(s, PORT_B1, MAC_B1,
+                                                            ip4_json(s, "10.0.0.11"), "", NULL))));
     if (!e)
         e = ops->router_apply(
             cx, s->net.drv,

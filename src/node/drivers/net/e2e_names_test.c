@@ -33,7 +33,7 @@ static void apply(struct stage *s, const char *ports)
                 "'dns_nameservers':[],'host_routes':[],'ipv6_ra_mode':null,"
                 "'ipv6_address_mode':null}],'ports':[%s]}",
                 ports);
-    assert_ok(&s->cx, s->net.ops->network_apply(&s->cx, s->net.drv, network_of(s, json)));
+    assert_ok(&s->cx, network_up(&s->cx, &s->net, network_of(s, json)));
 }
 
 static void expect_out(const char *what)

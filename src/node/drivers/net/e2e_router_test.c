@@ -27,7 +27,7 @@ static void network(struct stage *s, const char *id, int third, const char *port
                 "'44444444-0%d" TAIL "'}],'allowed_address_pairs':[],'extra_dhcp_opts':[],"
                 "'rules':[" RULES "]}]}",
                 id, third, third, third, third, port, mac, port, port, third, third);
-    assert_ok(&s->cx, s->net.ops->network_apply(&s->cx, s->net.drv, network_of(s, json)));
+    assert_ok(&s->cx, network_up(&s->cx, &s->net, network_of(s, json)));
 }
 
 static void route(struct stage *s, const char *scope_a, const char *scope_b, const char *scope_x,
@@ -50,7 +50,7 @@ static void two_networks(struct stage *s)
 {
     const char *external = "{'id':'" NET_X TAIL "','mtu':1500,'external':true,'subnets':[],"
                            "'ports':[]}";
-    assert_ok(&s->cx, s->net.ops->network_apply(&s->cx, s->net.drv, network_of(s, external)));
+    assert_ok(&s->cx, network_up(&s->cx, &s->net, network_of(s, external)));
     network(s, NET_A, 0, "a1a1a1a1-00", "fa:16:3e:00:0a:01");
     network(s, NET_B, 1, "b1b1b1b1-00", "fa:16:3e:00:0b:01");
     guest_plug("cvt-a1", NET_A, "a1a1a1a1-00", "fa:16:3e:00:0a:01");

@@ -34,7 +34,7 @@ char *network_json(struct stage *s, const char *id, const char *ports)
 
 void apply_network(struct stage *s, const char *json)
 {
-    assert_ok(&s->cx, s->net.ops->network_apply(&s->cx, s->net.drv, network_of(s, json)));
+    assert_ok(&s->cx, network_up(&s->cx, &s->net, network_of(s, json)));
 }
 
 void apply_router(struct stage *s, const char *json)

@@ -89,6 +89,13 @@ static json_t *json_of(struct stage *s, const char *text)
     return j;
 }
 
+struct err *network_up(struct ctx *cx, const struct net_backend *net,
+                       const struct spec_network *spec)
+{
+    struct err *e = net->ops->network_apply(cx, net->drv, spec);
+    return e || !net->ops->network_serve ? e : net->ops->network_serve(cx, net->drv, spec);
+}
+
 struct spec_network *network_of(struct stage *s, const char *json)
 {
     struct spec_network *spec = arena_new_of(s->cx.arena, struct spec_network);

@@ -62,7 +62,7 @@ static void test_dhcp_and_metadata(void **state)
     assert_true(guest_dhcp(s, "cvt-a1", MAC_A2));
     expect_out("ip=10.0.0.11/24");
     /* The agent starts anew: the listener comes back with the next apply. */
-    s->net.ops->network_apply(&s->cx, s->net.drv, network_of(s, a));
+    apply_network(s, a);
 }
 
 static void test_groups(void **state)
@@ -395,7 +395,7 @@ static void *work(void *arg)
     for (int i = 0; i < 4 && !w->error[0]; i++) {
         struct ctx cx AUTO_CTX;
         ctx_init(&cx);
-        struct err *e = w->net.ops->network_apply(&cx, w->net.drv, w->network);
+        struct err *e = network_up(&cx, &w->net, w->network);
         if (!e)
             e = w->net.ops->router_apply(&cx, w->net.drv, w->router);
         if (!e && i < 3)

@@ -108,6 +108,7 @@ static void kernel_free(void *drv)
 static const struct net_driver kernel_driver = {
     .name = "kernel",
     .network_apply = kernel_network_apply,
+    .network_serve = kernel_network_serve,
     .network_remove = kernel_network_remove,
     .router_apply = kernel_router_apply,
     .router_remove = kernel_router_remove,

@@ -35,6 +35,8 @@ MUST_USE struct err *tap_check(struct ctx *cx, const char *tap);
 
 MUST_USE struct err *kernel_network_apply(struct ctx *cx, void *drv,
                                           const struct spec_network *spec);
+MUST_USE struct err *kernel_network_serve(struct ctx *cx, void *drv,
+                                          const struct spec_network *spec);
 MUST_USE struct err *kernel_network_remove(struct ctx *cx, void *drv, const char *network_id);
 MUST_USE struct err *kernel_router_apply(struct ctx *cx, void *drv, const struct spec_router *spec);
 MUST_USE struct err *kernel_router_remove(struct ctx *cx, void *drv, const char *router_id);

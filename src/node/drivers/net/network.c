@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /*
- * A network: its namespace with bridge, DHCP and metadata addresses, rules, dnsmasq. The rules come
- * first, so that no packet ever passes a bridge without them. And the taps of its guests.
+ * A network: its namespace with bridge, DHCP and metadata addresses, rules; then what listens
+ * there. The rules come first, so that no packet ever passes a bridge without them. And the taps of
+ * its guests.
  */
 #include "node/drivers/net/dhcp.h"
 #include "node/drivers/net/kernel.h"
@@ -102,6 +103,15 @@ MUST_USE static struct err *external_apply(struct ctx *cx, struct kernel_net *ne
     return external_ensure(cx, net, &l, &bridge);
 }
 
+MUST_USE static struct err *dnsmasq_texts(struct ctx *cx, const struct spec_network *spec,
+                                          int bridge_index, struct dnsmasq_files *ret)
+{
+    TRY(dhcp_conf_text(cx, spec, bridge_index, &ret->conf));
+    TRY(dhcp_hosts_text(cx, spec, &ret->hosts));
+    TRY(dhcp_options_text(cx, spec, &ret->options));
+    return dhcp_names_text(cx, spec, &ret->names);
+}
+
 struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_network *spec)
 {
     struct kernel_net *net = drv;
@@ -116,10 +126,7 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     /* Everything that may be wrong with the spec comes before anything is touched. */
     buf_init(&rules, cx->arena);
     TRY(nft_network_text(cx, spec, &rules));
-    TRY(dhcp_conf_text(cx, spec, 0, &dns.conf));
-    TRY(dhcp_hosts_text(cx, spec, &dns.hosts));
-    TRY(dhcp_options_text(cx, spec, &dns.options));
-    TRY(dhcp_names_text(cx, spec, &dns.names));
+    TRY(dnsmasq_texts(cx, spec, 0, &dns));
     TRY(dhcp_ra_lines(cx, spec, &ra));
 
     TRY(netns_ensure(cx, netns, net->owner));
@@ -131,9 +138,26 @@ struct err *kernel_network_apply(struct ctx *cx, void *drv, const struct spec_ne
     TRY(network_ipv6(cx, spec, netns, BRIDGE));
     TRY(network_addresses(cx, spec, l, &bridge));
     TRY(ports_mtu(cx, l, &bridge, (uint32_t)spec->mtu));
-    TRY(run_file_write(cx, netns, "ra", ra));
+    return run_file_write(cx, netns, "ra", ra);
+}
+
+struct err *kernel_network_serve(struct ctx *cx, void *drv, const struct spec_network *spec)
+{
+    struct kernel_net *net = drv;
+    const char *name, *netns;
+    struct dnsmasq_files dns;
+    struct links *l;
+    struct link bridge;
+    bool found;
+    if (spec->external)
+        return NULL;
+    TRY(namespace_name(cx, spec->id, &name, &netns));
+    TRY(links_open(cx, netns, &l));
+    TRY(link_find(cx, l, BRIDGE, &bridge, &found));
+    if (!found)
+        return fail(cx, ERR_UNAVAILABLE, "the network %s is not on this host yet", spec->id);
     TRY(metadata_listen(cx, net->metadata, spec, netns, NULL));
-    TRY(dhcp_conf_text(cx, spec, bridge.index, &dns.conf));
+    TRY(dnsmasq_texts(cx, spec, bridge.index, &dns));
     return dnsmasq_apply(cx, netns, &dns);
 }
 
