@@ -42,6 +42,7 @@ ROWS = {
     "download": ("image download, {n} MiB", "GET /images/ID/file", ("mb_s", "≥", 0.8, "sendfile"), "glance.download_MBps"),
     "loaded": ("memory, after all this", "PSS of all processes", None, None),
     "bareqemu": ("bare QEMU → first instruction", "the same machine on its own, until its boot sector writes to the serial line", None, None),
+    "sameqemu": ("the same QEMU → first instruction", "the guest's whole command line by itself, its devices included", None, None),
     "guest": ("server create → first instruction", "POST /servers, real driver, until the boot sector writes to the console",
               ("p50_ms", "≤", 1.0, "bareqemu", 50), None),
 }
