@@ -152,8 +152,8 @@ struct reach {
     struct item *guest;  /* NULL: no guest has it */
     bool open;           /* the guest's process has it open: all goes through the guest */
 };
-/* ret_reached false: one of them is busy; the step waits. */
-MUST_USE struct err *volume_reach(struct ctx *cx, struct agent *a, const struct item *me,
+/* ret_reached false: one of them is busy, or the guest is sent to another host; the step waits. */
+MUST_USE struct err *volume_reach(struct ctx *cx, struct agent *a, struct job *job,
                                   const char *volume_id, struct reach *ret, bool *ret_reached);
 void volume_leave(struct agent *a, struct reach *r);
 

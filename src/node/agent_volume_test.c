@@ -337,6 +337,27 @@ static void test_changed_while_open(void **state UNUSED)
     assert_int_equal(access(copy, F_OK), -1);
 }
 
+/* It has closed its volumes, and is the other host's; or goes on here. */
+static void test_changed_while_sent(void **state UNUSED)
+{
+    begin(USES(V1));
+    change(server_with(S1, true, 1, 1,
+                       "'move':{'role':'out','seq':1,'live':true,'peer':'" P1
+                       "','url':'http://192.0.2.1:1'}," USES(V1)));
+    run_for(1);
+    assert_int_equal(json_get_bool(json_get(report_of(S1), "move"), "sent", false), true);
+    change(volume_item(V1, 5, OF_S1));
+    for (int i = 0; i < 12; i++) {
+        run_for(60);
+        agent_poke(fx->a);
+    }
+    assert_int_equal(volume(V1).size_gib, 2);
+    assert_null(json_get_str(report_of(V1), "error"));
+    change(server_with(S1, true, 1, 1, USES(V1)));
+    run_for(3);
+    assert_int_equal(volume(V1).size_gib, 5);
+}
+
 static void test_source_is_waited_for(void **state UNUSED)
 {
     fx->image_here = false;
@@ -516,6 +537,7 @@ int main(void)
         AGENT_TEST(test_one_step_at_a_time),
         AGENT_TEST(test_suspended_gains_volume),
         AGENT_TEST(test_changed_while_open),
+        AGENT_TEST(test_changed_while_sent),
         AGENT_TEST(test_source_is_waited_for),
         AGENT_TEST(test_every_fault),
         AGENT_TEST(test_export),

@@ -86,11 +86,9 @@ static struct err *copy_volume(struct ctx *cx, struct agent *a, struct job *job,
     const char *id = job->desired->export.volume_id;
     struct reach r;
     bool reached;
-    TRY(volume_reach(cx, a, job->it, id, &r, &reached));
-    if (!reached) {
-        job->waits = true;
+    TRY(volume_reach(cx, a, job, id, &r, &reached));
+    if (!reached)
         return NULL;
-    }
     struct err *e = NULL;
     if (!r.volume)
         e = fail(cx, ERR_NOT_FOUND, "volume %s is not on this host", id);

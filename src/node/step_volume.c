@@ -69,11 +69,9 @@ static struct err *make_from_volume(struct ctx *cx, struct agent *a, struct job 
 {
     struct reach source;
     bool reached;
-    TRY(volume_reach(cx, a, job->it, job->desired->volume.source.volume_id, &source, &reached));
-    if (!reached) {
-        job->waits = true;
+    TRY(volume_reach(cx, a, job, job->desired->volume.source.volume_id, &source, &reached));
+    if (!reached)
         return NULL;
-    }
     struct err *e = make_from_reached(cx, a, job, &source);
     volume_leave(a, &source);
     return e;
@@ -143,11 +141,9 @@ static struct err *change(struct ctx *cx, struct agent *a, struct job *job, cons
     const struct volume_backend v = volume_backend_of(a, job->desired);
     struct reach r;
     bool reached;
-    TRY(volume_reach(cx, a, job->it, job->it->id, &r, &reached));
-    if (!reached) {
-        job->waits = true;
+    TRY(volume_reach(cx, a, job, job->it->id, &r, &reached));
+    if (!reached)
         return NULL;
-    }
     struct err *e = r.open ? change_through(cx, &a->setup.guests, r.guest->id, job->it->id, c)
                            : change_directly(cx, &v, job->it->id, c);
     volume_leave(a, &r);

@@ -64,6 +64,13 @@ static struct err *image_send(struct ctx *cx, void *arg UNUSED, const char *imag
 
 /* ---- the engine ---- */
 
+static struct err *send_end(struct ctx *cx UNUSED, void *arg UNUSED,
+                            const struct spec_move *to UNUSED, const char *server_id UNUSED,
+                            const char *text UNUSED)
+{
+    return NULL;
+}
+
 static void start_agent(void)
 {
     struct agent_setup s = {.guests = fx->guests,
@@ -73,6 +80,7 @@ static void start_agent(void)
                             .pool_id = POOL,
                             .images = {image_want, image_use, image_unuse, NULL, images_kept},
                             .exports = {.send = image_send},
+                            .moves = {.end = send_end},
                             .dir = fx->dir};
     fx->a = agent_new(&s);
     fx->guests.ops->on_change(fx->guests.drv, agent_guest_changed, fx->a);

@@ -6,6 +6,8 @@
  */
 #include "node/agent_impl.h"
 
+#define SENT_AGAIN_US 1000000
+
 /* If not, its end pokes those who wait. */
 static bool is_free(struct item *it)
 {
@@ -91,21 +93,35 @@ void volume_leave(struct agent *a, struct reach *r)
     *r = (struct reach){0};
 }
 
-struct err *volume_reach(struct ctx *cx, struct agent *a, const struct item *me,
-                         const char *volume_id, struct reach *ret, bool *ret_reached)
+/* It has closed its volumes, and may be another host's by now; if not, it goes on here. */
+static bool is_sent(struct agent *a, const struct item *guest, const struct guest_state *is)
+{
+    AUTO_LOCK(&a->lock);
+    const struct spec_move *m = guest->desired ? &guest->desired->server.move : NULL;
+    return m && m->role == MOVE_OUT && is->power == GUEST_ON && is->sent_seq >= m->seq;
+}
+
+struct err *volume_reach(struct ctx *cx, struct agent *a, struct job *job, const char *volume_id,
+                         struct reach *ret, bool *ret_reached)
 {
     struct guest_state is;
-    *ret_reached = claim(a, me, volume_id, ret);
+    *ret_reached = claim(a, job->it, volume_id, ret);
+    job->waits = !*ret_reached;
     if (!*ret_reached || !ret->guest)
         return NULL;
     struct err *e = a->setup.guests.ops->state(cx, a->setup.guests.drv, ret->guest->id, &is);
-    if (e) {
+    bool sent = !e && is_sent(a, ret->guest, &is);
+    if (e || sent)
         volume_leave(a, ret);
-        return e;
+    if (sent) {
+        *ret_reached = false;
+        job->waits = true;
+        job->due_us = mono_us(cx) + SENT_AGAIN_US;
+        return NULL;
     }
     /* A suspended one has it in its memory only; one that went off by itself no more. */
-    ret->open = is.power == GUEST_ON && plan_has_volume(&is, volume_id);
-    return NULL;
+    ret->open = !e && is.power == GUEST_ON && plan_has_volume(&is, volume_id);
+    return e;
 }
 
 /* ---- opening them ---- */
