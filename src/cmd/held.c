@@ -270,10 +270,9 @@ CALLS(struct err *, pieces_send, struct ctx *cx, int to, int from, const atomic_
     return e;
 }
 
-CALLS(struct err *, overlay_make, struct ctx *cx, const char *qemu_img, int guest_fd,
-      const char *guest_path, const struct overlay_wish *w)
+CALLS(struct err *, overlay_make, struct ctx *cx, int guest_fd, const struct overlay_wish *w)
 {
-    struct err *e = __real_overlay_make(cx, qemu_img, guest_fd, guest_path, w);
+    struct err *e = __real_overlay_make(cx, guest_fd, w);
     if (does == RECEIVES && !e)
         step("made-mirror");
     return e;
