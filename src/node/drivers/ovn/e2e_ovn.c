@@ -51,7 +51,7 @@ int stage_group_teardown(void **state UNUSED)
 static struct err *sync_hosts(struct ctx *cx)
 {
     const char *db = arena_printf(cx->arena, "--db=unix:%s/cloud/nb.sock", ovn_dir);
-    const char *const args[] = {"ovn-nbctl", db, "--timeout=30", "--wait=hv", "sync", NULL};
+    const char *const args[] = {"ovn-nbctl", db, "--timeout=120", "--wait=hv", "sync", NULL};
     pid_t pid;
     int status = 0;
     if (posix_spawnp(&pid, args[0], NULL, NULL, (char **)(void *)args, environ) != 0)
