@@ -63,7 +63,7 @@ def by_itself(line, image):
             if option == "-chardev":
                 value = re.sub(r"id=(\w+),fd=\d+", r"id=\1,path=\1.sock", value)
             elif option == "-netdev":
-                value = re.sub(r"tap,id=(\w+),.*", r"hubport,id=\1,hubid=0", value)
+                value = re.sub(r"tap,id=(\w+),.*", r"stream,id=\1,server=on,addr.type=unix,addr.path=\1.net", value)
             elif option == "-blockdev":
                 node = {"node-name": json.loads(value)["node-name"], "driver": "raw"}
                 value = json.dumps({**node, "file": {"driver": "file", "filename": f"{folder}/root"}})
