@@ -3,8 +3,12 @@
 #include "sim/world_impl.h"
 
 /* No state but those that wait for their host may be passed through for longer: its deadline, and
- * the time in which the control plane was away. */
+ * the time in which the control plane was away once. */
 #define PASSING_MAX_US (INT64_C(600000000) + INT64_C(950000000))
+/* Where it was away more often, that long while it was there; after each time what was under way
+ * gets more. */
+#define PASSING_MAX_UP_US INT64_C(750000000)
+#define AFTER_OUTAGE_US INT64_C(65000000)
 
 /* … and what the second of two stages adds. */
 #define MOVING_MAX_US INT64_C(1200000000)
@@ -107,6 +111,13 @@ void check_guests(struct world *w)
 
 /* ---- at every moment: rows ---- */
 
+void server_state_began(const struct world *w, struct known *k)
+{
+    k->state_at_us = w->now_us;
+    k->state_up_us = plane_uptime_us(w);
+    k->state_outages = w->n_outages;
+}
+
 static void check_gone(struct world *w, struct known *k, enum cause by)
 {
     if (k->row != THERE)
@@ -117,6 +128,14 @@ static void check_gone(struct world *w, struct known *k, enum cause by)
         broken(w, "server %s is gone, but nobody deleted it", k->id);
     else if (k->row == GONE_WITH_HOST && heard_of(w, k->host_id))
         broken(w, "server %s was given up, though its host was heard of lately", k->id);
+}
+
+static bool passes_for_too_long(const struct world *w, const struct known *k, bool moves)
+{
+    int64_t more = moves ? MOVING_MAX_US : 0;
+    int64_t after = (int64_t)(w->n_outages - k->state_outages) * AFTER_OUTAGE_US;
+    return w->now_us - k->state_at_us > PASSING_MAX_US + more &&
+           plane_uptime_us(w) - k->state_up_us > PASSING_MAX_UP_US + after + more;
 }
 
 static void check_state(struct world *w, const struct known *k, const struct saved *r)
@@ -133,7 +152,7 @@ static void check_state(struct world *w, const struct known *k, const struct sav
     else if (!l->task_state != !r->deadline)
         broken(w, "server %s is %s, its deadline %" PRId64, k->id, l->name, r->deadline);
     else if (l->task_state && !l->leaves_host && k->state == r->state &&
-             w->now_us - k->state_at_us > PASSING_MAX_US + (moves ? MOVING_MAX_US : 0))
+             passes_for_too_long(w, k, moves))
         broken(w, "server %s is %s since %.3f s", k->id, l->name, (double)k->state_at_us / 1e6);
     else if (k->deleted != (r->state == ST_DELETING))
         broken(w, "server %s is %s, and was%s deleted", k->id, l->name, k->deleted ? "" : " not");
@@ -210,7 +229,7 @@ static void take_row(struct world *w, struct known *k, const struct saved *r, bo
     if (k->state != r->state) {
         trace(w, "server %s: %s, was %s%s%s", k->id, lifecycle_of(r->state)->name,
               lifecycle_of(k->state)->name, r->fault ? ": " : "", r->fault ? r->fault : "");
-        k->state_at_us = w->now_us;
+        server_state_began(w, k);
     }
     k->state = r->state;
     k->wants = r->want_power;

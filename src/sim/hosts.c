@@ -50,6 +50,8 @@ static struct err *driver_fault(struct ctx *cx, void *arg, const char *call, con
 {
     struct host *h = arg;
     struct world *w = h->world;
+    if (str_eq(call, "lock")) /* nobody's but the one who has it */
+        return NULL;
     if (chance(w, 1)) { /* it takes its time */
         int64_t was = w->now_us;
         w->now_us += between_us(w, 100, 30000);
@@ -359,11 +361,22 @@ void host_touched(void *world, const char *host_id)
             later(w, EV_WATCH_WAKE, &w->hosts[i], 0);
 }
 
+/* A server that was deleted while its host was away may still run there, with its volumes. */
+static struct err *lock_of(struct ctx *cx, const struct world *w, const char *server_id)
+{
+    for (size_t i = 0; i < w->n_servers; i++)
+        if (w->servers[i].row == GONE_WITH_HOST && str_eq(w->servers[i].id, server_id))
+            return fail(cx, ERR_CONFLICT, "the disk is open in another process");
+    return NULL;
+}
+
 /* The fault is that of the host which is at work there. */
 static struct err *pool_fault(struct ctx *cx, void *arg, const char *call, const char *id,
                               bool after)
 {
     struct world *w = arg;
+    if (str_eq(call, "lock"))
+        return lock_of(cx, w, id);
     return driver_fault(cx, w->acting, call, id, after);
 }
 

@@ -293,7 +293,7 @@ static void remember(struct world *w, const char *id, size_t project, size_t fla
                         .boots = 1,
                         .builds = 1};
     snprintf(k->id, sizeof(k->id), "%s", id);
-    k->state_at_us = w->now_us;
+    server_state_began(w, k);
 }
 
 static void create(struct world *w, const struct request *rq UNUSED)

@@ -119,6 +119,7 @@ void plane_goes_down(struct world *w)
     trace(w, "control plane is down");
     w->down_in_all_us += until_us - max_i64(w->now_us, w->down_until_us);
     w->down_until_us = until_us;
+    w->n_outages++;
     job_restarts(w);
     for (size_t i = 0; i < w->cfg.hosts; i++) {
         struct host *h = &w->hosts[i];

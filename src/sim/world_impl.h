@@ -96,7 +96,8 @@ struct known {
     int64_t died_boot;     /* the guest of this boot went off by itself */
     bool wants, exporting; /* what the database says: to be on; its disk becomes an image */
     enum server_state state;
-    int64_t state_at_us;
+    int64_t state_at_us, state_up_us; /* since when, and the control plane's uptime then */
+    unsigned state_outages;           /* the control plane's until then */
     enum presence row;
 };
 
@@ -132,6 +133,7 @@ struct world {
     struct ctx cx;
     struct rng_seeded rng;
     int64_t now_us, down_until_us, down_in_all_us;
+    unsigned n_outages;
     struct cloud cloud;
     struct host hosts[HOSTS_MAX];
     struct volume_backend pool; /* cfg.pool: all volumes */
@@ -248,6 +250,7 @@ const char *check_settled(struct world *w);
 const char *check_empty(struct world *w);
 
 /* ---- check_servers.c, check_volumes.c: the parts of these */
+void server_state_began(const struct world *w, struct known *k);
 bool check_servers(struct world *w, enum cause by, const char *created); /* something moved */
 bool check_volumes(struct world *w, enum cause by, const char *created);
 void check_guests(struct world *w);

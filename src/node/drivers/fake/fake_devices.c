@@ -76,9 +76,9 @@ struct err *fake_plug_volume(struct ctx *cx, void *drv, const char *id, const st
     TRY(fake_guest_fault(cx, f, "plug_volume", id, false));
     TRY(find_on(cx, f, id, &g));
     must(volume->path && volume->format);
-    fake_ids_add(&g->volumes, use->volume_id);
     if (f->volumes)
-        fake_volume_hold(fake_volumes_with(f, use->volume_id), use->volume_id, id, f);
+        TRY(fake_volume_hold(cx, fake_volumes_with(f, use->volume_id), use->volume_id, id, f));
+    fake_ids_add(&g->volumes, use->volume_id);
     return fake_guest_done(cx, f, "plug_volume", id);
 }
 

@@ -108,7 +108,8 @@ void fake_guest_close_volumes(struct fake_guests *f, const struct guest *g)
 void fake_guest_open_volumes(struct fake_guests *f, const struct guest *g)
 {
     for (size_t i = 0; f->volumes && i < g->volumes.n; i++)
-        fake_volume_hold(fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i], g->id, f);
+        must(!fake_volume_hold(NULL, fake_volumes_with(f, g->volumes.of[i]), g->volumes.of[i],
+                               g->id, f));
 }
 
 /* What a process had, or a suspended one's memory still has. */
@@ -188,20 +189,22 @@ static void must_be_the_same(const struct guest *g, const struct spec_server *sp
         must(fake_ids_have(&g->ports, spec->nics[i].port_id));
 }
 
-static void take_devices(struct fake_guests *f, struct guest *g, const struct spec_server *spec,
-                         const int *taps, const struct volume_access *volumes)
+static struct err *take_devices(struct ctx *cx, struct fake_guests *f, struct guest *g,
+                                const struct spec_server *spec, const int *taps,
+                                const struct volume_access *volumes)
 {
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        const char *id = spec->volumes[i].volume_id;
+        must(volumes[i].path && volumes[i].format);
+        if (f->volumes)
+            TRY(fake_volume_hold(cx, fake_volumes_with(f, id), id, g->id, f));
+        fake_ids_add(&g->volumes, id);
+    }
     for (size_t i = 0; i < spec->n_nics; i++) {
         must(taps[i] >= 0);
         fake_ids_add(&g->ports, spec->nics[i].port_id);
     }
-    for (size_t i = 0; i < spec->n_volumes; i++) {
-        must(volumes[i].path && volumes[i].format);
-        fake_ids_add(&g->volumes, spec->volumes[i].volume_id);
-        if (f->volumes)
-            fake_volume_hold(fake_volumes_with(f, spec->volumes[i].volume_id),
-                             spec->volumes[i].volume_id, g->id, f);
-    }
+    return NULL;
 }
 
 static void boot(struct ctx *cx, struct guest *g, const struct spec_server *spec)
@@ -233,7 +236,11 @@ static struct err *fake_start(struct ctx *cx, void *drv, const struct spec_serve
         must_be_the_same(g, spec);
     else
         lose_devices(f, g);
-    take_devices(f, g, spec, taps, volumes);
+    struct err *e = take_devices(cx, f, g, spec, taps, volumes);
+    if (e) {
+        lose_devices(f, g);
+        return e;
+    }
     g->sent = false;
     if (!goes_on)
         boot(cx, g, spec);

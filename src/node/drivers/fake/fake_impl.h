@@ -44,7 +44,7 @@ struct fake_guests {
 };
 
 /* Its volumes are open in it; closed, though it is who has them. */
-void fake_guest_open_volumes(struct fake_guests *f, const struct guest *g);
+void fake_guest_open_volumes(struct fake_guests *f, const struct guest *g); /* its own */
 void fake_guest_close_volumes(struct fake_guests *f, const struct guest *g);
 struct guest *fake_guest_find(struct fake_guests *f, const char *id);
 struct guest *fake_guest_find_or_add(struct fake_guests *f, const char *id);
@@ -100,8 +100,10 @@ bool fake_guest_read(FILE *in, struct guest *ret);
 bool fake_volume_exists(void *drv, const char *id);
 /* The driver that has the volume. */
 void *fake_volumes_with(const struct fake_guests *f, const char *id);
-/* Open in this guest from now on. It is there, and nobody else's. */
-void fake_volume_hold(void *drv, const char *id, const char *guest, const void *by);
+/* Open in this guest from now on. It is there, and nobody else's; the fault's error of the call
+ * "lock" where it is another guest's that was given up. */
+MUST_USE struct err *fake_volume_hold(struct ctx *cx, void *drv, const char *id, const char *guest,
+                                      const void *by);
 /* No longer open; kept: in the memory of a suspended guest. */
 void fake_volume_let_go(void *drv, const char *id, const char *guest, const void *by, bool kept);
 MUST_USE struct err *fake_volume_grow(struct ctx *cx, void *drv, const char *id, const char *guest,

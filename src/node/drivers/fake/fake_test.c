@@ -339,6 +339,34 @@ static void test_forsaken(void **state UNUSED)
     two_close(&t);
 }
 
+static struct err *lock_stays(struct ctx *cx, void *arg UNUSED, const char *call,
+                              const char *id UNUSED, bool after UNUSED)
+{
+    return str_eq(call, "lock") ? fail(cx, ERR_CONFLICT, "locked") : NULL;
+}
+
+/* Its server was deleted, and it still runs where nobody is heard of. */
+static void test_given_up(void **state UNUSED)
+{
+    struct two t;
+    int tap = 0;
+    two_open(&t);
+    const struct guest_backend *b = &t.guests[1];
+    struct spec_server next = t.server;
+    next.id = "22222222-0000-4000-8000-000000000002";
+    fake_volumes_set_fault(&t.shared, lock_stays, NULL);
+    two_start(&t, 0);
+    assert_ok(&t.cx, b->ops->prepare(&t.cx, b->drv, &next, "/image"));
+    assert_err(&t.cx, ERR_CONFLICT, b->ops->start(&t.cx, b->drv, &next, &tap, &access_of_it));
+    assert_err(&t.cx, ERR_CONFLICT, t.shared.ops->grow(&t.cx, t.shared.drv, V1, 3));
+    two_expect_holder(&t, t.server.id);
+    two_destroy(&t, 0); /* it is heard of again */
+    assert_ok(&t.cx, b->ops->start(&t.cx, b->drv, &next, &tap, &access_of_it));
+    two_expect_holder(&t, next.id);
+    assert_ok(&t.cx, b->ops->destroy(&t.cx, b->drv, next.id));
+    two_close(&t);
+}
+
 static struct err *received(struct ctx *cx, void *arg, const char *text)
 {
     struct two *t = arg;
@@ -467,9 +495,9 @@ int main(void)
         cmocka_unit_test(test_life),         cmocka_unit_test(test_file),
         cmocka_unit_test(test_rest_of_life), cmocka_unit_test(test_file_of_all),
         cmocka_unit_test(test_volumes),      cmocka_unit_test(test_open_volume),
-        cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_came_live),
-        cmocka_unit_test(test_sent),         cmocka_unit_test(test_fault_after),
-        cmocka_unit_test(test_net),
+        cmocka_unit_test(test_forsaken),     cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_came_live),    cmocka_unit_test(test_sent),
+        cmocka_unit_test(test_fault_after),  cmocka_unit_test(test_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

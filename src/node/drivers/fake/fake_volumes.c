@@ -122,12 +122,21 @@ static struct err *done(struct ctx *cx, struct fake_volumes *f, const char *call
 
 /* ---- the driver's calls ---- */
 
+/* What a guest has is nobody else's, but for one that was given up: QEMU's lock then refuses. */
+static struct err *locked(struct ctx *cx, struct fake_volumes *f, const struct volume *v)
+{
+    struct err *e = fault(cx, f, "lock", v->holder, false);
+    must(e);
+    return e;
+}
+
 /* A disk that a guest may write to is changed through the guest. */
 static struct err *find_closed(struct ctx *cx, struct fake_volumes *f, const char *id,
                                struct volume **ret)
 {
     *ret = find(f, id);
-    must(!*ret || !(*ret)->open);
+    if (*ret && (*ret)->open)
+        return locked(cx, f, *ret);
     return *ret ? NULL : fail(cx, ERR_NOT_FOUND, "no volume %s on this host", id);
 }
 
@@ -140,7 +149,8 @@ static struct err *from_source(struct ctx *cx, struct fake_volumes *f,
     if (!v || (snapshot && !fake_ids_have(&v->snapshots, snapshot)))
         return fail(cx, ERR_NOT_FOUND, "what volume %s is to be made from is not on this host",
                     spec->id);
-    must(!v->open || snapshot);
+    if (v->open && !snapshot)
+        return locked(cx, f, v);
     *ret_origin = v->origin;
     *ret_min_gib = snapshot ? 0 : v->size_gib;
     return NULL;
@@ -232,7 +242,7 @@ static struct err *fake_remove(struct ctx *cx, void *drv, const char *id)
     AUTO_LOCK(&f->lock);
     TRY(fault(cx, f, "volume_remove", id, false));
     const struct volume *v = find(f, id);
-    must(!v || !v->holder[0]);
+    must(!v || !v->holder[0] || locked(cx, f, v)); /* a lock keeps no file */
     drop(f, id);
     return done(cx, f, "volume_remove", id);
 }
@@ -319,15 +329,22 @@ void fake_volumes_new(struct volume_backend *ret)
 
 /* ---- for the guests that have them ---- */
 
-void fake_volume_hold(void *drv, const char *id, const char *guest, const void *by)
+struct err *fake_volume_hold(struct ctx *cx, void *drv, const char *id, const char *guest,
+                             const void *by)
 {
     struct fake_volumes *f = drv;
     AUTO_LOCK(&f->lock);
     struct volume *v = find(f, id);
-    must(v && (!v->holder[0] || str_eq(v->holder, guest)));
+    must(v);
+    if (v->holder[0] && !str_eq(v->holder, guest)) {
+        struct err *e = locked(cx, f, v);
+        if (v->open)
+            return e;
+    }
     snprintf(v->holder, sizeof(v->holder), "%s", guest);
     v->by = by;
     v->open = true;
+    return NULL;
 }
 
 void fake_volume_let_go(void *drv, const char *id, const char *guest, const void *by, bool kept)
