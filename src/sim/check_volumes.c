@@ -113,11 +113,9 @@ static void take_row(struct world *w, struct known_volume *v, const struct saved
         broken(w, "volume %s: asked for %" PRId64 " GiB, desired are %" PRId64, v->id, v->size_gib,
                r->size_gib);
     check_done(w, v, r);
-    if (v->state != r->state) {
+    if (v->state != r->state)
         trace(w, "volume %s: %s, was %s", v->id, volume_life_of(r->state)->name,
               volume_life_of(v->state)->name);
-        v->state_at_us = w->now_us;
-    }
     v->state = r->state;
 }
 

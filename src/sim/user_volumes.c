@@ -223,10 +223,8 @@ static void remember(struct world *w, const char *id, size_t project, int64_t si
     struct known_volume *v = &w->volumes[w->n_volumes++];
     const struct known_volume *from =
         s->snapshot ? volume_by_id(w, s->snapshot->volume_id) : s->volume;
-    *v = (struct known_volume){.project = project,
-                               .size_gib = size_gib,
-                               .image = s->image || (from && from->image),
-                               .state_at_us = w->now_us};
+    *v = (struct known_volume){
+        .project = project, .size_gib = size_gib, .image = s->image || (from && from->image)};
     snprintf(v->id, sizeof(v->id), "%s", id);
     snprintf(v->origin, sizeof(v->origin), "%s",
              from       ? from->origin

@@ -112,7 +112,6 @@ struct known_volume {
     bool orphan; /* … went before it was made */
     bool image;  /* it can be booted from */
     enum volume_state state;
-    int64_t state_at_us;
     enum presence row;
     char user[40]; /* the server it is attached to, as the database says; "": none */
     enum attach_state use;

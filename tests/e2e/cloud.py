@@ -324,3 +324,15 @@ def main(*tests):
             print(f"FAILED  {test.__name__}: {e if isinstance(e, Failure) else traceback.format_exc()}", flush=True)
     print(f"tests: {len(chosen) - failed} {failed}")
     sys.exit(1 if failed else 0)
+
+
+def main_in_cluster(region, *tests, log_lines=15):
+    """The same with what they share in region.cluster (None until the first has made it), which stops with them."""
+    try:
+        main(*tests)
+    except BaseException as e:
+        if region.cluster:
+            if not isinstance(e, SystemExit) or e.code:
+                sys.stderr.write(region.cluster.log_tail(log_lines))
+            region.cluster.clean()
+        raise

@@ -270,14 +270,7 @@ def nothing_left():
 def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
-    try:
-        cloud.main(end_of_process, region, guests, they_talk, moved, shared_volumes, one_api_gone, host_killed, nothing_left)
-    except BaseException:
-        if Region.cluster:
-            if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:
-                sys.stderr.write(Region.cluster.log_tail())
-            Region.cluster.clean()
-        raise
+    cloud.main_in_cluster(Region, end_of_process, region, guests, they_talk, moved, shared_volumes, one_api_gone, host_killed, nothing_left)
 
 
 if __name__ == "__main__":

@@ -196,14 +196,7 @@ def nothing_left():
 
 
 def run():
-    try:
-        cloud.main(region, power_lost, by_hand, back_again, cut_off, together_again, outage, figures, nothing_left)
-    except BaseException:
-        if Region.cluster:
-            if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:
-                sys.stderr.write(Region.cluster.log_tail())
-            Region.cluster.clean()
-        raise
+    cloud.main_in_cluster(Region, region, power_lost, by_hand, back_again, cut_off, together_again, outage, figures, nothing_left)
 
 
 if __name__ == "__main__":

@@ -246,14 +246,7 @@ def nothing_left():
 def run():
     if not os.path.exists(TINY):
         subprocess.run([f"{TOP}/images/build-tiny", TINY], check=True)
-    try:
-        cloud.main(region, live, live_with_volume, cold, killed, drained, nothing_left)
-    except BaseException:
-        if Region.cluster:
-            if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:
-                sys.stderr.write(Region.cluster.log_tail(60))
-            Region.cluster.clean()
-        raise
+    cloud.main_in_cluster(Region, region, live, live_with_volume, cold, killed, drained, nothing_left, log_lines=60)
 
 
 if __name__ == "__main__":

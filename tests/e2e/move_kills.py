@@ -406,14 +406,7 @@ def nothing_left():
 
 
 def run():
-    try:
-        cloud.main(region, killed, nothing_left)
-    except BaseException:
-        if Region.cluster:
-            if sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else True:
-                sys.stderr.write(Region.cluster.log_tail(60))
-            Region.cluster.clean()
-        raise
+    cloud.main_in_cluster(Region, region, killed, nothing_left, log_lines=60)
 
 
 if __name__ == "__main__":

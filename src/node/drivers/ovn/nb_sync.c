@@ -99,15 +99,6 @@ static const json_t *atom(const json_t *v, const json_t *set, size_t i)
     return set ? json_array_get(set, i) : v;
 }
 
-static const char *map_value(const json_t *map, const char *key)
-{
-    const json_t *pairs = json_array_get(map, 1);
-    for (size_t i = 0; i < json_array_size(pairs); i++)
-        if (str_eq(json_string_value(json_array_get(json_array_get(pairs, i), 0)), key))
-            return json_string_value(json_array_get(json_array_get(pairs, i), 1));
-    return NULL;
-}
-
 static bool has_uuid(const json_t *column, const char *uuid)
 {
     const json_t *set;
@@ -130,7 +121,7 @@ static struct err *take_rows(struct comparing *c, const struct nb_table *t, cons
         if (!uuid)
             return fail(c->cx, ERR_BAD_GATEWAY, "OVN's database has a row of %s without _uuid",
                         t->name);
-        const char *own = map_value(json_get(r, "external_ids"), NB_KEY);
+        const char *own = ovsdb_map_get(json_get(r, "external_ids"), NB_KEY);
         c->is[c->n_is++] = (struct is_row){.table = t,
                                            .uuid = uuid,
                                            .key = key   ? key
@@ -243,7 +234,7 @@ static bool same_value(const struct comparing *c, enum nb_kind kind, const json_
         json_t *v;
         json_object_foreach((json_t *)(uintptr_t)want, key, v)
         {
-            if (!str_eq(map_value(is, key), json_string_value(v)))
+            if (!str_eq(ovsdb_map_get(is, key), json_string_value(v)))
                 return false;
         }
         return json_array_size(json_array_get(is, 1)) == json_object_size(want);
@@ -395,7 +386,7 @@ struct err *nb_owners(struct ctx *cx, struct ovsdb *o, const char *prefix, const
         const json_t *rows = json_get(json_array_get(results, i), "rows");
         for (size_t k = 0; k < json_array_size(rows); k++) {
             const char *owner =
-                map_value(json_get(json_array_get(rows, k), "external_ids"), NB_OWNER);
+                ovsdb_map_get(json_get(json_array_get(rows, k), "external_ids"), NB_OWNER);
             if (owner && str_starts(owner, prefix))
                 json_object_set_new(seen, owner + strlen(prefix), json_true());
         }

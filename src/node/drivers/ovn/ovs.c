@@ -90,15 +90,6 @@ static struct err *unplug(struct ctx *cx, struct ovsdb *o, const char *link)
     return wait_pass(cx, o);
 }
 
-static const char *map_get(const json_t *map, const char *key)
-{
-    const json_t *pairs = json_array_get(map, 1);
-    for (size_t i = 0; i < json_array_size(pairs); i++)
-        if (str_eq(json_string_value(json_array_get(json_array_get(pairs, i), 0)), key))
-            return json_string_value(json_array_get(json_array_get(pairs, i), 1));
-    return NULL;
-}
-
 static struct err *is_plugged(struct ctx *cx, struct ovsdb *o, const char *link,
                               const char *logical_port, bool *ret)
 {
@@ -110,7 +101,7 @@ static struct err *is_plugged(struct ctx *cx, struct ovsdb *o, const char *link,
                        &results));
     const json_t *ids = json_get(first_row(results, 0), "external_ids");
     *ret = json_get_int(first_row(results, 1), "ofport", -1) > 0 &&
-           str_eq(map_get(ids, "iface-id"), logical_port);
+           str_eq(ovsdb_map_get(ids, "iface-id"), logical_port);
     return NULL;
 }
 
@@ -183,7 +174,7 @@ static struct err *read_chassis(struct ctx *cx, const char *db, const char **ret
     ovsdb_close(o);
     if (e)
         return e;
-    *ret = map_get(json_get(first_row(results, 0), "external_ids"), "system-id");
+    *ret = ovsdb_map_get(json_get(first_row(results, 0), "external_ids"), "system-id");
     return *ret ? NULL : fail(cx, ERR_UNAVAILABLE, "Open vSwitch has no external_ids:system-id");
 }
 

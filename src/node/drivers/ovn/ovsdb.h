@@ -58,3 +58,5 @@ MUST_USE struct err *ovsdb_message_read(struct ctx *cx, const char *text, size_t
                                         struct ovsdb_message *ret);
 /* The results of a transaction, each an object: a refusal in them becomes an error. */
 MUST_USE struct err *ovsdb_results_check(struct ctx *cx, const json_t *results, size_t n_ops);
+/* Of a column ["map", [[key, value], …]]: the value, which stays the map's; NULL: there is none. */
+const char *ovsdb_map_get(const json_t *map, const char *key);

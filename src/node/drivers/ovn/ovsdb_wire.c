@@ -83,3 +83,12 @@ struct err *ovsdb_results_check(struct ctx *cx, const json_t *results, size_t n_
     }
     return NULL;
 }
+
+const char *ovsdb_map_get(const json_t *map, const char *key)
+{
+    const json_t *pairs = json_array_get(map, 1);
+    for (size_t i = 0; i < json_array_size(pairs); i++)
+        if (str_eq(json_string_value(json_array_get(json_array_get(pairs, i), 0)), key))
+            return json_string_value(json_array_get(json_array_get(pairs, i), 1));
+    return NULL;
+}

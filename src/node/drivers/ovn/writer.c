@@ -44,15 +44,6 @@ static struct err *writer_router_remove(struct ctx *cx, void *drv, const char *r
 
 /* ---------------------------------------------------------------- a router's facts */
 
-static const char *map_get(const json_t *map, const char *key)
-{
-    const json_t *pairs = json_array_get(map, 1);
-    for (size_t i = 0; i < json_array_size(pairs); i++)
-        if (str_eq(json_string_value(json_array_get(json_array_get(pairs, i), 0)), key))
-            return json_string_value(json_array_get(json_array_get(pairs, i), 1));
-    return NULL;
-}
-
 static struct err *network_facts(struct ctx *cx, struct writer *w, const char *id,
                                  struct nb_router_net *ret)
 {
@@ -64,7 +55,7 @@ static struct err *network_facts(struct ctx *cx, struct writer *w, const char *i
     if (!row)
         return fail(cx, ERR_UNAVAILABLE, "the network %s is not in OVN yet", id);
     const json_t *ids = json_get(row, "external_ids");
-    const char *ra = map_get(ids, NETWORK_RA), *mtu = map_get(ids, NETWORK_MTU);
+    const char *ra = ovsdb_map_get(ids, NETWORK_RA), *mtu = ovsdb_map_get(ids, NETWORK_MTU);
     *ret = (struct nb_router_net){.id = id, .ra = ra ? ra : ""};
     if (mtu)
         str_to_i64(mtu, 0, 65535, &ret->mtu);
@@ -115,8 +106,8 @@ static struct err *chassis_facts(struct ctx *cx, struct writer *w, const char *r
     size_t n = 0;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *r = json_array_get(rows, i), *config = json_get(r, "other_config");
-        const char *name = json_get_str(r, "name"), *cms = map_get(config, "ovn-cms-options");
-        const char *maps = map_get(config, "ovn-bridge-mappings");
+        const char *name = json_get_str(r, "name"), *cms = ovsdb_map_get(config, "ovn-cms-options");
+        const char *maps = ovsdb_map_get(config, "ovn-bridge-mappings");
         if (name && maps && strstr(maps, EXTERNAL_PHYSICAL ":"))
             all[n++] = (struct gateway){name, score_of(router_id, name),
                                         cms && strstr(cms, "enable-chassis-as-gw")};
