@@ -119,13 +119,13 @@ static void add_consoles(struct line *l)
     object_option(l, "-device", &o);
 }
 
-static void file_node(struct ctx *cx, struct jw *w, int fd, bool read_only, bool io_uring,
-                      bool direct)
+/* Threads, not io_uring: QEMU 7.2 loses requests there (ADR 9). */
+static void file_node(struct ctx *cx, struct jw *w, int fd, bool read_only, bool direct)
 {
     jw_kobj(w, "file");
     jw_kstr(w, "driver", "file");
     jw_kstr(w, "filename", arena_printf(cx->arena, "/dev/fdset/%d", fd));
-    jw_kstr(w, "aio", io_uring ? "io_uring" : "threads");
+    jw_kstr(w, "aio", "threads");
     jw_kbool(w, "read-only", read_only);
     jw_kobj(w, "cache");
     jw_kbool(w, "direct", direct);
@@ -144,7 +144,6 @@ static void add_overlay(struct line *l, const char *name, const struct overlay *
                         int base_fd)
 {
     struct object node;
-    bool uring = l->m->io_uring;
     const char *base = str_eq(name, "root") ? "base" : arena_printf(l->cx->arena, "%s-base", name);
     pass_file(l, fd, name);
     pass_file(l, base_fd, base);
@@ -152,14 +151,14 @@ static void add_overlay(struct line *l, const char *name, const struct overlay *
     jw_kstr(&node.w, "driver", "qcow2");
     jw_kstr(&node.w, "node-name", name);
     jw_kstr(&node.w, "discard", "unmap");
-    file_node(l->cx, &node.w, fd, false, uring, o->direct);
+    file_node(l->cx, &node.w, fd, false, o->direct);
     jw_kobj(&node.w, "backing");
     jw_kstr(&node.w, "driver", o->base_format);
     jw_kstr(&node.w, "node-name", base);
     jw_kbool(&node.w, "read-only", true);
     if (str_eq(o->base_format, "qcow2"))
         jw_knull(&node.w, "backing");
-    file_node(l->cx, &node.w, base_fd, true, uring, o->base_direct);
+    file_node(l->cx, &node.w, base_fd, true, o->base_direct);
     jw_obj_end(&node.w);
     object_option(l, "-blockdev", &node);
 }
@@ -182,7 +181,7 @@ static void add_config_drive(struct line *l, const char *bus, const char *addr)
     jw_kstr(&o.w, "driver", "raw");
     jw_kstr(&o.w, "node-name", "config");
     jw_kbool(&o.w, "read-only", true);
-    file_node(l->cx, &o.w, FD_CONFIG_DRIVE, true, l->m->io_uring, false);
+    file_node(l->cx, &o.w, FD_CONFIG_DRIVE, true, false);
     object_option(l, "-blockdev", &o);
     device_begin(l->cx, &o, "virtio-blk-pci", "config0", bus, addr);
     jw_kstr(&o.w, "drive", "config");
@@ -221,7 +220,7 @@ static void add_ports(struct line *l)
 }
 
 /* A volume's disk stands on nothing, whatever its header says. */
-const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool io_uring, bool direct)
+const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool direct)
 {
     struct object o;
     object_begin(cx, &o);
@@ -233,7 +232,7 @@ const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool io_
         jw_kint(&o.w, "cache-size", VOLUME_CACHE_BYTES);
         jw_knull(&o.w, "backing");
     }
-    file_node(cx, &o.w, FD_SLOT_FIRST + (int)i, s->read_only, io_uring, direct);
+    file_node(cx, &o.w, FD_SLOT_FIRST + (int)i, s->read_only, direct);
     return object_end(&o);
 }
 
@@ -276,7 +275,7 @@ static void add_slots(struct line *l)
         } else {
             pass_file(l, fd, backend);
             word(l, "-blockdev");
-            word(l, volume_node(l->cx, i, s, m->io_uring, m->slot_direct[i]));
+            word(l, volume_node(l->cx, i, s, m->slot_direct[i]));
         }
         word(l, "-device");
         word(l, device_of(l->cx, i, s));

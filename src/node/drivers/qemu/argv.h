@@ -33,7 +33,6 @@ struct overlay {
 struct machine {
     const char *id, *qemu_path;
     bool kvm;
-    bool io_uring; /* else a thread pool */
     bool incoming; /* goes on from saved memory */
     struct overlay root, rescue;
     bool slot_direct[MACHINE_MAX_PORTS];
@@ -44,5 +43,5 @@ struct machine {
 void machine_argv(struct ctx *cx, const struct machine *m, const char ***ret_argv);
 
 /* The same for one slot of a running guest: arguments of blockdev-add and device_add. */
-const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool io_uring, bool direct);
+const char *volume_node(struct ctx *cx, size_t i, const struct slot *s, bool direct);
 const char *device_of(struct ctx *cx, size_t i, const struct slot *s);

@@ -31,7 +31,6 @@ static struct spec_server spec(size_t n_nics, size_t n_volumes)
 
 static const struct machine tcg = {.id = "11111111-aaaa-4aaa-8aaa-000000000001",
                                    .qemu_path = "qemu-system-x86_64",
-                                   .io_uring = true,
                                    .root = {true, true, "qcow2"},
                                    .rescue = {true, true, "raw"}};
 
@@ -91,7 +90,7 @@ static void test_kvm_two_nics_config_drive(void **state UNUSED)
 static void test_no_direct_io(void **state UNUSED)
 {
     struct machine m = tcg;
-    m.io_uring = m.root.direct = m.root.base_direct = false;
+    m.root.direct = m.root.base_direct = false;
     m.root.base_format = "raw";
     check("raw-no-direct-io.txt", m, spec(0, 1), true, false);
 }

@@ -108,12 +108,12 @@ struct err *devices_settle(struct ctx *cx, struct guest *g)
 /* ---- plugging ---- */
 
 static struct err *plug_backend(struct ctx *cx, struct qmp *q, size_t i, const struct slot *s,
-                                int fd, bool io_uring, bool direct)
+                                int fd, bool direct)
 {
     const char *name = slot_backend(cx, i, s->kind);
     if (s->kind == SLOT_VOLUME) {
         TRY(mon_pass_file(cx, q, fd, FD_SLOT_FIRST + (int)i));
-        return mon_text(cx, q, "blockdev-add", volume_node(cx, i, s, io_uring, direct));
+        return mon_text(cx, q, "blockdev-add", volume_node(cx, i, s, direct));
     }
     json_t *fdname = json_own(cx, json_pack("{s:s}", "fdname", name));
     TRY(qmp_call(cx, q, "getfd", fdname, fd, GETFD_TIMEOUT_MS, NULL));
@@ -129,7 +129,7 @@ static struct err *plug(struct ctx *cx, struct guest *g, struct slot *s, int fd,
     TRY(guest_monitor(cx, g, &q));
     s->step = SLOT_PLUGGING;
     TRY(slot_note(cx, g, i, s));
-    struct err *e = plug_backend(cx, q, i, s, fd, g->drv->host.io_uring, direct);
+    struct err *e = plug_backend(cx, q, i, s, fd, direct);
     if (!e)
         e = mon_text(cx, q, "device_add", device_of(cx, i, s));
     /* Also after an error: QEMU may have done what it could not tell us any more. */

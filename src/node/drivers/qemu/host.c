@@ -3,10 +3,8 @@
 #include "node/drivers/qemu/host.h"
 #include "node/drivers/tools/files.h"
 #include "node/drivers/tools/tool.h"
-#include <linux/io_uring.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 
 #define VERSION_TIMEOUT_MS 20000
@@ -42,18 +40,6 @@ static struct err *kvm_group(struct ctx *cx, gid_t *ret)
     return NULL;
 }
 
-/* Guests run without privileges: io_uring must be open to everybody. */
-static bool has_io_uring(void)
-{
-    char text[8] = "0";
-    AUTO_FD int setting = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-    if (setting >= 0 && (read(setting, text, 1) != 1 || text[0] != '0'))
-        return false;
-    struct io_uring_params p = {0};
-    AUTO_FD int ring = (int)syscall(SYS_io_uring_setup, 1, &p);
-    return ring >= 0;
-}
-
 int64_t host_parse_version(const char *text)
 {
     const char *p = strstr(text, "version ");
@@ -65,7 +51,7 @@ int64_t host_parse_version(const char *text)
 
 struct err *host_probe(struct ctx *cx, const char *accel, const char *qemu_path, struct host *ret)
 {
-    struct host h = {.io_uring = has_io_uring()};
+    struct host h = {0};
     if (!str_eq(accel, "auto") && !str_eq(accel, "kvm") && !str_eq(accel, "tcg"))
         return fail(cx, ERR_INVALID, "accelerator '%s' is unknown: use auto, kvm or tcg", accel);
     h.kvm = str_eq(accel, "kvm") || (str_eq(accel, "auto") && host_has_kvm("/sys/module"));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
-/* What this host can do: accelerator, disk interface, QEMU's version, and its inventory for the
+/* What this host can do: accelerator, QEMU's version, and its inventory for the
  * registration. */
 #pragma once
 
@@ -7,8 +7,7 @@
 
 struct host {
     bool kvm;
-    gid_t kvm_gid; /* group that opens /dev/kvm; 0: everybody may, or no KVM */
-    bool io_uring;
+    gid_t kvm_gid;        /* group that opens /dev/kvm; 0: everybody may, or no KVM */
     int64_t qemu_version; /* 7.2.0 is 7002000 */
 };
 

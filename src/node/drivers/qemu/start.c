@@ -207,7 +207,6 @@ static void make_argv(struct ctx *cx, const struct start *s, const char ***ret_a
         .id = s->g->id,
         .qemu_path = d->qemu_path,
         .kvm = d->host.kvm,
-        .io_uring = d->host.io_uring,
         .incoming = s->resume,
         .root = s->root.how,
         .rescue = s->rescue.how,
