@@ -10,39 +10,13 @@
 #define COPY_TIMEOUT_MS (2 * 60 * 1000)
 #define COPY_BYTES_A_MS ((int64_t)4 << 10) /* at least: 4 MiB a second */
 #define POLL_US 100000
-#define CANCEL_TRIES 300
 
 /* ---- copying a disk that is in use ---- */
-
-/* NULL: there is none. */
-static struct err *copy_job(struct ctx *cx, struct qmp *q, json_t **ret)
-{
-    json_t *all, *one;
-    size_t i;
-    TRY(mon(cx, q, "query-jobs", NULL, &all));
-    *ret = NULL;
-    json_array_foreach(all, i, one)
-    {
-        if (str_eq(json_get_str(one, "id"), COPY_NAME))
-            *ret = one;
-    }
-    return NULL;
-}
 
 /* Whatever there is of a copy, whoever began it. */
 static struct err *copy_drop(struct ctx *cx, struct qmp *q)
 {
-    for (int i = 0; i < CANCEL_TRIES; i++) {
-        json_t *job;
-        TRY(copy_job(cx, q, &job));
-        if (!job)
-            break;
-        bool ended = str_eq(json_get_str(job, "status"), "concluded");
-        TRY(mon(cx, q, ended ? "job-dismiss" : "job-cancel", json_pack("{s:s}", "id", COPY_NAME),
-                NULL));
-        if (!ended)
-            usleep(POLL_US);
-    }
+    TRY(mon_drop_job(cx, q, COPY_NAME));
     TRY(mon_drop_node(cx, q, COPY_NAME));
     return mon_drop_file(cx, q, FD_COPY);
 }
@@ -56,7 +30,7 @@ static struct err *copy_await(struct ctx *cx, struct qmp *q, int64_t size_bytes,
         json_t *job;
         if (given_up && atomic_load(given_up))
             return fail(cx, ERR_TIMEOUT, "the disk's copy is not wanted any more");
-        TRY(copy_job(cx, q, &job));
+        TRY(mon_job(cx, q, COPY_NAME, &job));
         const char *why = json_get_str(job, "error");
         if (!job || why)
             return fail(cx, ERR_UNAVAILABLE, "the disk cannot be copied: %s",

@@ -8,6 +8,8 @@
 
 #define IN_USE_TRIES 100
 #define IN_USE_STEP_US 50000
+#define JOB_TRIES 1200 /* a minute */
+#define JOB_STEP_US 50000
 
 static int64_t timeout_of(const char *command)
 {
@@ -99,4 +101,36 @@ struct err *mon_drop_node(struct ctx *cx, struct qmp *q, const char *node)
             return e;
         usleep(IN_USE_STEP_US);
     }
+}
+
+struct err *mon_job(struct ctx *cx, struct qmp *q, const char *id, json_t **ret)
+{
+    json_t *all, *one;
+    size_t i;
+    TRY(mon(cx, q, "query-jobs", NULL, &all));
+    *ret = NULL;
+    json_array_foreach(all, i, one)
+    {
+        if (str_eq(json_get_str(one, "id"), id))
+            *ret = one;
+    }
+    return NULL;
+}
+
+struct err *mon_drop_job(struct ctx *cx, struct qmp *q, const char *id)
+{
+    for (int i = 0; i < JOB_TRIES; i++) {
+        json_t *job;
+        TRY(mon_job(cx, q, id, &job));
+        if (!job)
+            return NULL;
+        bool ended = str_eq(json_get_str(job, "status"), "concluded");
+        struct err *e =
+            mon(cx, q, ended ? "job-dismiss" : "job-cancel", json_pack("{s:s}", "id", id), NULL);
+        if (e && e->kind != ERR_CONFLICT) /* refused: it is no longer as it was */
+            return e;
+        if (e || !ended)
+            usleep(JOB_STEP_US);
+    }
+    return fail(cx, ERR_TIMEOUT, "QEMU does not end its job '%s'", id);
 }

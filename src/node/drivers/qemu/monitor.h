@@ -27,3 +27,7 @@ MUST_USE struct err *mon_pass_file(struct ctx *cx, struct qmp *q, int fd, int se
 /* Absent is success. */
 MUST_USE struct err *mon_drop_file(struct ctx *cx, struct qmp *q, int set);
 MUST_USE struct err *mon_drop_node(struct ctx *cx, struct qmp *q, const char *node);
+/* NULL: there is none. */
+MUST_USE struct err *mon_job(struct ctx *cx, struct qmp *q, const char *id, json_t **ret);
+/* Waits until it is gone, whoever began it; it may end by itself meanwhile. Absent is success. */
+MUST_USE struct err *mon_drop_job(struct ctx *cx, struct qmp *q, const char *id);

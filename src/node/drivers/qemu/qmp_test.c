@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: EUPL-1.2 */
 /* The monitor's client against a scripted peer on a socket pair. */
 #include "base/test.h"
-#include "node/drivers/qemu/qmp.h"
+#include "node/drivers/qemu/monitor.h"
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -281,6 +281,46 @@ static void test_endless_line(void **state UNUSED)
     scene_end(&s);
 }
 
+static void *drop_thread(void *arg)
+{
+    AUTO_CTX struct ctx cx;
+    struct scene *s = arg;
+    ctx_init(&cx);
+    bool failed = mon_drop_job(&cx, s->q, "copy") != NULL;
+    return failed ? s : NULL;
+}
+
+static void answer_next(struct ctx *cx, struct scene *s, const char *command, const char *what)
+{
+    json_t *j = hear(cx, s, NULL);
+    assert_string_equal(json_get_str(j, "execute"), command);
+    answer(cx, s, j, what);
+}
+
+static void test_job_ends_as_it_is_cancelled(void **state UNUSED)
+{
+    AUTO_CTX struct ctx cx;
+    struct scene s;
+    pthread_t thread;
+    void *failed;
+    ctx_init(&cx);
+    scene_begin(&s);
+    negotiate(&cx, &s);
+    assert_int_equal(pthread_create(&thread, NULL, drop_thread, &s), 0);
+    answer_next(&cx, &s, "query-jobs", "\"return\": [{\"id\": \"copy\", \"status\": \"running\"}]");
+    answer_next(
+        &cx, &s, "job-cancel",
+        "\"error\": {\"class\": \"GenericError\", \"desc\": \"Job 'copy' in state 'concluded' "
+        "cannot accept command verb 'cancel'\"}");
+    answer_next(&cx, &s, "query-jobs",
+                "\"return\": [{\"id\": \"copy\", \"status\": \"concluded\"}]");
+    answer_next(&cx, &s, "job-dismiss", "\"return\": {}");
+    answer_next(&cx, &s, "query-jobs", "\"return\": []");
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    scene_end(&s);
+}
+
 static void test_descriptor_is_passed(void **state UNUSED)
 {
     AUTO_CTX struct ctx cx;
@@ -317,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_end_wakes_callers),
         cmocka_unit_test(test_nonsense_ends_it),
         cmocka_unit_test(test_endless_line),
+        cmocka_unit_test(test_job_ends_as_it_is_cancelled),
         cmocka_unit_test(test_descriptor_is_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,6 @@
 #define MIRROR "move" /* the job, and its target's node */
 #define MIRROR_SOCKET "move.sock"
 #define POLL_US 50000
-#define END_TRIES 1200 /* of what ends by itself: a minute */
 
 /* One try: what it leaves on the other host, others can tell from theirs. */
 struct sending {
@@ -42,34 +41,10 @@ static struct err *check_wanted(struct ctx *cx, const struct sending *s)
 
 /* ---- the mirror ---- */
 
-static struct err *mirror_job(struct ctx *cx, struct qmp *q, json_t **ret)
-{
-    json_t *all, *one;
-    size_t i;
-    TRY(mon(cx, q, "query-jobs", NULL, &all));
-    *ret = NULL;
-    json_array_foreach(all, i, one)
-    {
-        if (str_eq(json_get_str(one, "id"), MIRROR))
-            *ret = one;
-    }
-    return NULL;
-}
-
 struct err *mirror_drop(struct ctx *cx, struct qmp *q)
 {
-    for (int i = 0; i < END_TRIES; i++) {
-        json_t *job;
-        TRY(mirror_job(cx, q, &job));
-        if (!job)
-            return mon_drop_node(cx, q, MIRROR);
-        bool ended = str_eq(json_get_str(job, "status"), "concluded");
-        TRY(mon(cx, q, ended ? "job-dismiss" : "job-cancel", json_pack("{s:s}", "id", MIRROR),
-                NULL));
-        if (!ended)
-            usleep(POLL_US);
-    }
-    return fail(cx, ERR_TIMEOUT, "QEMU does not give up the disk's mirror");
+    TRY(mon_drop_job(cx, q, MIRROR));
+    return mon_drop_node(cx, q, MIRROR);
 }
 
 /* QEMU's end of the connection to the other host: it may connect by a name in its own folder. */
@@ -143,7 +118,7 @@ static struct err *mirror_await(struct ctx *cx, const struct sending *s, struct 
     for (;;) {
         json_t *job;
         TRY(check_wanted(cx, s));
-        TRY(mirror_job(cx, q, &job));
+        TRY(mon_job(cx, q, MIRROR, &job));
         const char *why = json_get_str(job, "error"), *is = json_get_str(job, "status");
         if (!job || why || (str_eq(is, "concluded") && !str_eq(is, status)))
             return fail(cx, ERR_UNAVAILABLE, "the disk of server %s cannot be sent: %s", s->g->id,
