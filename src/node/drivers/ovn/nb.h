@@ -41,12 +41,27 @@ void nb_put_sorted(json_t *set, const char *text);
 /* A line a row: for golden tests. */
 void nb_print(const struct nb_want *w, struct buf *out);
 
-/* The owner's rows are those. ERR_NOT_FOUND: a row "@name" is not there. */
-MUST_USE struct err *nb_sync(struct ctx *cx, struct ovsdb *o, const struct nb_want *w);
+/* Of those who wait for hosts to let ports go: lost once one took too long, for some seconds. */
+struct nb_patience {
+    _Atomic int64_t lost_until_us; /* monotonic */
+};
+
+/* The owner's rows are those; ports that change hosts are let go first (nb_moves.c). ERR_NOT_FOUND:
+ * a row "@name" is not there. */
+MUST_USE struct err *nb_sync(struct ctx *cx, struct ovsdb *o, const struct nb_want *w,
+                             struct nb_patience *p);
 /* The two halves of it, pure: what is asked, and what follows from the answer. ret_ops: NULL when
  * all is as desired. */
 json_t *nb_questions(const struct nb_want *w);
 MUST_USE struct err *nb_changes(const struct nb_want *w, const json_t *results, json_t **ret_ops);
+
+/* Of these changes, those that take ports from their hosts: operations that make the hosts let go,
+ * and those that wait until they have. NULL: there are none. Pure. */
+void nb_letting_go(struct ctx *cx, const json_t *ops, const json_t *results, json_t **ret_release,
+                   json_t **ret_wait);
+/* Does it, and waits a moment at most. */
+MUST_USE struct err *nb_let_go(struct ctx *cx, struct ovsdb *o, const json_t *ops,
+                               const json_t *results, struct nb_patience *p);
 
 /* Owners of rows that start with the prefix, what follows it, each once. */
 MUST_USE struct err *nb_owners(struct ctx *cx, struct ovsdb *o, const char *prefix,

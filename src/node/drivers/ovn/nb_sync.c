@@ -363,12 +363,15 @@ struct err *nb_changes(const struct nb_want *w, const json_t *results, json_t **
     return NULL;
 }
 
-struct err *nb_sync(struct ctx *cx, struct ovsdb *o, const struct nb_want *w)
+struct err *nb_sync(struct ctx *cx, struct ovsdb *o, const struct nb_want *w, struct nb_patience *p)
 {
     json_t *results, *ops;
     TRY(ovsdb_transact(cx, o, nb_questions(w), &results));
     TRY(nb_changes(w, results, &ops));
-    return ops ? ovsdb_transact(cx, o, json_incref(ops), &results) : NULL;
+    if (!ops)
+        return NULL;
+    TRY(nb_let_go(cx, o, ops, results, p));
+    return ovsdb_transact(cx, o, json_incref(ops), &results);
 }
 
 struct err *nb_owners(struct ctx *cx, struct ovsdb *o, const char *prefix, const char ***ret,

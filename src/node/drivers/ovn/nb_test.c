@@ -259,6 +259,50 @@ static const json_t *only_row(struct db *db, const char *table)
     return json_object_iter_value(json_object_iter(json_object_get(db->tables, table)));
 }
 
+/* What a pass over a port does first, whose hosts were and are to be these. */
+static const char *letting_go(struct ctx *cx, const char *was, const char *want)
+{
+    json_t *release, *wait;
+    json_t *results =
+        json_own(cx, json_pack("[{s:[]},{s:[{s:[s,s],s:[s,[[s,s]]]}]}]", "rows", "rows", "_uuid",
+                               "uuid", "u1", "options", "map", "requested-chassis", was));
+    json_t *ops =
+        json_own(cx, json_pack("[{s:s,s:s,s:[[s,s,[s,s]]],s:{s:[s,[[s,s]]]}}]", "op", "update",
+                               "table", "Logical_Switch_Port", "where", "_uuid", "==", "uuid", "u1",
+                               "row", "options", "map", "requested-chassis", want));
+    nb_letting_go(cx, ops, results, &release, &wait);
+    if (!release)
+        return "";
+    char *text = json_dumps(release, JSON_COMPACT | JSON_SORT_KEYS);
+    char *waits = json_dumps(wait, JSON_COMPACT | JSON_SORT_KEYS);
+    const char *both = arena_printf(cx->arena, "%s %s", text, waits);
+    free(text);
+    free(waits);
+    return both;
+}
+
+static void test_moved_ports_are_let_go(void **state UNUSED)
+{
+    struct ctx cx AUTO_CTX;
+    ctx_init(&cx);
+    const char *whole =
+        "[{\"mutations\":[[\"options\",\"delete\",[\"set\",[\"requested-chassis\"]]],"
+        "[\"options\",\"insert\",[\"map\",[[\"requested-chassis\",\"(moving)\"]]]]],"
+        "\"op\":\"mutate\",\"table\":\"Logical_Switch_Port\","
+        "\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"u1\"]]]}] "
+        "[{\"columns\":[\"up\"],\"op\":\"wait\",\"rows\":[{\"up\":true}],"
+        "\"table\":\"Logical_Switch_Port\",\"timeout\":500,\"until\":\"!=\","
+        "\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"u1\"]]]}]";
+    assert_string_equal(letting_go(&cx, "h1", "h2"), whole);
+    assert_string_equal(letting_go(&cx, "h1,h2", "h2"), whole);
+    assert_string_equal(letting_go(&cx, "h1", "h11"), whole);
+    /* After a death in between. */
+    assert_string_equal(letting_go(&cx, "(moving)", "h2"), whole);
+    /* Another one may have it, too; does not after all. */
+    assert_string_equal(letting_go(&cx, "h1", "h1,h2"), "");
+    assert_string_equal(letting_go(&cx, "h1,h2", "h1"), "");
+}
+
 static void test_changes(void **state)
 {
     struct ctx cx AUTO_CTX;
@@ -423,9 +467,12 @@ static void test_dns(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_frames), cmocka_unit_test(test_dns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_changes),
+                                       cmocka_unit_test(test_moved_ports_are_let_go),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_frames),
+                                       cmocka_unit_test(test_dns)};
     must(argc == 3);
     golden = argv[1];
     specs = argv[2];

@@ -12,6 +12,7 @@
 struct writer {
     struct ovsdb *nb;
     char *sb;
+    struct nb_patience patience;
 };
 
 static struct err *writer_network_apply(struct ctx *cx, void *drv, const struct spec_network *spec)
@@ -19,7 +20,7 @@ static struct err *writer_network_apply(struct ctx *cx, void *drv, const struct 
     struct writer *w = drv;
     struct nb_want want;
     TRY(nb_network(cx, spec, &want));
-    return nb_sync(cx, w->nb, &want);
+    return nb_sync(cx, w->nb, &want, &w->patience);
 }
 
 static struct err *remove_owner(struct ctx *cx, struct writer *w, const char *prefix,
@@ -29,7 +30,7 @@ static struct err *remove_owner(struct ctx *cx, struct writer *w, const char *pr
     struct nb_want nothing;
     TRY(nb_owner(cx, prefix, id, &owner));
     nb_want_init(&nothing, cx, owner);
-    return nb_sync(cx, w->nb, &nothing);
+    return nb_sync(cx, w->nb, &nothing, &w->patience);
 }
 
 static struct err *writer_network_remove(struct ctx *cx, void *drv, const char *network_id)
@@ -138,7 +139,7 @@ static struct err *writer_router_apply(struct ctx *cx, void *drv, const struct s
         TRY(chassis_facts(cx, w, spec->id, &facts));
     }
     TRY(nb_router(cx, spec, &facts, &want));
-    return nb_sync(cx, w->nb, &want);
+    return nb_sync(cx, w->nb, &want, &w->patience);
 }
 
 /* ---------------------------------------------------------------- the rest */
