@@ -22,7 +22,7 @@ static const json_t *row_of(const json_t *results, const char *uuid)
     {
         json_array_foreach(json_get(result, "rows"), k, row)
         {
-            if (str_eq(json_string_value(json_array_get(json_get(row, "_uuid"), 1)), uuid))
+            if (str_eq(nb_uuid_of(json_get(row, "_uuid")), uuid))
                 return row;
         }
     }
@@ -43,8 +43,7 @@ static bool takes_away(const json_t *op, const json_t *results)
         !str_eq(json_get_str(op, "table"), PORTS))
         return false;
     const json_t *where = json_array_get(json_get(op, "where"), 0);
-    const json_t *row =
-        row_of(results, json_string_value(json_array_get(json_array_get(where, 2), 1)));
+    const json_t *row = row_of(results, nb_uuid_of(json_array_get(where, 2)));
     const char *is = ovsdb_map_get(json_get(row, "options"), OPTION);
     const char *to = ovsdb_map_get(want, OPTION);
     return is && to && !same_first(is, to);

@@ -79,7 +79,7 @@ json_t *nb_questions(const struct nb_want *w)
 
 /* ---------------------------------------------------------------- reading */
 
-static const char *uuid_of(const json_t *v)
+const char *nb_uuid_of(const json_t *v)
 {
     return str_eq(json_string_value(json_array_get(v, 0)), "uuid")
                ? json_string_value(json_array_get(v, 1))
@@ -104,7 +104,7 @@ static bool has_uuid(const json_t *column, const char *uuid)
     const json_t *set;
     size_t n = atoms(column, &set);
     for (size_t i = 0; i < n; i++)
-        if (str_eq(uuid_of(atom(column, set, i)), uuid))
+        if (str_eq(nb_uuid_of(atom(column, set, i)), uuid))
             return true;
     return false;
 }
@@ -117,7 +117,7 @@ static struct err *take_rows(struct comparing *c, const struct nb_table *t, cons
         return fail(c->cx, ERR_BAD_GATEWAY, "OVN's database answers without rows of %s", t->name);
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *r = json_array_get(rows, i);
-        const char *uuid = uuid_of(json_get(r, "_uuid"));
+        const char *uuid = nb_uuid_of(json_get(r, "_uuid"));
         if (!uuid)
             return fail(c->cx, ERR_BAD_GATEWAY, "OVN's database has a row of %s without _uuid",
                         t->name);
@@ -202,7 +202,7 @@ static json_t *wire_value(const struct comparing *c, enum nb_kind kind, const js
 /* What a reference points to, by its key; else by what nothing is called. */
 static const char *key_of(const struct comparing *c, const json_t *ref)
 {
-    const char *uuid = uuid_of(ref);
+    const char *uuid = nb_uuid_of(ref);
     for (size_t i = 0; i < c->n_is; i++)
         if (c->is[i].wanted && str_eq(c->is[i].uuid, uuid))
             return c->is[i].key;
